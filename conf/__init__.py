@@ -1,0 +1,1 @@
+"""The configs: YAML files, one per thing a user can name."""

@@ -1,0 +1,28 @@
+"""The typed configs' shared parts: which fields belong to a run's fingerprint."""
+
+from dataclasses import MISSING, field, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+
+def transient(*, default: Any = MISSING, default_factory: Any = MISSING) -> Any:
+    """A config field that does not change results (batch size, paths, logging): not fingerprinted."""
+    return field(default=default, default_factory=default_factory, metadata={"transient": True})
+
+
+def identity(config: Any) -> dict[str, Any]:
+    """The fields of a config that change results, as plain JSON values."""
+    assert is_dataclass(config)
+    return {f.name: _plain(getattr(config, f.name)) for f in fields(config) if not f.metadata.get("transient", False)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value):
+        return identity(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value

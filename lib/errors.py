@@ -1,0 +1,54 @@
+"""The errors a user can meet. Each says what was wrong, where, and what to do next."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every job. 130 and 143 are 128 + the signal's number."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    UNFINISHED = 75
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class OvernightError(Exception):
+    """Base of all errors of ours; `exit_code` is what the job exits with."""
+
+    exit_code: int = ExitCode.FAILED
+
+
+class ConfigError(OvernightError):
+    """A config value that cannot be used: names the key and what it may be."""
+
+    exit_code = ExitCode.USAGE
+
+
+class InputError(OvernightError):
+    """Input data that cannot be used: names the file, row and column."""
+
+    exit_code = ExitCode.USAGE
+
+
+class RunFolderError(OvernightError):
+    """A run folder that cannot be used: unwritable, damaged, or of another plan."""
+
+    exit_code = ExitCode.USAGE
+
+
+class EngineError(OvernightError):
+    """The engine cannot go on (not one row's fault): names the engine and what to change."""
+
+
+class RunFailed(OvernightError):
+    """The run ended without a usable result: the message says why."""
+
+
+class Stopped(OvernightError):
+    """The run was stopped by a signal before its end; the same command resumes it."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -1,0 +1,77 @@
+"""What tasks and engines exchange. Both import this; neither imports the other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypedDict, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+TokenIds = Sequence[int]
+
+Label = tuple[tuple[int, ...], ...]
+"""The spellings of one label, each a token sequence; their probabilities are summed."""
+
+
+class Message(TypedDict):
+    """One turn of a chat."""
+
+    role: str
+    content: str
+
+
+class Tokenizer(Protocol):
+    """Turns text into token ids without any model weights. Thread-safe."""
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the model was trained on chats (and so says how a chat is written)."""
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of bare text: no BOS, no EOS."""
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Character range [start, end) of each token of `encode(text)`."""
+
+    def completion_prompt(self, text: str) -> list[int]:
+        """Token ids of a prompt for a base model: one BOS (where the model has one), then the text."""
+
+    def chat_prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a chat up to where the assistant's answer begins; exactly one BOS at most.
+
+        A system turn is folded into the first user turn where the template has none.
+        """
+
+    def conversation(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a finished chat, as a reward model reads it; exactly one BOS at most."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an engine answers to n requests, in their order.
+
+    values: float32 [n, k]; rows of failed requests are NaN.
+    errors: request number -> why it has no answer.
+    """
+
+    values: npt.NDArray[np.float32]
+    errors: Mapping[int, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class LabelEngine(Protocol):
+    """An engine that can tell how likely each label is to follow a prompt."""
+
+    def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
+        """Natural-log probability of each label after each prompt, summed over its spellings: [n, k].
+
+        Not renormalised over the labels: exp of a row sums to the label mass.
+        """
+
+
+@runtime_checkable
+class ScoreEngine(Protocol):
+    """An engine that gives a finished conversation one score (a reward model)."""
+
+    def score(self, conversations: Sequence[TokenIds]) -> Answers:
+        """Reward of each conversation, read at its last token: [n, 1]."""
