@@ -1,0 +1,123 @@
+"""The plan of a run: its inputs, its shards and its fingerprint. Written once, first."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lib.data.atomic import write_text
+from lib.data.intake import InputFile
+from lib.errors import RunFolderError
+
+FILE_NAME = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """Rows [start, stop) of the chosen rows of one input: the unit of work, of resume and of output."""
+
+    number: int
+    input: int
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.stop - self.start
+
+    @property
+    def file_name(self) -> str:
+        """Name of its file in the run folder's `shards/`."""
+        return f"shard-{self.number:05d}.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The plan of a run.
+
+    identity: dotted key -> value of everything that changes results; `fingerprint` is its hash.
+    shard_rows: rows of a shard. It changes no result, so it is kept on resume whatever the config then says.
+    """
+
+    job: str
+    fingerprint: str
+    identity: Mapping[str, Any]
+    inputs: tuple[InputFile, ...]
+    shard_rows: int
+
+    @property
+    def rows(self) -> int:
+        """Number of chosen rows of all inputs."""
+        return sum(file.rows for file in self.inputs)
+
+    def shards(self) -> list[Shard]:
+        """All shards, in the order of the input; none crosses the border of a file."""
+        ranges = [
+            (index, start, min(start + self.shard_rows, file.rows))
+            for index, file in enumerate(self.inputs)
+            for start in range(0, file.rows, self.shard_rows)
+        ]
+        return [Shard(number=n, input=i, start=start, stop=stop) for n, (i, start, stop) in enumerate(ranges)]
+
+    def write(self, folder: Path) -> None:
+        """Write `manifest.json` into the run folder."""
+        write_text(folder / FILE_NAME, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a run folder.
+
+    Raises RunFolderError where there is none, or none that this version can read.
+    """
+    path = folder / FILE_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        inputs = tuple(InputFile(**file) for file in content.pop("inputs"))
+        return Manifest(inputs=inputs, **content)
+    except FileNotFoundError:
+        raise RunFolderError(f"{folder}: no run folder (it has no {FILE_NAME}); give run.dir=DIR of a run") from None
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise RunFolderError(
+            f"{path}: not a manifest that this version can read ({error}); use another run.dir"
+        ) from error
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """SHA-256 of an identity: equal for equal content, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_another_plan(manifest: Manifest, identity: Mapping[str, Any], folder: Path) -> None:
+    """Raise RunFolderError where `identity` is not the manifest's, naming the keys that differ."""
+    if manifest.fingerprint == fingerprint(identity):
+        return
+    keys = sorted(manifest.identity.keys() | identity.keys())
+    changes = [
+        f"  {key}: was {_short(manifest.identity.get(key))}, now {_short(identity.get(key))}"
+        for key in keys
+        if manifest.identity.get(key) != identity.get(key)
+    ]
+    raise RunFolderError(
+        f"{folder} holds another plan; these keys differ:\n"
+        + "\n".join(changes)
+        + "\nUndo the change to resume that run, or give this one another run.dir (or none)."
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:60] + f"… ({len(text)} characters)"

@@ -1,0 +1,71 @@
+"""From shard files to one result: every input row exactly once, as a result or as a recorded failure."""
+
+import json
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lib.data.atomic import atomic_path
+from lib.data.manifest import Manifest
+from lib.data.shards import tables, unfinished
+from lib.errors import RunFailed
+
+RESULT = "result.parquet"
+FAILURES = "failures.parquet"
+_FAILURE_COLUMNS = ("file", "row", "id", "error")
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge found: rows, failed rows, and the reasons with how often each occurred."""
+
+    rows: int
+    failed: int
+    reasons: Counter[str]
+    first_failure: str | None
+
+
+def merge_shards(manifest: Manifest, folder: Path) -> Merged:
+    """Write `result.parquet` and `failures.parquet` from all shards, in the order of the input.
+
+    Raises RunFailed where a shard is missing, or a row is there twice or not at all. Memory: one shard.
+    """
+    shards = manifest.shards()
+    todo, _ = unfinished(manifest, folder, retry_failed=False)
+    if todo:
+        numbers = ", ".join(str(shard.number) for shard in todo[:10]) + (", …" if len(todo) > 10 else "")
+        raise RunFailed(
+            f"{folder}: {len(todo)} of {len(shards)} shards are unfinished (numbers {numbers}); "
+            "run the job again to finish them"
+        )
+    rows, reasons, first = 0, Counter[str](), None
+    last = (-1, -1)  # (input, row) of the row before
+    schema = pq.read_schema(folder / "shards" / shards[0].file_name).remove_metadata()
+    footer = {b"overnight": json.dumps({"fingerprint": manifest.fingerprint, "rows": manifest.rows}).encode()}
+    with ExitStack() as stack:
+        result = _writer(stack, folder / RESULT, schema.with_metadata(footer))
+        failures = _writer(stack, folder / FAILURES, pa.schema([schema.field(name) for name in _FAILURE_COLUMNS]))
+        for shard, table in zip(shards, tables(shards, folder), strict=True):
+            for row in table["row"].to_pylist():
+                if (shard.input, row) <= last:
+                    raise RunFailed(f"{folder}/shards/{shard.file_name}: row {row} is there twice or out of order")
+                last = (shard.input, row)
+            rows += table.num_rows
+            result.write_table(table.replace_schema_metadata(footer))
+            failed = table.filter(pc.is_valid(table["error"])).select(_FAILURE_COLUMNS)
+            if failed.num_rows:
+                failures.write_table(failed.replace_schema_metadata(None))
+                reasons.update(failed["error"].to_pylist())
+                first = first or "{file}, row {row}: {error}".format(**failed.slice(0, 1).to_pylist()[0])
+    assert rows == manifest.rows
+    return Merged(rows, reasons.total(), reasons, first)
+
+
+def _writer(stack: ExitStack, path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    temporary = stack.enter_context(atomic_path(path))
+    return stack.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))

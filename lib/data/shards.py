@@ -1,0 +1,89 @@
+"""Shard files: Parquet, committed by rename, with a footer that says whose they are."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lib.data.atomic import atomic_path
+from lib.data.manifest import Manifest, Shard
+
+FOLDER = "shards"
+_KEY = b"overnight"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footer:
+    """What a shard file says of itself.
+
+    tokens: tokens that went through the engine; seconds: wall time of the shard, waiting for the engine included.
+    """
+
+    fingerprint: str
+    shard: int
+    rows: int
+    failed: int
+    tokens: int
+    seconds: float
+
+
+def commit(table: pa.Table, shard: Shard, manifest: Manifest, folder: Path, *, tokens: int, seconds: float) -> Footer:
+    """Write the shard's result table into the run folder, whole or not at all."""
+    assert table.num_rows == shard.rows
+    failed = table.num_rows - table["error"].null_count
+    footer = Footer(
+        fingerprint=manifest.fingerprint,
+        shard=shard.number,
+        rows=shard.rows,
+        failed=failed,
+        tokens=tokens,
+        seconds=round(seconds, 3),
+    )
+    table = table.replace_schema_metadata({_KEY: json.dumps(asdict(footer)).encode()})
+    with atomic_path(folder / FOLDER / shard.file_name) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    return footer
+
+
+def read_footer(shard: Shard, manifest: Manifest, folder: Path) -> Footer | None:
+    """The footer of a finished shard of this plan; None where there is none to be trusted.
+
+    The file is opened, not looked up in a listing, since listings of shared file systems are cached.
+    """
+    try:
+        metadata = pq.read_metadata(folder / FOLDER / shard.file_name)
+    except FileNotFoundError:
+        return None
+    except (pa.ArrowInvalid, OSError):  # cut short by a full disk, say: to be done again
+        return None
+    content = (metadata.metadata or {}).get(_KEY)
+    if content is None:
+        return None
+    footer = Footer(**json.loads(content))
+    whole = metadata.num_rows == footer.rows == shard.rows
+    ours = footer.fingerprint == manifest.fingerprint and footer.shard == shard.number
+    return footer if whole and ours else None
+
+
+def unfinished(manifest: Manifest, folder: Path, *, retry_failed: bool) -> tuple[list[Shard], list[Footer]]:
+    """The shards still to be done, and the footers of those that are done.
+
+    With `retry_failed`, a finished shard that recorded failed rows is to be done again.
+    """
+    todo: list[Shard] = []
+    done: list[Footer] = []
+    for shard in manifest.shards():
+        footer = read_footer(shard, manifest, folder)
+        if footer is None or (retry_failed and footer.failed):
+            todo.append(shard)
+        else:
+            done.append(footer)
+    return todo, done
+
+
+def tables(shards: Iterable[Shard], folder: Path) -> Iterable[pa.Table]:
+    """The result tables of finished shards, one at a time."""
+    return (pq.read_table(folder / FOLDER / shard.file_name) for shard in shards)

@@ -1,0 +1,211 @@
+"""Submissions in the Kaggle "LMSYS – Chatbot Arena" format: writing, checking, blending.
+
+The rules: every id once, in the order of the input; values in [0, 1]; rows sum to 1 at 6 decimals.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from lib.data.atomic import atomic_path
+from lib.errors import ConfigError, InputError, RunFailed
+from lib.scoring.probabilities import blend, to_millionths
+
+SUBMISSION = "submission.csv"
+PROBABILITIES = ("winner_model_a", "winner_model_b", "winner_tie")
+COLUMNS = ("id", *PROBABILITIES)
+_BLOCK_ROWS = 65_536
+
+
+class OnFailed(Enum):
+    """What stands in the submission for a row that failed."""
+
+    FAIL = "fail"
+    UNIFORM = "uniform"
+    PRIOR = "prior"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeConfig:
+    """How results become a submission.
+
+    on_failed: `fail` writes no submission while a row has no result; `uniform` puts 1/3 each; `prior` puts `prior`.
+    prior: probabilities of A, B and tie.
+    sample: a sample_submission.csv that the submission must match, id by id.
+    """
+
+    on_failed: OnFailed = OnFailed.FAIL
+    prior: list[float] | None = None
+    sample: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.on_failed is OnFailed.PRIOR and self.prior is None:
+            raise ConfigError("merge.on_failed=prior needs merge.prior=[A,B,tie], such as merge.prior=[0.35,0.34,0.31]")
+        if self.prior is not None:
+            require_simplex(self.prior, "merge.prior", size=3)
+        if self.sample is not None and not Path(self.sample).is_file():
+            raise ConfigError(f"merge.sample={self.sample}: no such file")
+
+    @property
+    def filler(self) -> npt.NDArray[np.float64] | None:
+        """Probabilities [3] for a failed row; None where a failed row is not to be filled."""
+        if self.on_failed is OnFailed.FAIL:
+            return None
+        return np.full(3, 1 / 3) if self.on_failed is OnFailed.UNIFORM else np.asarray(self.prior)
+
+
+def require_simplex(weights: Sequence[float], key: str, *, size: int) -> None:
+    """Raise ConfigError unless the weights are `size` numbers in [0, 1] that sum to 1 (within 1e-6)."""
+    if len(weights) != size:
+        raise ConfigError(f"{key}={list(weights)}: needs {size} numbers, has {len(weights)}")
+    if not (np.isfinite(weights).all() and min(weights) >= 0 and abs(sum(weights) - 1) <= 1e-6):
+        raise ConfigError(
+            f"{key}={list(weights)}: must be numbers in [0, 1] that sum to 1, they sum to {sum(weights):g}"
+        )
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A checked submission: ids (strings, [n]) and probabilities of A, B and tie (float64, [n, 3])."""
+
+    ids: pa.Array
+    probabilities: npt.NDArray[np.float64]
+
+
+def write_submission(result: Path, path: Path, config: MergeConfig) -> Submission:
+    """Turn `result.parquet` into a checked submission, in its order; where there are no ids, rows are numbered.
+
+    Returns the submission as read back from the file. Raises RunFailed where a row failed and
+    `merge.on_failed` is `fail`, InputError where `merge.sample` asks for other ids.
+    """
+    ids = _ids(result)
+    _write_csv(path, _filled(result, config.filler), ids)
+    submission = read_submission(path)
+    assert submission.ids.equals(ids), f"{path}: ids changed on the way to the file"
+    if config.sample is not None:
+        require_same_ids(submission, read_ids(Path(config.sample)), Path(config.sample))
+    return submission
+
+
+def read_submission(path: Path) -> Submission:
+    """Read a submission and check it against the rules.
+
+    Raises InputError naming file, row and column.
+    """
+    table = _read_csv(path)
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.column_names)}")
+    try:
+        columns = [table[name].cast(pa.float64()).to_numpy() for name in PROBABILITIES]
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: a probability is not a number ({error})") from error
+    probabilities = np.column_stack(columns)
+    ids = table["id"].combine_chunks()
+    _refuse(path, ~((probabilities >= 0) & (probabilities <= 1)).all(axis=1), ids, "a value is not in [0, 1]")
+    sums = probabilities.sum(axis=1)
+    _refuse(path, np.abs(sums - 1) > 1e-6, ids, "the values do not sum to 1 at 6 decimals")
+    _refuse(path, pd.Series(ids.to_pandas()).duplicated().to_numpy(), ids, "the id is there twice")
+    return Submission(ids=ids, probabilities=probabilities)
+
+
+def read_ids(path: Path) -> pa.Array:
+    """The `id` column of a CSV file, as strings."""
+    table = _read_csv(path)
+    if "id" not in table.column_names:
+        raise InputError(f"{path}: no column id; it has {', '.join(table.column_names)}")
+    return table["id"].combine_chunks()
+
+
+def require_same_ids(submission: Submission, ids: pa.Array, sample: Path) -> None:
+    """Raise InputError unless the submission has exactly these ids in this order."""
+    if submission.ids.equals(ids):
+        return
+    if len(ids) != len(submission.ids):
+        raise InputError(f"{sample}: {len(ids)} ids, but the submission has {len(submission.ids)}")
+    row = int(np.flatnonzero(pc.not_equal(submission.ids, ids).to_numpy(zero_copy_only=False))[0])
+    raise InputError(f"{sample}, row {row}: id {ids[row]}, but the submission has {submission.ids[row]} there")
+
+
+def blend_submissions(paths: Sequence[Path], weights: Sequence[float], out: Path) -> Submission:
+    """Write the weighted mean of several submissions of the same ids, in the order of the first.
+
+    Raises ConfigError where the weights are no simplex, InputError where the ids differ.
+    """
+    require_simplex(weights, "merge.weights", size=len(paths))
+    submissions = [read_submission(path) for path in paths]
+    ids = submissions[0].ids
+    aligned = [submissions[0].probabilities]
+    for path, submission in zip(paths[1:], submissions[1:], strict=True):
+        positions = pc.index_in(ids, submission.ids)
+        if positions.null_count or len(submission.ids) != len(ids):
+            missing = ids.filter(pc.is_null(positions))[:5].to_pylist()
+            raise InputError(
+                f"{path}: {len(submission.ids)} ids, but {len(ids)} in {paths[0]}; these of them are missing: {missing}"
+            )
+        aligned.append(submission.probabilities[positions.to_numpy()])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _write_csv(out, iter([blend(aligned, list(weights))]), ids)
+    return read_submission(out)
+
+
+def _filled(result: Path, filler: npt.NDArray[np.float64] | None) -> Iterator[npt.NDArray[np.float64]]:
+    """Probabilities [n, 3] of a result, block by block, the failed rows filled."""
+    with pq.ParquetFile(result) as file:
+        for batch in file.iter_batches(batch_size=_BLOCK_ROWS, columns=["p_a", "p_b", "p_tie"]):
+            block = np.column_stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])
+            failed = np.isnan(block).any(axis=1)
+            if failed.any() and filler is None:
+                raise RunFailed(
+                    "some rows have no result, so no submission was written; mend the causes and run again with "
+                    "run.retry_failed=true, or choose merge.on_failed=uniform or prior"
+                )
+            block[failed] = filler
+            yield block
+
+
+def _ids(result: Path) -> pa.Array:
+    ids = pq.read_table(result, columns=["id"])["id"].combine_chunks()
+    if ids.null_count == 0:
+        return ids.cast(pa.string())
+    return pa.array(np.arange(len(ids))).cast(pa.string())
+
+
+def _write_csv(path: Path, blocks: Iterator[npt.NDArray[np.float64]], ids: pa.Array) -> None:
+    first = 0
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write((",".join(COLUMNS) + "\n").encode())
+        for block in blocks:
+            texts = [
+                [f"{u // 1_000_000}.{u % 1_000_000:06d}" for u in column] for column in to_millionths(block).T.tolist()
+            ]
+            table = pa.table([ids.slice(first, len(block)), *(pa.array(text) for text in texts)], names=list(COLUMNS))
+            pacsv.write_csv(table, file, pacsv.WriteOptions(include_header=False, quoting_style="needed"))
+            first += len(block)
+    assert first == len(ids)
+
+
+def _read_csv(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with pacsv.open_csv(path) as reader:
+            types = {name: pa.string() for name in reader.schema.names}
+        return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=types, strings_can_be_null=False))
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not a CSV file ({error})") from error
+
+
+def _refuse(path: Path, wrong: npt.NDArray[np.bool_], ids: pa.Array, what: str) -> None:
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise InputError(f"{path}, row {row} (id {ids[row]}): {what} ({int(wrong.sum())} such rows)")

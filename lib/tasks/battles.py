@@ -1,0 +1,43 @@
+"""What the tasks about battles share: fitting the three texts of each row, and saying what was cut."""
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+from lib.errors import ConfigError
+from lib.tasks.planner import MIN_TURN_TOKENS, Fitted, Sides, fit
+from lib.types import Tokenizer
+
+SIDES = ("prompt", "response_a", "response_b")
+PROBABILITY_NAMES = ("p_a", "p_b", "p_tie")
+TOKEN_FIELDS = [(name, pa.int32()) for name in ("tokens", *(f"cut_{side}" for side in SIDES))]
+
+Render = Callable[[Sides], list[list[int]]]
+
+
+def fit_battles(
+    rows: pa.Table, parts: Sequence[Sequence[int]], render: Render, tokenizer: Tokenizer, max_tokens: int
+) -> list[Fitted]:
+    """Each row's texts, cut until all its requests fit; null turns are empty. Arguments as of `planner.fit`."""
+    battles = zip(*(rows[side].to_pylist() for side in SIDES), strict=True)
+    return [
+        fit([[turn or "" for turn in side] for side in battle], parts, render, tokenizer, max_tokens)
+        for battle in battles
+    ]
+
+
+def require_room(render: Render, max_tokens: int) -> None:
+    """Raise ConfigError where the fixed text of a request leaves no room for a few tokens of each text."""
+    fixed = max(map(len, render([[""]] * len(SIDES))))
+    least = fixed + len(SIDES) * MIN_TURN_TOKENS
+    if least > max_tokens:
+        raise ConfigError(
+            f"engine.max_model_len={max_tokens}: the fixed text of a request alone has {fixed} tokens; "
+            f"use at least {least}, or a shorter prompt"
+        )
+
+
+def token_columns(fitted: Sequence[Fitted]) -> list[list[int]]:
+    """The columns of TOKEN_FIELDS: tokens of the row's requests, and tokens cut from each text."""
+    tokens = [sum(map(len, row.requests)) for row in fitted]
+    return [tokens, *([row.cut[side] for row in fitted] for side in range(len(SIDES)))]

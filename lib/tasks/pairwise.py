@@ -1,0 +1,125 @@
+"""Pairwise judging: which of two responses is better, by the log-probabilities of the labels A, B and tie.
+
+Both orders are asked by default and averaged, since judges favour a position (Zheng et al. 2023, "Judging
+LLM-as-a-Judge with MT-Bench and Chatbot Arena", section 3.3).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lib.config import identity
+from lib.errors import ConfigError
+from lib.scoring.probabilities import average_orders, normalise_labels, swap_ab
+from lib.tasks.base import Prepared, Result
+from lib.tasks.battles import PROBABILITY_NAMES, TOKEN_FIELDS, fit_battles, require_room, token_columns
+from lib.tasks.planner import Fitted, Sides
+from lib.tasks.prompts import Chat, PromptConfig
+from lib.types import Answers, Label, LabelEngine, Tokenizer
+
+
+class Swap(Enum):
+    """The orders in which the two responses are shown."""
+
+    BOTH = "both"
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairwiseConfig:
+    """swap: `both` asks with A first and with B first and averages; `none` asks once, A first."""
+
+    swap: Swap = Swap.BOTH
+
+
+_COLUMNS = [
+    *[(f"{prefix}{name}", pa.float64()) for prefix in ("", "ab_", "ba_") for name in PROBABILITY_NAMES],
+    ("label_mass", pa.float64()),
+    *TOKEN_FIELDS,
+]
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """The task of `jobs.judge`.
+
+    Columns: p_a, p_b, p_tie; the same for each order shown (ab_: A first, ba_: B first; both in terms of the
+    row's own A and B); label_mass (probability of all labels together before renormalising, mean of the
+    orders); tokens (of the row's requests); cut_* (tokens cut from each text).
+    """
+
+    config: PairwiseConfig
+    prompt: PromptConfig
+
+    version = 1
+    method = "label_logprobs"
+    schema = pa.schema(_COLUMNS)
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything about the task that changes results."""
+        return {"version": self.version, "judge": identity(self.config), "prompt": identity(self.prompt)}
+
+    def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        """Refuse labels that cannot be told apart, and a prompt whose fixed text leaves no room."""
+        self._labels(tokenizer)
+        if self.prompt.chat is Chat.ALWAYS and not tokenizer.has_chat_template:
+            raise ConfigError("prompt.chat=always: the engine's tokenizer has no chat template; use auto or never")
+        require_room(lambda sides: self._render(sides, tokenizer), max_tokens)
+
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+        """One request per row and order; the two of a row stand side by side."""
+        parts = [(0, 1, 2)] * (2 if self._both else 1)
+        fitted = fit_battles(rows, parts, lambda sides: self._render(sides, tokenizer), tokenizer, max_tokens)
+        return Prepared([request for row in fitted for request in row.requests], (fitted, self._labels(tokenizer)))
+
+    def ask(self, engine: LabelEngine, prepared: Prepared) -> Answers:
+        """Label log-probabilities [requests, 3]."""
+        _, labels = prepared.notes
+        return engine.label_logprobs(prepared.requests, labels)
+
+    def read(self, prepared: Prepared, answers: Answers) -> Result:
+        """Renormalise over the labels, put the second order back into terms of A and B, average."""
+        fitted: list[Fitted] = prepared.notes[0]
+        orders = 2 if self._both else 1
+        probabilities, mass = normalise_labels(answers.values)
+        ab = probabilities[0::orders]
+        ba = swap_ab(probabilities[1::2]) if self._both else np.full_like(ab, np.nan)
+        final = average_orders(ab, ba) if self._both else ab
+        mass = mass.reshape(-1, orders).mean(axis=1)
+        columns: list[Any] = [*final.T, *ab.T, *ba.T, mass, *token_columns(fitted)]
+        arrays = [
+            pa.array(column, type=f.type, from_pandas=True) for column, f in zip(columns, self.schema, strict=True)
+        ]
+        return Result(pa.table(arrays, schema=self.schema), {n // orders: why for n, why in answers.errors.items()})
+
+    @property
+    def _both(self) -> bool:
+        return self.config.swap is Swap.BOTH
+
+    def _render(self, sides: Sides, tokenizer: Tokenizer) -> list[list[int]]:
+        prompt, a, b = sides
+        orders = [(a, b), (b, a)] if self._both else [(a, b)]
+        return [
+            self.prompt.tokens({"prompt": prompt, "response_a": first, "response_b": second}, tokenizer)
+            for first, second in orders
+        ]
+
+    def _labels(self, tokenizer: Tokenizer) -> list[Label]:
+        """The spellings of each label: bare and after a blank.
+
+        Raises ConfigError where a spelling of one label begins one of another: its probability would count for both.
+        """
+        labels = [tuple(dict.fromkeys(tuple(tokenizer.encode(t)) for t in (x, f" {x}"))) for x in self.prompt.labels]
+        for i, first in enumerate(labels):
+            for second in labels[i + 1 :]:
+                for x, y in ((x, y) for x in first for y in second):
+                    if x[: len(y)] == y[: len(x)]:
+                        raise ConfigError(
+                            f"prompt.labels={self.prompt.labels}: to this engine's tokenizer one label begins another "
+                            f"({list(x)} and {list(y)} as tokens), so it can't tell them apart; choose other labels"
+                        )
+        return labels

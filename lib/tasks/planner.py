@@ -1,0 +1,92 @@
+"""The token planner: texts are cut so that every request fits, the same way for both responses.
+
+Room is shared per turn: one cap for all turns, so the longest are cut first, in their middle. Where that would
+leave turns of less than MIN_TURN_TOKENS, the oldest exchange (the turns of one number) is dropped instead.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lib.types import Tokenizer
+
+MIN_TURN_TOKENS = 16
+MARKER = " … "
+
+Sides = list[list[str]]
+"""Texts of a row: turns by side (prompt, response A, response B); turn i of all sides is one exchange."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Texts that fit; cut: tokens taken away from each side; requests: their token ids."""
+
+    sides: Sides
+    cut: list[int]
+    requests: list[list[int]]
+
+
+def fit(
+    sides: Sides,
+    parts: Sequence[Sequence[int]],
+    render: Callable[[Sides], list[list[int]]],
+    tokenizer: Tokenizer,
+    max_tokens: int,
+) -> Fitted:
+    """Cut the turns of a row until each of its requests has at most `max_tokens` tokens.
+
+    parts: for each request the numbers of the sides it holds; render: texts -> token ids of the requests.
+    The fixed text of the requests must fit by itself: the task's `check` sees to that.
+    """
+    requests = render(sides)
+    if max(map(len, requests)) <= max_tokens:
+        return Fitted(sides, [0] * len(sides), requests)
+
+    spans = [[tokenizer.spans(turn) for turn in side] for side in sides]
+    lengths = [[len(turn) for turn in side] for side in spans]
+    fixed = [len(r) - sum(sum(lengths[s]) for s in part) for r, part in zip(requests, parts, strict=True)]
+    exchanges = max(map(len, sides))
+    oldest = 0
+    budgets = [max_tokens - tokens for tokens in fixed]
+    while True:
+        cap = min(
+            water_level([n for s in part for n in lengths[s][oldest:]], budget)
+            for part, budget in zip(parts, budgets, strict=True)
+        )
+        if cap < MIN_TURN_TOKENS and oldest < exchanges - 1:
+            oldest += 1
+            continue
+        kept = [
+            [_cut_middle(turn, span, cap) for turn, span in zip(side[oldest:], side_spans[oldest:], strict=True)]
+            for side, side_spans in zip(sides, spans, strict=True)
+        ]
+        requests = render(kept)
+        over = [len(request) - max_tokens for request in requests]
+        if max(over) <= 0:
+            cut = [sum(side) - sum(min(n, cap) for n in side[oldest:]) for side in lengths]
+            return Fitted(kept, cut, requests)
+        assert cap > 0, "the fixed text of a prompt is longer than the limit"
+        # Tokens do not add up exactly over joined texts: take what is too much off and look again.
+        budgets = [budget - max(excess, 0) for budget, excess in zip(budgets, over, strict=True)]
+
+
+def water_level(lengths: Sequence[int], budget: int) -> int:
+    """The largest cap c for which sum(min(length, c)) <= budget; the longest length where all fits; at least 0."""
+    remaining = budget
+    for index, length in enumerate(ordered := sorted(lengths)):
+        level = remaining // (len(ordered) - index)
+        if level < length:
+            return max(level, 0)
+        remaining -= length
+    return max(lengths, default=0)
+
+
+def _cut_middle(text: str, spans: Sequence[tuple[int, int]], cap: int) -> str:
+    """The first and last tokens of a text, `cap` of them with the marker between."""
+    if len(spans) <= cap:
+        return text
+    keep = max(cap - 1, 0)  # the marker's own token
+    head = (keep + 1) // 2
+    tail = keep - head
+    start = text[: spans[head - 1][1]] if head else ""
+    end = text[spans[-tail][0] :] if tail else ""
+    return start + MARKER + end if keep else ""

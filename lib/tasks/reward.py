@@ -1,0 +1,112 @@
+"""Reward-model scoring of both conversations of a battle, and a rule that makes probabilities of the two scores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from itertools import zip_longest
+from typing import Any
+
+import pyarrow as pa
+
+from lib.config import identity
+from lib.errors import ConfigError
+from lib.scoring.probabilities import davidson, threshold
+from lib.tasks.base import Prepared, Result
+from lib.tasks.battles import PROBABILITY_NAMES, TOKEN_FIELDS, fit_battles, require_room, token_columns
+from lib.tasks.planner import Fitted, Sides
+from lib.types import Answers, Message, ScoreEngine, Tokenizer
+
+
+class Rule(Enum):
+    """How two scores become probabilities of A, B and a tie."""
+
+    DAVIDSON = "davidson"
+    THRESHOLD = "threshold"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArenaConfig:
+    """The rule and its parameters.
+
+    rule: `davidson` (Davidson 1970), P(A):P(B):P(tie) = e^{z/2} : e^{-z/2} : nu with z = scale * (a - b) + bias;
+    `threshold`, a tie where the scores differ by less than `tie_margin`, else softmax.
+    `jobs.evaluate` fits scale, bias and log_nu where there are labels.
+    """
+
+    rule: Rule = Rule.DAVIDSON
+    scale: float = 1.0
+    bias: float = 0.0
+    log_nu: float = 0.0
+    tie_margin: float = 0.08
+
+    def __post_init__(self) -> None:
+        if self.scale <= 0:
+            raise ConfigError(f"arena.scale={self.scale}: must be positive, since a higher score is a better response")
+        if self.tie_margin < 0:
+            raise ConfigError(f"arena.tie_margin={self.tie_margin}: must not be negative")
+
+
+_COLUMNS = [
+    *[(name, pa.float64()) for name in (*PROBABILITY_NAMES, "score_a", "score_b")],
+    *TOKEN_FIELDS,
+]
+
+
+@dataclass(frozen=True)
+class Reward:
+    """The task of `jobs.arena`.
+
+    Columns: p_a, p_b, p_tie; score_a, score_b (the reward model's own); tokens (of both conversations);
+    cut_* (tokens cut from each text).
+    """
+
+    config: ArenaConfig
+
+    version = 1
+    method = "score"
+    schema = pa.schema(_COLUMNS)
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything about the task that changes results."""
+        return {"version": self.version, "arena": identity(self.config)}
+
+    def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        """Refuse a tokenizer without a chat template, and a limit that leaves no room for a conversation."""
+        if not tokenizer.has_chat_template:
+            raise ConfigError("jobs.arena: the engine's tokenizer has no chat template; give engine.chat_template")
+        require_room(lambda sides: _render(sides, tokenizer), max_tokens)
+
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+        """Two conversations per row: with A's responses, then with B's."""
+        fitted = fit_battles(rows, [(0, 1), (0, 2)], lambda sides: _render(sides, tokenizer), tokenizer, max_tokens)
+        return Prepared([request for row in fitted for request in row.requests], fitted)
+
+    def ask(self, engine: ScoreEngine, prepared: Prepared) -> Answers:
+        """Rewards [requests, 1]."""
+        return engine.score(prepared.requests)
+
+    def read(self, prepared: Prepared, answers: Answers) -> Result:
+        """Apply the rule to the two scores of each row."""
+        fitted: list[Fitted] = prepared.notes
+        score_a, score_b = answers.values.astype("float64").reshape(-1, 2).T
+        c = self.config
+        if c.rule is Rule.DAVIDSON:
+            probabilities = davidson(score_a, score_b, scale=c.scale, bias=c.bias, log_nu=c.log_nu)
+        else:
+            probabilities = threshold(score_a, score_b, tie_margin=c.tie_margin)
+        columns: list[Any] = [*probabilities.T, score_a, score_b, *token_columns(fitted)]
+        arrays = [
+            pa.array(column, type=f.type, from_pandas=True) for column, f in zip(columns, self.schema, strict=True)
+        ]
+        return Result(pa.table(arrays, schema=self.schema), {n // 2: why for n, why in answers.errors.items()})
+
+
+def _render(sides: Sides, tokenizer: Tokenizer) -> list[list[int]]:
+    prompt, a, b = sides
+    return [tokenizer.conversation(_chat(prompt, responses)) for responses in (a, b)]
+
+
+def _chat(prompts: list[str], responses: list[str]) -> list[Message]:
+    """Turn i of the prompt, then turn i of the response; a missing one is empty, so that turns alternate."""
+    exchanges = zip_longest(prompts, responses, fillvalue="")
+    return [Message(role=r, content=t) for pair in exchanges for r, t in zip(("user", "assistant"), pair, strict=True)]
