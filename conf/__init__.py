@@ -1,1 +1,39 @@
-"""The configs: YAML files, one per thing a user can name."""
+"""The configs: YAML files, one per thing a user can name, and the types they are checked against."""
+
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from lib.data.battles import BattlesConfig
+from lib.engines.dummy import DummyConfig
+from lib.engines.transformers import TransformersConfig
+from omegaconf import DictConfig, OmegaConf
+
+from lib.pipeline.inline import InlineConfig
+from lib.pipeline.ray_actors import RayConfig
+from lib.tasks.prompts import PromptConfig
+
+SCHEMAS = {
+    "data/battles": BattlesConfig,
+    "engine/dummy": DummyConfig,
+    "engine/transformers": TransformersConfig,
+    "executor/inline": InlineConfig,
+    "executor/ray": RayConfig,
+    "prompt": PromptConfig,
+}
+
+
+def register(job: str, config_type: type[Any]) -> None:
+    """Put the types where the YAML files find them: `/schema/…`, the job's own as `/schema/job/<job>`."""
+    for path, schema in {**SCHEMAS, f"job/{job}": config_type}.items():
+        group, _, name = f"schema/{path}".rpartition("/")
+        ConfigStore.instance().store(group=group, name=name, node=_thaw(OmegaConf.structured(schema)))
+
+
+def _thaw(node: DictConfig) -> DictConfig:
+    """OmegaConf makes configs of frozen dataclasses read-only, which would refuse every override."""
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_missing() and not child._is_none():
+            _thaw(child)
+    return node

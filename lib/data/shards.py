@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lib.data.atomic import atomic_path
@@ -30,7 +31,7 @@ class Footer:
     seconds: float
 
 
-def commit(table: pa.Table, shard: Shard, manifest: Manifest, folder: Path, *, tokens: int, seconds: float) -> Footer:
+def commit(table: pa.Table, shard: Shard, manifest: Manifest, folder: Path, *, seconds: float) -> Footer:
     """Write the shard's result table into the run folder, whole or not at all."""
     assert table.num_rows == shard.rows
     failed = table.num_rows - table["error"].null_count
@@ -39,7 +40,7 @@ def commit(table: pa.Table, shard: Shard, manifest: Manifest, folder: Path, *, t
         shard=shard.number,
         rows=shard.rows,
         failed=failed,
-        tokens=tokens,
+        tokens=pc.sum(table["tokens"]).as_py() or 0,
         seconds=round(seconds, 3),
     )
     table = table.replace_schema_metadata({_KEY: json.dumps(asdict(footer)).encode()})

@@ -1,0 +1,42 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS ?= cpu,demo,dev
+# For `uv pip install`: where no wheel of torch's CPU build is at hand, UV_FLAGS="--torch-backend cpu".
+UV_FLAGS ?=
+
+# uv does not read pip's settings: hand them on, and compare versions across all indexes as pip does.
+pip_setting = $(shell $(BIN)/pip config list 2>/dev/null | sed -n "s/\\\\n/ /g; s/^[^=]*\.$(1)='\(.*\)'$$/\1/p" | tail -n 1)
+uv_setting = $(if $(call pip_setting,$(1)),$(2)="$(call pip_setting,$(1))")
+uv_environment = UV_PYTHON_DOWNLOADS=never UV_INDEX_STRATEGY=unsafe-best-match \
+	$(call uv_setting,index-url,UV_DEFAULT_INDEX) \
+	$(call uv_setting,extra-index-url,UV_EXTRA_INDEX_URL) \
+	$(call uv_setting,find-links,UV_FIND_LINKS)
+
+.PHONY: venv demo test check bench clean
+
+venv: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet uv
+	$(uv_environment) $(BIN)/uv pip install --quiet --python $(BIN)/python $(UV_FLAGS) --editable '.[$(EXTRAS)]'
+	touch $@
+
+demo: venv
+	$(BIN)/python -m jobs.judge
+
+test: venv
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: venv
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) build *.egg-info

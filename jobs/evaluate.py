@@ -1,0 +1,52 @@
+"""Evaluate a run, or a submission against labels: metrics, a table, and a report page.
+
+python -m jobs.evaluate run.dir=DIR
+python -m jobs.evaluate submission=FILE labels=FILE
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.errors import ConfigError
+from lib.launch import launch
+from lib.pipeline.battles import print_report, report
+from lib.report.battles import from_submission
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """dir: the run folder; its metrics.json and report.html are written anew."""
+
+    dir: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """`conf/evaluate.yaml`. out: where a submission's metrics.json and report.html go."""
+
+    run: RunFolder
+    submission: str | None = None
+    labels: str | None = None
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        of_files = self.submission is not None and self.labels is not None
+        if (self.run.dir is None) is not of_files:
+            raise ConfigError("give run.dir=DIR, or submission=FILE and labels=FILE")
+
+
+def main(config: Config) -> None:
+    """Run the job."""
+    if config.run.dir is not None:
+        report(Path(config.run.dir))
+        return
+    assert config.submission is not None
+    assert config.labels is not None
+    submission, labels = Path(config.submission), Path(config.labels)
+    out = Path(config.out) if config.out else submission.with_name(f"{submission.stem}-evaluation")
+    details = {"submission": str(submission), "labels": str(labels)}
+    print_report(from_submission(submission, labels), out, f"evaluate: {submission.name}", details)
+
+
+if __name__ == "__main__":
+    launch(main, Config, "evaluate")

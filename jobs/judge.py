@@ -1,0 +1,28 @@
+"""Judge battles: which of two responses is better, asked of a language model.
+
+python -m jobs.judge data=arena data.path=FILE engine=smollm2_135m
+"""
+
+from dataclasses import dataclass
+
+from lib.launch import launch
+from lib.pipeline.battles import BattleJobConfig, run_battles
+from lib.tasks.pairwise import Pairwise, PairwiseConfig
+from lib.tasks.prompts import PromptConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(BattleJobConfig):
+    """`conf/judge.yaml`."""
+
+    prompt: PromptConfig
+    judge: PairwiseConfig
+
+
+def main(config: Config) -> None:
+    """Run the job."""
+    run_battles("judge", config, Pairwise(config.judge, config.prompt))
+
+
+if __name__ == "__main__":
+    launch(main, Config, "judge")

@@ -1,0 +1,62 @@
+"""Merge a run's shards into its result and submission, or blend the submissions of several runs.
+
+python -m jobs.merge run.dir=DIR
+python -m jobs.merge 'merge.submissions=[a.csv,b.csv]' 'merge.weights=[0.6,0.4]' merge.out=FILE
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lib.data.manifest import read_manifest
+from lib.data.merge import merge_shards
+from lib.data.submission import MergeConfig, blend_submissions
+from lib.errors import ConfigError
+from lib.launch import launch
+from lib.pipeline.battles import report, submit
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """dir: the run folder whose shards are merged."""
+
+    dir: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge(MergeConfig):
+    """submissions: the files to blend; weights: one for each, in [0, 1], summing to 1; out: the file to write."""
+
+    submissions: list[str] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    out: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """`conf/merge.yaml`."""
+
+    run: RunFolder
+    merge: Merge
+
+    def __post_init__(self) -> None:
+        blends = bool(self.merge.submissions) and self.merge.out is not None
+        if (self.run.dir is None) is not blends:
+            raise ConfigError("give run.dir=DIR, or merge.submissions=[…], merge.weights=[…] and merge.out=FILE")
+
+
+def main(config: Config) -> None:
+    """Run the job."""
+    if config.run.dir is not None:
+        folder = Path(config.run.dir)
+        merge_shards(read_manifest(folder), folder)
+        report(folder)
+        submit(folder, config.merge)
+        return
+    assert config.merge.out is not None
+    out = Path(config.merge.out)
+    blend = blend_submissions([Path(path) for path in config.merge.submissions], config.merge.weights, out)
+    print(f"submission: {out} ({len(blend.ids):,} rows, checked)")
+
+
+if __name__ == "__main__":
+    launch(main, Config, "merge")

@@ -1,0 +1,74 @@
+"""The door between Hydra and the jobs: here OmegaConf stops, and errors become messages and exit codes."""
+
+import logging
+import os
+import shlex
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+import conf
+from lib.errors import ConfigError, ExitCode, OvernightError, Stopped
+from lib.pipeline.log import log, log_to_terminal
+
+Config = TypeVar("Config")
+
+
+def launch(job: Callable[[Config], None], config_type: type[Config], name: str) -> NoReturn:
+    """Compose `conf/<name>.yaml` with the command line, make the typed config, run the job, exit with its code."""
+    conf.register(name, config_type)
+    codes: list[int] = []  # one for each point of a --multirun
+
+    @hydra.main(version_base="1.3", config_path=str(Path(conf.__file__).parent), config_name=name)
+    def entry(composed: DictConfig) -> None:
+        codes.append(_run(job, composed, name))
+
+    try:
+        entry()
+    except SystemExit as error:
+        if error.code:  # Hydra refused the command line, and has said why
+            codes.append(ExitCode.USAGE)
+    _exit(max(codes, default=ExitCode.DONE))
+
+
+def _run(job: Callable[[Config], None], composed: DictConfig, name: str) -> int:
+    log_to_terminal()
+    try:
+        job(typed(composed))
+    except (Stopped, KeyboardInterrupt) as stop:
+        print(f"{stop or 'interrupted'}; this line resumes it:", file=sys.stderr)
+        print(f"  python -m jobs.{name} {shlex.join(sys.argv[1:])}", file=sys.stderr)
+        return stop.exit_code if isinstance(stop, Stopped) else ExitCode.INTERRUPTED
+    except OvernightError as error:
+        log.error("%s", error)
+        return error.exit_code
+    except Exception as error:
+        log.error("this is a defect of ours, please report it:\n%s", traceback.format_exc())
+        log.error("%s: %s", type(error).__name__, error)
+        return ExitCode.FAILED
+    return ExitCode.DONE
+
+
+def typed(composed: DictConfig) -> Any:
+    """The typed config of a composed one.
+
+    Raises ConfigError for a value that is missing or that its dataclass refuses.
+    """
+    if missing := sorted(OmegaConf.missing_keys(composed)):
+        raise ConfigError(f"{', '.join(missing)}: must be given on the command line, as in {missing[0]}=…")
+    return OmegaConf.to_object(composed)
+
+
+def _exit(code: int) -> NoReturn:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+        os._exit(code)  # an abandoned shard is still in the engine, and cannot be interrupted otherwise
+    sys.exit(code)

@@ -1,0 +1,74 @@
+"""From battles to a submission: what `jobs.judge` and `jobs.arena` share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from lib.data.atomic import write_text
+from lib.data.battles import BattlesConfig
+from lib.data.manifest import read_manifest
+from lib.data.merge import RESULT
+from lib.data.submission import SUBMISSION, MergeConfig, write_submission
+from lib.engines.base import EngineConfig
+from lib.pipeline.executor import ExecutorConfig
+from lib.pipeline.run import RunConfig, execute, open_run, require_error_rate
+from lib.report.battles import METRICS, REPORT, Predictions, from_result, summary, write_report
+from lib.tasks.base import Task
+
+_SHOWN = ("engine.model", "engine.revision", "engine.dtype", "engine.quantization", "engine.max_model_len")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BattleJobConfig:
+    """The config groups that every job about battles has."""
+
+    data: BattlesConfig
+    engine: EngineConfig
+    executor: ExecutorConfig
+    run: RunConfig
+    merge: MergeConfig
+
+
+def run_battles(job: str, config: BattleJobConfig, task: Task) -> None:
+    """Plan or resume, execute, merge, evaluate, and write the submission.
+
+    Raises RunFailed where too many rows failed, or where there is no submission because of `merge.on_failed`.
+    """
+    spec = open_run(job, config.run, config.data, config.engine, task)
+    write_text(spec.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
+    (spec.folder / SUBMISSION).unlink(missing_ok=True)  # one of before must not pass for that of this run
+    merged = execute(spec, config.run, config.executor)
+    report(spec.folder)
+    require_error_rate(merged, config.run, spec.folder)
+    submit(spec.folder, config.merge)
+
+
+def report(folder: Path) -> None:
+    """Evaluate a run's result: write its `metrics.json` and `report.html`, and print the table.
+
+    Raises RunFolderError where the folder holds no run, InputError where the run is not finished.
+    """
+    manifest = read_manifest(folder)
+    details = {
+        "job": manifest.job,
+        "run folder": str(folder),
+        "input": ", ".join(file.path for file in manifest.inputs),
+        **{key: str(value) for key, value in manifest.identity.items() if key in _SHOWN},
+        "fingerprint": manifest.fingerprint,
+    }
+    print_report(from_result(folder / RESULT), folder, f"{manifest.job}: {folder.name}", details)
+
+
+def print_report(predictions: Predictions, out: Path, title: str, details: Mapping[str, str]) -> None:
+    """Write `metrics.json` and `report.html` into `out`, and print the table."""
+    print(summary(write_report(predictions, out, title=title, details=details)))
+    print(f"metrics:    {out / METRICS}")
+    print(f"report:     {out / REPORT}")
+
+
+def submit(folder: Path, config: MergeConfig) -> None:
+    """Write and check a run's `submission.csv`."""
+    submission = write_submission(folder / RESULT, folder / SUBMISSION, config)
+    print(f"submission: {folder / SUBMISSION} ({len(submission.ids):,} rows, checked)")

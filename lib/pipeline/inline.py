@@ -1,0 +1,38 @@
+"""The inline executor: one worker in this process. It needs no Ray, and cannot survive a row that kills it."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from lib.data.manifest import Shard
+from lib.data.shards import Footer
+from lib.pipeline.executor import ExecutorConfig
+from lib.pipeline.stop import Stop
+from lib.pipeline.worker import Spec, Worker
+
+IN_FLIGHT = 2  # one shard in the engine, one being read and tokenized or written
+
+
+@dataclass(frozen=True, kw_only=True)
+class InlineConfig(ExecutorConfig):
+    """Works on the shards in this process."""
+
+
+def run(config: InlineConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
+    """Process the shards; yield each one's footer as it is committed. Returns early where `stop` asks for it."""
+    worker = Worker(spec)
+    waiting = deque(shards)
+    pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="shard")
+    running: set[Future[Footer]] = set()
+    try:
+        while not stop.expired:
+            while waiting and len(running) < IN_FLIGHT and not stop.requested:
+                running.add(pool.submit(worker.process, waiting.popleft()))
+            if not running:
+                return
+            done, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

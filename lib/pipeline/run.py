@@ -1,0 +1,150 @@
+"""A run: one job with its resolved config and its folder. Running the same line again resumes it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib import engines
+from lib.config import identity
+from lib.data import sources
+from lib.data.battles import BattlesConfig
+from lib.data.intake import take_in
+from lib.data.manifest import FILE_NAME, Manifest, fingerprint, flatten, read_manifest, refuse_another_plan
+from lib.data.merge import FAILURES, Merged, merge_shards
+from lib.data.shards import FOLDER, Footer, unfinished
+from lib.engines.base import EngineConfig
+from lib.errors import ConfigError, RunFailed, RunFolderError
+from lib.pipeline import inline, ray_actors
+from lib.pipeline.executor import ExecutorConfig
+from lib.pipeline.log import log, log_to
+from lib.pipeline.progress import Progress
+from lib.pipeline.stop import Stop
+from lib.pipeline.worker import Spec
+from lib.tasks.base import Task
+
+_EXECUTORS: Mapping[type[ExecutorConfig], Callable[..., Iterator[Footer]]] = {
+    inline.InlineConfig: inline.run,
+    ray_actors.RayConfig: ray_actors.run,
+}
+_BROKEN_AFTER = 100  # rows after which a majority of failed ones means that the engine is at fault
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The run folder and what is done about failures. None of it changes results.
+
+    name: part of the default folder's name; dir: the folder, null for runs/<job>-<name>-<fingerprint>.
+    shard_rows: rows of a shard, null for about 50 shards of 16 to 1,024 rows. max_error_rate: share of rows that
+    may fail before the run counts as failed. retry_failed: do the shards with failed rows again.
+    grace_seconds: how long shards in flight may go on after a signal to stop.
+    """
+
+    name: str = "run"
+    dir: str | None = None
+    shard_rows: int | None = None
+    max_error_rate: float = 0.0
+    retry_failed: bool = False
+    grace_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.shard_rows is not None and self.shard_rows < 1:
+            raise ConfigError(f"run.shard_rows={self.shard_rows}: must be at least 1")
+        if not 0 <= self.max_error_rate <= 1:
+            raise ConfigError(f"run.max_error_rate={self.max_error_rate}: must be in [0, 1]")
+        if self.grace_seconds < 0:
+            raise ConfigError(f"run.grace_seconds={self.grace_seconds}: must not be negative")
+
+
+def open_run(job: str, config: RunConfig, data: BattlesConfig, engine: EngineConfig, task: Task) -> Spec:
+    """Check everything that can be checked without a model, and find or make the run's folder and manifest.
+
+    Raises ConfigError, InputError or RunFolderError; the last one also where the folder holds another plan.
+    """
+    engines.check(engine, task.method)
+    task.check(engines.load_tokenizer(engine), engine.max_model_len)
+    keys = _identity(job, data, engine, task)
+    folder = Path(config.dir) if config.dir else Path("runs") / f"{job}-{config.name}-{fingerprint(keys)[:8]}"
+    _make(folder)
+    log_to(folder)
+    log.info("run folder: %s", folder)
+    if (folder / FILE_NAME).exists():
+        manifest = read_manifest(folder)
+        refuse_another_plan(manifest, keys, folder)
+    else:
+        intake = take_in(data, folder)
+        log.info("%s", intake.report)
+        manifest = Manifest(
+            job=job,
+            fingerprint=fingerprint(keys),
+            identity=keys,
+            inputs=tuple(intake.inputs),
+            shard_rows=config.shard_rows or _shard_rows(sum(file.rows for file in intake.inputs)),
+        )
+        manifest.write(folder)
+    return Spec(folder=folder, manifest=manifest, data=data, engine=engine, task=task)
+
+
+def execute(spec: Spec, config: RunConfig, executor: ExecutorConfig) -> Merged:
+    """Work on all unfinished shards, then merge.
+
+    Raises Stopped after a signal, RunFailed where more rows failed than `run.max_error_rate` allows.
+    """
+    manifest, folder = spec.manifest, spec.folder
+    todo, done = unfinished(manifest, folder, retry_failed=config.retry_failed)
+    log.info("%s rows in %s shards; %s shards to do", f"{manifest.rows:,}", len(todo) + len(done), len(todo))
+    if todo:
+        with Stop(config.grace_seconds) as stop, Progress(folder, manifest.rows, done) as progress:
+            for footer in _EXECUTORS[type(executor)](executor, spec, todo, stop):
+                progress.add(footer)
+                _require_sound_engine(progress, config)
+            stop.raise_if_requested()
+    return merge_shards(manifest, folder)
+
+
+def require_error_rate(merged: Merged, config: RunConfig, folder: Path) -> None:
+    """Raise RunFailed where more rows failed than `run.max_error_rate` allows."""
+    if merged.failed > config.max_error_rate * merged.rows:
+        raise RunFailed(
+            f"{merged.failed} of {merged.rows} rows failed, more than run.max_error_rate={config.max_error_rate:g} "
+            f"allows; the first: {merged.first_failure} (all of them: {folder / FAILURES}). "
+            "Raise run.max_error_rate, or mend the cause and run again with run.retry_failed=true"
+        )
+
+
+def _require_sound_engine(progress: Progress, config: RunConfig) -> None:
+    share = max(0.5, config.max_error_rate)
+    if progress.rows >= _BROKEN_AFTER and progress.failed > share * progress.rows:
+        raise RunFailed(
+            f"{progress.failed} of the first {progress.rows} rows failed: that is the engine or the whole input, not "
+            "single rows. Look at the `error` column in shards/, mend it, and run again with run.retry_failed=true"
+        )
+
+
+def _identity(job: str, data: BattlesConfig, engine: EngineConfig, task: Task) -> Mapping[str, Any]:
+    return flatten(
+        {
+            "job": job,
+            "task": task.identity(),
+            "data": identity(data),
+            "engine": {"type": type(engine).__name__, **identity(engine), **engines.identity(engine)},
+            "input": {str(n): sources.content_hash(source) for n, source in enumerate(sources.resolve(data.path))},
+        }
+    )
+
+
+def _make(folder: Path) -> None:
+    try:
+        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RunFolderError(
+            f"run.dir={folder}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
+
+
+def _shard_rows(rows: int) -> int:
+    """About 50 shards, so that progress shows and little is lost, of a size that still fills batches."""
+    return min(max(-(-rows // 50), 16), 1024)
