@@ -1,0 +1,161 @@
+"""A finished run's probabilities and labels, read for a report: only the columns it needs, one at a time."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from lib.data.submission import PROBABILITIES, read_submission
+from lib.errors import InputError
+from lib.scoring.probabilities import FloatArray
+
+LabelArray = npt.NDArray[np.int8]
+
+_NAMES = ("p_a", "p_b", "p_tie")
+_EXAMPLES = 20
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed row: where it stands in the input, its id (or None), and why it failed."""
+
+    file: str
+    row: int
+    id: str | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What a report is about; n rows.
+
+    probabilities: [n, 3] of A, B, tie, NaN where a row failed; labels: [n], -1 where unknown.
+    ab, ba: [n, 3] of a judge's two presentation orders, in terms of the original A and B; label_mass: [n].
+    score_a, score_b: [n] rewards.
+    reasons: how many rows failed for each reason; failures: the first of them.
+    """
+
+    probabilities: FloatArray
+    labels: LabelArray
+    ab: FloatArray | None = None
+    ba: FloatArray | None = None
+    label_mass: FloatArray | None = None
+    score_a: FloatArray | None = None
+    score_b: FloatArray | None = None
+    reasons: Counter[str] = field(default_factory=Counter)
+    failures: tuple[Failure, ...] = ()
+
+
+def from_result(path: Path) -> Predictions:
+    """Read a run's `result.parquet`.
+
+    Raises InputError where it is missing, is no Parquet file, or lacks a column.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; finish the run first (the same command again resumes it)")
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not a Parquet file ({error})") from error
+    with file:
+        columns = set(file.schema_arrow.names)
+        missing = [name for name in (*_NAMES, "label", "error") if name not in columns]
+        if missing:
+            raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(file.schema_arrow.names)}")
+        labels = np.asarray(pc.fill_null(_read(file, "label"), -1), dtype=np.int8)
+        if not np.isin(labels, (-1, 0, 1, 2)).all():
+            raise InputError(f"{path}: a label is none of 0 (A), 1 (B), 2 (tie) and null")
+        errors = _read(file, "error")
+        reasons = Counter({item["values"]: item["counts"] for item in pc.value_counts(errors.drop_null()).to_pylist()})
+        probabilities = _stack(file, _NAMES)
+        probabilities[errors.is_valid().to_numpy()] = np.nan  # a row with an error counts as failed, whatever it holds
+        orders = [
+            _stack(file, tuple(f"{order}_{name}" for name in _NAMES)) if f"{order}_p_a" in columns else None
+            for order in ("ab", "ba")
+        ]
+        numbers = {name: _floats(file, name) for name in ("label_mass", "score_a", "score_b") if name in columns}
+        return Predictions(
+            probabilities=probabilities,
+            labels=labels,
+            ab=orders[0],
+            ba=orders[1],
+            reasons=reasons,
+            failures=_failures(path) if reasons else (),
+            **numbers,
+        )
+
+
+def from_submission(submission: Path, labels: Path) -> Predictions:
+    """Read a submission and look its ids up in a CSV with `id` and one-hot `winner_model_a/b`, `winner_tie`.
+
+    The labels may hold more ids than the submission. Raises InputError where an id has no label, is there twice, or
+    its label is not one-hot.
+    """
+    submitted = read_submission(submission)
+    ids, one_hot = _read_labels(labels)
+    positions = pc.index_in(submitted.ids, value_set=ids)
+    if positions.null_count:
+        missing = submitted.ids.filter(pc.is_null(positions))
+        raise InputError(
+            f"{labels}: no labels for {len(missing)} of the {len(submitted.ids)} ids in {submission}, "
+            f"the first of them {', '.join(missing[:5].to_pylist())}"
+        )
+    known = one_hot.argmax(axis=1).astype(np.int8)
+    return Predictions(probabilities=submitted.probabilities, labels=known[positions.to_numpy()])
+
+
+def _read(file: pq.ParquetFile, name: str) -> Any:
+    return file.read(columns=[name])[name]
+
+
+def _floats(file: pq.ParquetFile, name: str) -> FloatArray:
+    """A column as float64 [n], null as NaN."""
+    return np.asarray(_read(file, name).to_numpy(), dtype=np.float64)
+
+
+def _stack(file: pq.ParquetFile, names: tuple[str, ...]) -> FloatArray:
+    stacked = np.empty((file.metadata.num_rows, len(names)))
+    for i, name in enumerate(names):
+        stacked[:, i] = _floats(file, name)
+    return stacked
+
+
+def _failures(path: Path) -> tuple[Failure, ...]:
+    """The first failed rows; the file is scanned in batches, so that its texts never lie in memory together."""
+    names = ["file", "row", "id", "error"]
+    first = pads.dataset(path).scanner(columns=names, filter=pads.field("error").is_valid()).head(_EXAMPLES)
+    return tuple(Failure(row["file"], row["row"], row["id"], row["error"]) for row in first.to_pylist())
+
+
+def _read_labels(path: Path) -> tuple[pa.Array, FloatArray]:
+    """Ids (strings [m]) and one-hot labels [m, 3] of a labels file; its texts are not read."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    names = ["id", *PROBABILITIES]
+    types = {"id": pa.string(), **dict.fromkeys(PROBABILITIES, pa.float64())}
+    try:
+        table = pacsv.read_csv(
+            path,
+            parse_options=pacsv.ParseOptions(newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(include_columns=names, column_types=types),
+        ).combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        raise InputError(f"{path}: not a CSV file with the columns {', '.join(names)} ({error})") from error
+    ids = table["id"].combine_chunks()
+    one_hot = np.stack([table[name].to_numpy() for name in PROBABILITIES], axis=1)
+    wrong = ~(np.isin(one_hot, (0, 1)).all(axis=1) & (one_hot.sum(axis=1) == 1))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(f"{path}, row {row} (id {ids[row]}): exactly one of {', '.join(PROBABILITIES)} must be 1")
+    if len(ids.unique()) < len(ids):
+        repeated = next(item["values"] for item in ids.value_counts().to_pylist() if item["counts"] > 1)
+        raise InputError(f"{path}: id {repeated} is there twice, so it is unclear which label holds")
+    return ids, one_hot
