@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from lib.data.intake import InputFile
+from lib.data.manifest import Manifest, fingerprint, flatten, read_manifest, refuse_another_plan
+from lib.errors import RunFolderError
+
+
+def _input(rows: int) -> InputFile:
+    return InputFile(
+        path="x.csv", size=1, mtime_ns=2, sha256="s", rows=rows, parquet="input/00000.parquet", canonical=True
+    )
+
+
+def _manifest(keys: dict[str, object], rows: tuple[int, ...] = (25, 7)) -> Manifest:
+    inputs = tuple(_input(n) for n in rows)
+    return Manifest(job="judge", fingerprint=fingerprint(keys), identity=keys, inputs=inputs, shard_rows=10)
+
+
+def test_shards_cover_every_row_once_and_cross_no_file() -> None:
+    shards = _manifest({}).shards()
+    assert [(s.number, s.input, s.start, s.stop) for s in shards] == [
+        (0, 0, 0, 10), (1, 0, 10, 20), (2, 0, 20, 25), (3, 1, 0, 7),
+    ]  # fmt: skip
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    manifest = _manifest({"engine.model": "m", "data.limit": None, "prompt.labels": ["A", "同等"]})
+    manifest.write(tmp_path)
+    assert read_manifest(tmp_path) == manifest
+
+
+def test_fingerprint_ignores_the_order_of_keys_only() -> None:
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+def test_another_plan_is_refused_by_the_keys_that_differ(tmp_path: Path) -> None:
+    manifest = _manifest({"engine.dtype": "float32", "data.limit": None, "same": 1})
+    refuse_another_plan(manifest, {"same": 1, "data.limit": None, "engine.dtype": "float32"}, tmp_path)
+    with pytest.raises(RunFolderError) as refused:
+        refuse_another_plan(manifest, {"engine.dtype": "bfloat16", "data.limit": None, "same": 1, "new": 3}, tmp_path)
+    message = str(refused.value)
+    assert 'engine.dtype: was "float32", now "bfloat16"' in message
+    assert "new: was null, now 3" in message
+    assert "same" not in message
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"inputs": [], "job": "x"}'])
+def test_damaged_manifest(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(RunFolderError, match=r"manifest\.json"):
+        read_manifest(tmp_path)
+
+
+def test_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"run\.dir"):
+        read_manifest(tmp_path / "none")
+
+
+def test_flatten() -> None:
+    assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}

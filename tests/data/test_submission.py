@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lib.data.submission import MergeConfig, OnFailed, blend_submissions, read_submission, write_submission
+from lib.errors import ConfigError, InputError, RunFailed
+
+HEADER = "id,winner_model_a,winner_model_b,winner_tie\n"
+
+
+def result(folder: Path, rows: list[list[float] | None], ids: list[str | None]) -> Path:
+    columns = np.array([row or [np.nan] * 3 for row in rows]).T
+    arrays = [pa.array(column, from_pandas=True) for column in columns]
+    pq.write_table(
+        pa.table([pa.array(ids, pa.string()), *arrays], names=["id", "p_a", "p_b", "p_tie"]), folder / "r.parquet"
+    )
+    return folder / "r.parquet"
+
+
+def csv(path: Path, body: str) -> Path:
+    path.write_text(HEADER + body)
+    return path
+
+
+def test_rows_sum_to_one_at_six_decimals_in_the_order_of_the_input(tmp_path: Path) -> None:
+    rows: list[list[float] | None] = [[1 / 3] * 3, [0.9999999, 0.0, 1e-7], [2 / 3, 1 / 6, 1 / 6]]
+    path = tmp_path / "submission.csv"
+    submission = write_submission(result(tmp_path, rows, ["007", "b,c", 'q"']), path, MergeConfig())
+    assert submission.ids.to_pylist() == ["007", "b,c", 'q"']
+    for line in path.read_text().splitlines()[1:]:
+        values = line.rsplit(",", 3)[1:]
+        assert all(len(value) == 8 for value in values)
+        assert sum(int(value.replace(".", "")) for value in values) == 1_000_000
+    assert np.abs(submission.probabilities - np.array(rows)).max() < 1e-6
+
+
+def test_rows_without_ids_are_numbered(tmp_path: Path) -> None:
+    submission = write_submission(
+        result(tmp_path, [[1, 0, 0], [0, 1, 0]], [None, None]), tmp_path / "s.csv", MergeConfig()
+    )
+    assert submission.ids.to_pylist() == ["0", "1"]
+
+
+def test_failed_rows(tmp_path: Path) -> None:
+    path, out = result(tmp_path, [[0.5, 0.25, 0.25], None], ["x", "y"]), tmp_path / "s.csv"
+    with pytest.raises(RunFailed, match=r"merge\.on_failed"):
+        write_submission(path, out, MergeConfig())
+    assert not out.exists()
+    uniform = write_submission(path, out, MergeConfig(on_failed=OnFailed.UNIFORM))
+    assert uniform.probabilities[1] == pytest.approx([1 / 3] * 3, abs=1e-6)
+    prior = write_submission(path, out, MergeConfig(on_failed=OnFailed.PRIOR, prior=[0.2, 0.3, 0.5]))
+    assert prior.probabilities[1].tolist() == [0.2, 0.3, 0.5]
+    assert prior.probabilities[0].tolist() == [0.5, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("prior", [None, [0.5, 0.5], [0.5, 0.6, -0.1], [0.2, 0.2, 0.2]])
+def test_prior_must_be_a_simplex(prior: list[float] | None) -> None:
+    with pytest.raises(ConfigError, match=r"merge\.prior"):
+        MergeConfig(on_failed=OnFailed.PRIOR, prior=prior)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("a,0.5,0.5,0.1\n", r"row 0 \(id a\).*sum to 1"),
+        ("a,1,0,0\nb,1.2,-0.2,0\n", r"row 1 \(id b\).*\[0, 1\]"),
+        ("a,1,0,0\na,0,1,0\n", r"row 1 \(id a\).*twice"),
+        ("a,x,0,0\n", "not a number"),
+        ("a,nan,0,1\n", r"\[0, 1\]"),
+        ("a,1,0\n", "not a CSV"),
+    ],
+)
+def test_broken_rules_name_the_row(tmp_path: Path, body: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        read_submission(csv(tmp_path / "s.csv", body))
+
+
+def test_missing_column_and_file(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("id,winner_model_a,winner_tie\na,1,0\n")
+    with pytest.raises(InputError, match="no column winner_model_b"):
+        read_submission(tmp_path / "s.csv")
+    with pytest.raises(InputError, match="no such file"):
+        read_submission(tmp_path / "none.csv")
+
+
+def test_sample_submission_asks_for_the_same_ids_in_the_same_order(tmp_path: Path) -> None:
+    path, out = result(tmp_path, [[1, 0, 0], [0, 1, 0]], ["x", "y"]), tmp_path / "s.csv"
+    good = csv(tmp_path / "good.csv", "x,0.3,0.3,0.4\ny,0.3,0.3,0.4\n")
+    write_submission(path, out, MergeConfig(sample=str(good)))
+    swapped = csv(tmp_path / "swapped.csv", "y,0.3,0.3,0.4\nx,0.3,0.3,0.4\n")
+    with pytest.raises(InputError, match="row 0: id y, but the submission has x"):
+        write_submission(path, out, MergeConfig(sample=str(swapped)))
+    longer = csv(tmp_path / "longer.csv", "x,0.3,0.3,0.4\ny,0.3,0.3,0.4\nz,1,0,0\n")
+    with pytest.raises(InputError, match="3 ids, but the submission has 2"):
+        write_submission(path, out, MergeConfig(sample=str(longer)))
+    with pytest.raises(ConfigError, match=r"merge\.sample"):
+        MergeConfig(sample=str(tmp_path / "none.csv"))
+
+
+def test_blend_aligns_by_id_and_keeps_the_order_of_the_first(tmp_path: Path) -> None:
+    a = csv(tmp_path / "a.csv", "x,1,0,0\ny,0,1,0\n")
+    b = csv(tmp_path / "b.csv", "y,0,0,1\nx,0,1,0\n")
+    blend = blend_submissions([a, b], [0.6, 0.4], tmp_path / "new" / "out.csv")
+    assert blend.ids.to_pylist() == ["x", "y"]
+    assert blend.probabilities.tolist() == [[0.6, 0.4, 0.0], [0.0, 0.6, 0.4]]
+
+
+def test_blend_refuses_other_ids_and_weights_off_the_simplex(tmp_path: Path) -> None:
+    a = csv(tmp_path / "a.csv", "x,1,0,0\ny,0,1,0\n")
+    b = csv(tmp_path / "b.csv", "z,0,0,1\nx,0,1,0\n")
+    with pytest.raises(InputError, match="missing"):
+        blend_submissions([a, b], [0.5, 0.5], tmp_path / "out.csv")
+    for weights in ([0.6, 0.6], [1.0], [1.5, -0.5]):
+        with pytest.raises(ConfigError, match=r"merge\.weights"):
+            blend_submissions([a, a], weights, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
