@@ -1,4 +1,4 @@
-"""The floors of the house: who may import whom (design: jobs → pipeline → engines | tasks | report → data → scoring)."""
+"""The floors of the house: who may import whom."""
 
 import ast
 from pathlib import Path

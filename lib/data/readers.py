@@ -4,8 +4,9 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,11 +30,12 @@ def column_names(source: Source) -> list[str]:
             return list(parquet.schema_arrow.names)
     if source.format is Format.JSONL:
         records = islice(_json_records(source), 4 * BATCH_ROWS)
-        return list(dict.fromkeys(key for record in records for key in record))
-    header = next(_csv_records(source), None)
-    if header is None:
+        names = list(dict.fromkeys(key for record in records for key in record))
+    else:
+        names = next(_csv_records(source), [])
+    if not names:
         raise InputError(f"{source.url}: the file is empty")
-    return header
+    return names
 
 
 def batches(source: Source, columns: Sequence[str]) -> Iterator[Cells]:
@@ -44,12 +46,9 @@ def batches(source: Source, columns: Sequence[str]) -> Iterator[Cells]:
     """
     read = {Format.PARQUET: _parquet, Format.JSONL: _jsonl}.get(source.format, _csv)
     empty = True
-    try:
-        for cells in read(source, columns):
-            empty = False
-            yield cells
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{source.url}: cannot be read ({error}); is the file whole?") from error
+    for cells in read(source, columns):
+        empty = False
+        yield cells
     if empty:
         raise InputError(f"{source.url}: the file has no rows")
 
@@ -93,14 +92,86 @@ def largest_row_group(source: Source) -> int:
         return max((group.total_byte_size for group in groups), default=0)
 
 
+@contextmanager
+def _parquet_file(source: Source) -> Iterator[pq.ParquetFile]:
+    with open_source(source) as file:
+        yield pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+
+
 def _parquet(source: Source, columns: Sequence[str]) -> Iterator[Cells]:
     with _parquet_file(source) as parquet:
         rows = parquet.metadata.num_rows
     return parquet_cells(source, columns, 0, rows)
 
 
-class _parquet_file:  # noqa: N801 - a context manager
-    """Parquet file of a source, buffered rather than read ahead."""
+def _values(column: pa.Array, source: Source, first_row: int, name: str) -> list[Any]:
+    try:
+        return cast(list[Any], column.to_pylist())
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source.url}, rows from {first_row}, column {name}: not UTF-8 ({error})") from error
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+
+def _jsonl(source: Source, columns: Sequence[str]) -> Iterator[Cells]:
+    records = _json_records(source)
+    while batch := list(islice(records, BATCH_ROWS)):
+        yield {name: [record.get(name) for record in batch] for name in columns}
+
+
+def _json_records(source: Source) -> Iterator[dict[str, Any]]:
+    with open_source(source) as file:
+        for number, line in enumerate(file, 1):
+            if line.isspace():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{source.url}, line {number}: malformed JSON ({error})") from error
+            if not isinstance(record, dict):
+                raise InputError(f"{source.url}, line {number}: not a JSON object, as each line must be")
+            yield record
+
+
+def _csv(source: Source, columns: Sequence[str]) -> Iterator[Cells]:
+    records = _csv_records(source)
+    header = next(records, [])
+    positions = {name: header.index(name) for name in columns}
+    first_row = 0
+    while batch := list(islice(records, BATCH_ROWS)):
+        cells: Cells = {name: [record[at] or None for record in batch] for name, at in positions.items()}
+        for name, column in cells.items():
+            _require_utf8(column, source, first_row, name)
+        yield cells
+        first_row += len(batch)
+
+
+def _csv_records(source: Source) -> Iterator[list[str]]:
+    """Header and rows. The csv module rather than Arrow's reader: that one swallows rows after an open quote."""
+    csv.field_size_limit(_MAX_CELL_CHARACTERS)
+    row = -1  # of the record read last; the header is -1
+    with open_source(source) as file:
+        # Bytes that are not UTF-8 become lone surrogates, so that they can be reported with their row.
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        reader = csv.reader(text, delimiter="\t" if source.format is Format.TSV else ",", strict=True)
+        records = filter(None, reader)  # blank lines are no rows, as in pandas
+        try:
+            header = next(records, None)
+            if header is None:
+                return
+            yield header
+            for row, record in enumerate(records):
+                if len(record) != len(header):
+                    where = f"{source.url}, row {row} (ends in line {reader.line_num})"
+                    raise InputError(f"{where}: {len(record)} cells where the header has {len(header)}")
+                yield record
+        except csv.Error as error:
+            where = f"{source.url}, row {row + 1} (line {reader.line_num})"
+            raise InputError(f"{where}: malformed CSV ({error}); is a quote left open or not doubled?") from error
+
+
+def _require_utf8(column: list[str | None], source: Source, first_row: int, name: str) -> None:
+    for row, cell in enumerate(column, first_row):
+        try:
+            (cell or "").encode()
+        except UnicodeEncodeError as error:
+            where = f"{source.url}, row {row}, column {name}"
+            raise InputError(f"{where}: not UTF-8 (at character {error.start}); convert the file to UTF-8") from error

@@ -79,7 +79,7 @@ def source_of(url: str) -> Source:
 
 @contextmanager
 def open_source(source: Source) -> Iterator[BinaryIO]:
-    """The bytes of a source, decompressed. Raises InputError where it cannot be opened."""
+    """The bytes of a source, decompressed. Raises InputError where they cannot be read."""
     with _open_raw(source) as file:
         if source.codec is None:
             yield file
@@ -123,11 +123,10 @@ def _paths(fs: Any, root: str) -> list[str]:
 def _open_raw(source: Source) -> Iterator[BinaryIO]:
     fs, path = fsspec.core.url_to_fs(source.url)
     try:
-        file = fs.open(path, "rb")
-    except OSError as error:
-        raise InputError(f"{source.url}: cannot be opened ({_reason(error)})") from error
-    with file:
-        yield file
+        with fs.open(path, "rb") as file:
+            yield file
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{source.url}: cannot be read ({_reason(error)}); is the file there, and whole?") from error
 
 
 def _reason(error: Exception) -> str:

@@ -88,11 +88,11 @@ def write_submission(result: Path, path: Path, config: MergeConfig) -> Submissio
     `merge.on_failed` is `fail`, InputError where `merge.sample` asks for other ids.
     """
     ids = _ids(result)
+    if config.sample is not None:
+        require_same_ids(ids, Path(config.sample))
     _write_csv(path, _filled(result, config.filler), ids)
     submission = read_submission(path)
     assert submission.ids.equals(ids), f"{path}: ids changed on the way to the file"
-    if config.sample is not None:
-        require_same_ids(submission, read_ids(Path(config.sample)), Path(config.sample))
     return submission
 
 
@@ -118,22 +118,17 @@ def read_submission(path: Path) -> Submission:
     return Submission(ids=ids, probabilities=probabilities)
 
 
-def read_ids(path: Path) -> pa.Array:
-    """The `id` column of a CSV file, as strings."""
-    table = _read_csv(path)
+def require_same_ids(ids: pa.Array, sample: Path) -> None:
+    """Raise InputError unless a sample submission has exactly these ids in this order."""
+    table = _read_csv(sample)
     if "id" not in table.column_names:
-        raise InputError(f"{path}: no column id; it has {', '.join(table.column_names)}")
-    return table["id"].combine_chunks()
-
-
-def require_same_ids(submission: Submission, ids: pa.Array, sample: Path) -> None:
-    """Raise InputError unless the submission has exactly these ids in this order."""
-    if submission.ids.equals(ids):
-        return
-    if len(ids) != len(submission.ids):
-        raise InputError(f"{sample}: {len(ids)} ids, but the submission has {len(submission.ids)}")
-    row = int(np.flatnonzero(pc.not_equal(submission.ids, ids).to_numpy(zero_copy_only=False))[0])
-    raise InputError(f"{sample}, row {row}: id {ids[row]}, but the submission has {submission.ids[row]} there")
+        raise InputError(f"{sample}: no column id; it has {', '.join(table.column_names)}")
+    wanted = table["id"].combine_chunks()
+    if len(wanted) != len(ids):
+        raise InputError(f"{sample}: {len(wanted)} ids, but the submission has {len(ids)}")
+    if not ids.equals(wanted):
+        row = int(np.flatnonzero(pc.not_equal(ids, wanted).to_numpy(zero_copy_only=False))[0])
+        raise InputError(f"{sample}, row {row}: id {wanted[row]}, but the submission has {ids[row]} there")
 
 
 def blend_submissions(paths: Sequence[Path], weights: Sequence[float], out: Path) -> Submission:
@@ -164,12 +159,13 @@ def _filled(result: Path, filler: npt.NDArray[np.float64] | None) -> Iterator[np
         for batch in file.iter_batches(batch_size=_BLOCK_ROWS, columns=["p_a", "p_b", "p_tie"]):
             block = np.column_stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])
             failed = np.isnan(block).any(axis=1)
-            if failed.any() and filler is None:
+            if filler is not None:
+                block[failed] = filler
+            elif failed.any():
                 raise RunFailed(
                     "some rows have no result, so no submission was written; mend the causes and run again with "
                     "run.retry_failed=true, or choose merge.on_failed=uniform or prior"
                 )
-            block[failed] = filler
             yield block
 
 
