@@ -58,7 +58,8 @@ def row_range(parquet: pq.ParquetFile, columns: Sequence[str], start: int, stop:
 
     Rows before `start` in the first of these groups are decoded and dropped, so memory stays flat.
     """
-    position, groups, before = 0, [], 0
+    groups: list[int] = []
+    position = before = 0  # rows before a group; before the batch at hand
     for group in range(parquet.num_row_groups):
         end = position + parquet.metadata.row_group(group).num_rows
         if position < stop and start < end:

@@ -3,6 +3,7 @@
 The rules: every id once, in the order of the input; values in [0, 1]; rows sum to 1 at 6 decimals.
 """
 
+import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -178,14 +179,14 @@ def _ids(result: Path) -> pa.Array:
 
 def _write_csv(path: Path, blocks: Iterator[npt.NDArray[np.float64]], ids: pa.Array) -> None:
     first = 0
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write((",".join(COLUMNS) + "\n").encode())
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
         for block in blocks:
             texts = [
                 [f"{u // 1_000_000}.{u % 1_000_000:06d}" for u in column] for column in to_millionths(block).T.tolist()
             ]
-            table = pa.table([ids.slice(first, len(block)), *(pa.array(text) for text in texts)], names=list(COLUMNS))
-            pacsv.write_csv(table, file, pacsv.WriteOptions(include_header=False, quoting_style="needed"))
+            writer.writerows(zip(ids.slice(first, len(block)).to_pylist(), *texts, strict=True))
             first += len(block)
     assert first == len(ids)
 

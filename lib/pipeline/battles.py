@@ -54,7 +54,7 @@ def report(folder: Path) -> None:
     details = {
         "job": manifest.job,
         "run folder": str(folder),
-        "input": ", ".join(file.path for file in manifest.inputs),
+        "input": ", ".join(file.source for file in manifest.inputs),
         **{key: str(value) for key, value in manifest.identity.items() if key in _SHOWN},
         "fingerprint": manifest.fingerprint,
     }

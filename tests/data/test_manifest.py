@@ -9,7 +9,7 @@ from lib.errors import RunFolderError
 
 def _input(rows: int) -> InputFile:
     return InputFile(
-        path="x.csv", size=1, mtime_ns=2, sha256="s", rows=rows, parquet="input/00000.parquet", canonical=True
+        source="x.csv", size=1, mtime_ns=2, sha256="s", rows=rows, parquet="input/00000.parquet", canonical=True
     )
 
 

@@ -16,7 +16,7 @@ FINGERPRINT = "f" * 64
 @pytest.fixture
 def manifest(tmp_path: Path) -> Manifest:
     (tmp_path / "shards").mkdir()
-    file = InputFile(path="x.csv", size=1, mtime_ns=2, sha256="s", rows=25, parquet="input/0.parquet", canonical=True)
+    file = InputFile(source="x.csv", size=1, mtime_ns=2, sha256="s", rows=25, parquet="input/0.parquet", canonical=True)
     return Manifest(job="judge", fingerprint=FINGERPRINT, identity={}, inputs=(file,), shard_rows=10)
 
 
