@@ -1,6 +1,6 @@
 """A run: one job with its resolved config and its folder. Running the same line again resumes it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from lib.config import identity
 from lib.data import sources
 from lib.data.battles import BattlesConfig
 from lib.data.intake import take_in
-from lib.data.manifest import FILE_NAME, Manifest, fingerprint, flatten, read_manifest, refuse_another_plan
+from lib.data.manifest import FILE_NAME, Manifest, Shard, fingerprint, flatten, read_manifest, refuse_another_plan
 from lib.data.merge import FAILURES, Merged, merge_shards
 from lib.data.shards import FOLDER, Footer, unfinished
 from lib.engines.base import EngineConfig
@@ -95,11 +95,16 @@ def execute(spec: Spec, config: RunConfig, executor: ExecutorConfig) -> Merged:
     log.info("%s rows in %s shards; %s shards to do", f"{manifest.rows:,}", len(todo) + len(done), len(todo))
     if todo:
         with Stop(config.grace_seconds) as stop, Progress(folder, manifest.rows, done) as progress:
-            for footer in _EXECUTORS[type(executor)](executor, spec, todo, stop):
+            for footer in run_shards(executor, spec, todo, stop):
                 progress.add(footer)
                 _require_sound_engine(progress, config)
             stop.raise_if_requested()
     return merge_shards(manifest, folder)
+
+
+def run_shards(executor: ExecutorConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
+    """Work on shards where the executor's config says; yield each footer as it is committed."""
+    return _EXECUTORS[type(executor)](executor, spec, shards, stop)
 
 
 def require_error_rate(merged: Merged, config: RunConfig, folder: Path) -> None:

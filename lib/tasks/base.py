@@ -25,16 +25,13 @@ class Result:
 class Prepared:
     """Requests about n rows, ready for an engine, and what the task wants to remember of the rows.
 
-    requests: token ids, in the order in which the task reads the answers; tokens: of all of them.
+    requests: token ids, in the order in which the task reads the answers, equally many for each row.
+    cut: tokens that were cut from each row.
     """
 
     requests: list[list[int]]
+    cut: list[int]
     notes: Any
-
-    @property
-    def tokens(self) -> int:
-        """Number of tokens of all requests."""
-        return sum(map(len, self.requests))
 
 
 class Task(Protocol):

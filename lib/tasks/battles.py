@@ -1,10 +1,12 @@
 """What the tasks about battles share: fitting the three texts of each row, and saying what was cut."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pyarrow as pa
 
 from lib.errors import ConfigError
+from lib.tasks.base import Prepared
 from lib.tasks.planner import MIN_TURN_TOKENS, Fitted, Sides, fit
 from lib.types import Tokenizer
 
@@ -24,6 +26,11 @@ def fit_battles(
         fit([[turn or "" for turn in side] for side in battle], parts, render, tokenizer, max_tokens)
         for battle in battles
     ]
+
+
+def as_requests(fitted: Sequence[Fitted], notes: Any) -> Prepared:
+    """The requests of all rows, one row's after another's."""
+    return Prepared([request for row in fitted for request in row.requests], [sum(row.cut) for row in fitted], notes)
 
 
 def require_room(render: Render, max_tokens: int) -> None:

@@ -16,7 +16,7 @@ from lib.config import identity
 from lib.errors import ConfigError
 from lib.scoring.probabilities import average_orders, normalise_labels, swap_ab
 from lib.tasks.base import Prepared, Result
-from lib.tasks.battles import PROBABILITY_NAMES, TOKEN_FIELDS, fit_battles, require_room, token_columns
+from lib.tasks.battles import PROBABILITY_NAMES, TOKEN_FIELDS, as_requests, fit_battles, require_room, token_columns
 from lib.tasks.planner import Fitted, Sides
 from lib.tasks.prompts import Chat, PromptConfig
 from lib.types import Answers, Label, LabelEngine, Tokenizer
@@ -74,7 +74,7 @@ class Pairwise:
         """One request per row and order; the two of a row stand side by side."""
         parts = [(0, 1, 2)] * (2 if self._both else 1)
         fitted = fit_battles(rows, parts, lambda sides: self._render(sides, tokenizer), tokenizer, max_tokens)
-        return Prepared([request for row in fitted for request in row.requests], (fitted, self._labels(tokenizer)))
+        return as_requests(fitted, (fitted, self._labels(tokenizer)))
 
     def ask(self, engine: LabelEngine, prepared: Prepared) -> Answers:
         """Label log-probabilities [requests, 3]."""

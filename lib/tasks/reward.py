@@ -12,7 +12,7 @@ from lib.config import identity
 from lib.errors import ConfigError
 from lib.scoring.probabilities import davidson, threshold
 from lib.tasks.base import Prepared, Result
-from lib.tasks.battles import PROBABILITY_NAMES, TOKEN_FIELDS, fit_battles, require_room, token_columns
+from lib.tasks.battles import PROBABILITY_NAMES, TOKEN_FIELDS, as_requests, fit_battles, require_room, token_columns
 from lib.tasks.planner import Fitted, Sides
 from lib.types import Answers, Message, ScoreEngine, Tokenizer
 
@@ -79,7 +79,7 @@ class Reward:
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
         """Two conversations per row: with A's responses, then with B's."""
         fitted = fit_battles(rows, [(0, 1), (0, 2)], lambda sides: _render(sides, tokenizer), tokenizer, max_tokens)
-        return Prepared([request for row in fitted for request in row.requests], fitted)
+        return as_requests(fitted, fitted)
 
     def ask(self, engine: ScoreEngine, prepared: Prepared) -> Answers:
         """Rewards [requests, 1]."""
