@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 
 import fsspec
 import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
 
 from lib.errors import InputError
 
@@ -56,11 +57,11 @@ def resolve(path: str) -> list[Source]:
     try:
         fs, root = fsspec.core.url_to_fs(path)
         paths = _paths(fs, root)
-    except (ImportError, ValueError, OSError) as error:
+    except Exception as error:  # each file system has errors of its own (credentials, network, a missing package)
         raise InputError(f"data.path={path}: cannot be opened ({_reason(error)})") from error
     if not paths:
         raise InputError(f"data.path={path}: no such file, and no file matches; {SUPPORTED}")
-    local = "file" in fs.protocol
+    local = isinstance(fs, LocalFileSystem)
     return [source_of(name if local else fs.unstrip_protocol(name)) for name in sorted(paths)]
 
 
