@@ -20,8 +20,8 @@ from lib.tasks.reward import ArenaConfig, Reward
 class Job(Enum):
     """The job to plan."""
 
-    JUDGE = "judge"
-    ARENA = "arena"
+    judge = "judge"
+    arena = "arena"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Config(BattleJobConfig):
 
 def main(config: Config) -> None:
     """Run the job."""
-    task: Task = Reward(config.arena) if config.plan.job is Job.ARENA else Pairwise(config.judge, config.prompt)
+    task: Task = Reward(config.arena) if config.plan.job is Job.arena else Pairwise(config.judge, config.prompt)
     spec = open_run(config.plan.job.value, config.run, config.data, config.engine, task)
     print_plan(spec, config.run, config.executor, config.plan)
 

@@ -30,9 +30,9 @@ _BLOCK_ROWS = 65_536
 class OnFailed(Enum):
     """What stands in the submission for a row that failed."""
 
-    FAIL = "fail"
-    UNIFORM = "uniform"
-    PRIOR = "prior"
+    fail = "fail"
+    uniform = "uniform"
+    prior = "prior"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +44,12 @@ class MergeConfig:
     sample: a sample_submission.csv that the submission must match, id by id.
     """
 
-    on_failed: OnFailed = OnFailed.FAIL
+    on_failed: OnFailed = OnFailed.fail
     prior: list[float] | None = None
     sample: str | None = None
 
     def __post_init__(self) -> None:
-        if self.on_failed is OnFailed.PRIOR and self.prior is None:
+        if self.on_failed is OnFailed.prior and self.prior is None:
             raise ConfigError("merge.on_failed=prior needs merge.prior=[A,B,tie], such as merge.prior=[0.35,0.34,0.31]")
         if self.prior is not None:
             require_simplex(self.prior, "merge.prior", size=3)
@@ -59,9 +59,9 @@ class MergeConfig:
     @property
     def filler(self) -> npt.NDArray[np.float64] | None:
         """Probabilities [3] for a failed row; None where a failed row is not to be filled."""
-        if self.on_failed is OnFailed.FAIL:
+        if self.on_failed is OnFailed.fail:
             return None
-        return np.full(3, 1 / 3) if self.on_failed is OnFailed.UNIFORM else np.asarray(self.prior)
+        return np.full(3, 1 / 3) if self.on_failed is OnFailed.uniform else np.asarray(self.prior)
 
 
 def require_simplex(weights: Sequence[float], key: str, *, size: int) -> None:

@@ -25,15 +25,15 @@ from lib.types import Answers, Label, LabelEngine, Tokenizer
 class Swap(Enum):
     """The orders in which the two responses are shown."""
 
-    BOTH = "both"
-    NONE = "none"
+    both = "both"
+    none = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairwiseConfig:
     """swap: `both` asks with A first and with B first and averages; `none` asks once, A first."""
 
-    swap: Swap = Swap.BOTH
+    swap: Swap = Swap.both
 
 
 _COLUMNS = [
@@ -98,7 +98,7 @@ class Pairwise:
 
     @property
     def _both(self) -> bool:
-        return self.config.swap is Swap.BOTH
+        return self.config.swap is Swap.both
 
     def _render(self, sides: Sides, tokenizer: Tokenizer) -> list[list[int]]:
         prompt, a, b = sides

@@ -15,9 +15,9 @@ _SLOT = re.compile(r"\{(\w+)\}")
 class Chat(Enum):
     """Whether a prompt is put as a chat: `auto` where the tokenizer has a chat template."""
 
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
+    auto = "auto"
+    always = "always"
+    never = "never"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class PromptConfig:
     labels: list[str]
     system: str | None = None
     joint: str = " "
-    chat: Chat = Chat.AUTO
+    chat: Chat = Chat.auto
 
     def __post_init__(self) -> None:
         slots, needed = set(_SLOT.findall(self.template)), {"prompt", "response_a", "response_b"}
@@ -56,7 +56,7 @@ class PromptConfig:
     def tokens(self, values: Mapping[str, Sequence[str]], tokenizer: Tokenizer) -> list[int]:
         """Token ids of the whole request for the turns of each slot, up to where the answer begins."""
         text = self.fill({name: self.joint.join(turns) for name, turns in values.items()})
-        if self.chat is Chat.ALWAYS or (self.chat is Chat.AUTO and tokenizer.has_chat_template):
+        if self.chat is Chat.always or (self.chat is Chat.auto and tokenizer.has_chat_template):
             user = Message(role="user", content=text)
             return tokenizer.chat_prompt([Message(role="system", content=self.system), user] if self.system else [user])
         return tokenizer.completion_prompt(f"{self.system}\n\n{text}" if self.system else text)

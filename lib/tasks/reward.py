@@ -20,8 +20,8 @@ from lib.types import Answers, Message, ScoreEngine, Tokenizer
 class Rule(Enum):
     """How two scores become probabilities of A, B and a tie."""
 
-    DAVIDSON = "davidson"
-    THRESHOLD = "threshold"
+    davidson = "davidson"
+    threshold = "threshold"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class ArenaConfig:
     `jobs.evaluate` fits scale, bias and log_nu where there are labels.
     """
 
-    rule: Rule = Rule.DAVIDSON
+    rule: Rule = Rule.davidson
     scale: float = 1.0
     bias: float = 0.0
     log_nu: float = 0.0
@@ -90,7 +90,7 @@ class Reward:
         fitted: list[Fitted] = prepared.notes
         score_a, score_b = answers.values.astype("float64").reshape(-1, 2).T
         c = self.config
-        if c.rule is Rule.DAVIDSON:
+        if c.rule is Rule.davidson:
             probabilities = davidson(score_a, score_b, scale=c.scale, bias=c.bias, log_nu=c.log_nu)
         else:
             probabilities = threshold(score_a, score_b, tie_margin=c.tie_margin)

@@ -49,9 +49,9 @@ def test_failed_rows(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match=r"merge\.on_failed"):
         write_submission(path, out, MergeConfig())
     assert not out.exists()
-    uniform = write_submission(path, out, MergeConfig(on_failed=OnFailed.UNIFORM))
+    uniform = write_submission(path, out, MergeConfig(on_failed=OnFailed.uniform))
     assert uniform.probabilities[1] == pytest.approx([1 / 3] * 3, abs=1e-6)
-    prior = write_submission(path, out, MergeConfig(on_failed=OnFailed.PRIOR, prior=[0.2, 0.3, 0.5]))
+    prior = write_submission(path, out, MergeConfig(on_failed=OnFailed.prior, prior=[0.2, 0.3, 0.5]))
     assert prior.probabilities[1].tolist() == [0.2, 0.3, 0.5]
     assert prior.probabilities[0].tolist() == [0.5, 0.25, 0.25]
 
@@ -59,7 +59,7 @@ def test_failed_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("prior", [None, [0.5, 0.5], [0.5, 0.6, -0.1], [0.2, 0.2, 0.2]])
 def test_prior_must_be_a_simplex(prior: list[float] | None) -> None:
     with pytest.raises(ConfigError, match=r"merge\.prior"):
-        MergeConfig(on_failed=OnFailed.PRIOR, prior=prior)
+        MergeConfig(on_failed=OnFailed.prior, prior=prior)
 
 
 @pytest.mark.parametrize(

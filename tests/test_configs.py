@@ -1,0 +1,74 @@
+"""Every config file composes and is of the type it says; every key in a job's YAML is known."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import conf
+from jobs import arena, evaluate, judge, merge, plan
+from lib.launch import typed
+
+CONF = Path(conf.__file__).parent
+JOBS: dict[str, Any] = {"judge": judge, "arena": arena, "evaluate": evaluate, "merge": merge, "plan": plan}
+NAMES = {  # what `hydra:runtime.choices` would say; there is no Hydra run here
+    "run.name": "test",
+}
+
+
+def make(job: str, *overrides: str) -> Any:
+    conf.register(job, JOBS[job].Config)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose(job, overrides=[*overrides, *(f"{k}={v}" for k, v in NAMES.items() if job in _ROWS)])
+    return typed(composed)
+
+
+_ROWS = ("judge", "arena", "plan")
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("job", _ROWS)
+def test_jobs_compose_with_their_defaults(job: str) -> None:
+    assert isinstance(make(job), JOBS[job].Config)
+
+
+def test_jobs_on_files_compose() -> None:
+    assert make("evaluate", "run.dir=x").run.dir == "x"
+    assert make("merge", "merge.submissions=[a,b]", "merge.weights=[0.5,0.5]", "merge.out=c").merge.out == "c"
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_every_job_file_has_a_config(job: str) -> None:
+    assert (CONF / f"{job}.yaml").exists()
+    files = {path.stem for path in (CONF.parent / "jobs").glob("*.py")} - {"__init__"}
+    assert files == set(JOBS)
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [(group, option) for group in ("data", "engine", "prompt", "executor") for option in options(group)],
+)
+def test_every_option_composes_into_its_own_type(group: str, option: str) -> None:
+    overrides = [f"{group}={option}"] + (["data.path=x"] if group == "data" else [])
+    config = getattr(make("judge", *overrides), group)
+    schema = next(line for line in (CONF / group / f"{option}.yaml").read_text().splitlines() if "/schema/" in line)
+    assert type(config) is conf.SCHEMAS[schema.split("/schema/")[1].split("@")[0]]
+
+
+@pytest.mark.parametrize(
+    "option", [(g, o) for g in ("data", "engine", "prompt", "executor") for o in options(g)], ids=str
+)
+def test_option_files_say_what_they_are_for(option: tuple[str, str]) -> None:
+    assert (CONF / option[0] / f"{option[1]}.yaml").read_text().startswith("# ")
+
+
+def test_resolved_config_round_trips() -> None:
+    config = make("judge", "engine=dummy", "data.limit=3")
+    again = OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(OmegaConf.structured(config))))
+    assert again["data"]["limit"] == 3
+    assert again["engine"]["seed"] == config.engine.seed

@@ -1,0 +1,207 @@
+"""The jobs as a user runs them: what comes out, and what is said when something is wrong."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import Job
+
+Battles = Callable[..., Path]
+FILES = {
+    "config.yaml", "manifest.json", "shards", "failures.parquet", "progress.json", "result.parquet", "submission.csv",
+    "metrics.json", "report.html", "log.txt", "input",
+}  # fmt: skip
+DUMMY = ("data=arena", "engine=dummy", "executor=inline")
+
+
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+@pytest.mark.parametrize("name", ["judge", "arena"])
+def test_a_run_leaves_all_its_files(name: str, executor: str, job: Job, battles: Battles, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    line = ["data=arena", f"data.path={battles(20)}", "engine=dummy", f"executor={executor}", f"run.dir={run}"]
+    done = job(name, *line)
+    assert {path.name for path in run.iterdir()} == FILES
+    submission = pd.read_csv(run / "submission.csv")
+    assert submission["id"].tolist() == list(range(1000, 1020))
+    metrics = json.loads((run / "metrics.json").read_text())
+    for keys in (metrics, metrics["uniform"]):
+        assert {"log_loss", "accuracy", "brier", "ece", "kappa", "coverage", "rows", "failed"} <= keys.keys()
+    assert (metrics["rows"], metrics["failed"], metrics["coverage"]) == (20, 0, 1.0)
+    assert metrics["uniform"]["log_loss"] == pytest.approx(1.0986, abs=1e-4)
+    progress = json.loads((run / "progress.json").read_text())
+    assert (progress["state"], progress["rows_done"]) == ("done", 20)
+    assert "submission.csv (20 rows, checked)" in done.stdout
+
+
+def test_executors_and_workers_give_the_same_result(job: Job, battles: Battles, tmp_path: Path) -> None:
+    path = battles(50)
+    for name, extra in {
+        "inline": ["executor=inline"],
+        "ray": ["executor=ray", "executor.workers=2"],
+        "small_shards": ["executor=inline", "run.shard_rows=3"],
+    }.items():
+        job("judge", "data=arena", f"data.path={path}", "engine=dummy", f"run.dir={tmp_path / name}", *extra)
+    results = [pq.read_table(tmp_path / name / "result.parquet") for name in ("inline", "ray", "small_shards")]
+    assert results[0].equals(results[1])
+    assert results[0].equals(results[2])
+
+
+def test_same_line_twice_resumes_and_a_changed_plan_is_refused(job: Job, battles: Battles, tmp_path: Path) -> None:
+    line = [*DUMMY, f"data.path={battles(20)}", f"run.dir={tmp_path / 'run'}"]
+    job("judge", *line)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "shards").iterdir()}
+    done = job("judge", *line, "run.max_error_rate=0.5", "executor=ray")
+    assert "0 shards to do" in done.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "shards").iterdir()}
+    refused = job("judge", *line, "engine.seed=7", "data.limit=10", code=2)
+    assert "engine.seed: was 0, now 7" in refused.stderr
+    assert "data.limit: was null, now 10" in refused.stderr
+
+
+def test_default_folder_is_named_after_job_data_engine_and_fingerprint(job: Job, battles: Battles) -> None:
+    import shutil
+
+    done = job("judge", *DUMMY, f"data.path={battles(4)}")
+    folder = Path(next(line for line in done.stdout.splitlines() if line.startswith("metrics")).split()[-1]).parent
+    assert folder.parts[0] == "runs"
+    assert folder.name.startswith("judge-arena-dummy-")
+    fingerprint = json.loads((Path(__file__).parents[1] / folder / "manifest.json").read_text())["fingerprint"]
+    assert folder.name.endswith(fingerprint[:8])
+    shutil.rmtree(Path(__file__).parents[1] / folder)
+
+
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+def test_failed_rows_are_recorded_and_the_run_says_so(
+    executor: str, job: Job, battles: Battles, tmp_path: Path
+) -> None:
+    path = battles(40, {7: "this is POISON", 30: "POISON too"})
+    run = tmp_path / "run"
+    line = ["data=arena", f"data.path={path}", "engine=dummy", "engine.fail_on=POISON", f"executor={executor}"]
+    done = job("judge", *line, f"run.dir={run}", code=1)
+    assert "2 of 40 rows failed" in done.stderr.splitlines()[-1]
+    assert "row 7" in done.stderr.splitlines()[-1]
+    assert not (run / "submission.csv").exists()
+    failures = pq.read_table(run / "failures.parquet").to_pylist()
+    assert [(failure["row"], failure["id"]) for failure in failures] == [(7, "1007"), (30, "1030")]
+    assert all("POISON" in failure["error"] for failure in failures)
+    result = pq.read_table(run / "result.parquet").to_pandas()
+    assert result.loc[result["error"].notna(), "p_a"].isna().all()
+    assert result.loc[result["error"].isna(), "p_a"].notna().all()
+
+    tolerated = job("judge", *line, f"run.dir={run}", "run.max_error_rate=0.05", code=1)
+    assert "merge.on_failed" in tolerated.stderr.splitlines()[-1]
+    job("judge", *line, f"run.dir={run}", "run.max_error_rate=0.05", "merge.on_failed=uniform")
+    assert pd.read_csv(run / "submission.csv").loc[7, "winner_tie"] == pytest.approx(1 / 3, abs=1e-6)
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["failed"], metrics["coverage"]) == (2, 0.95)
+
+
+def test_a_row_that_kills_its_worker_is_the_only_one_lost(job: Job, battles: Battles, tmp_path: Path) -> None:
+    path = battles(60, {23: "the word DEADLY is in here"})
+    run = tmp_path / "run"
+    line = ["data=arena", f"data.path={path}", "engine=dummy", "engine.exit_on=DEADLY", "executor=ray"]
+    line += ["executor.workers=2", "run.max_error_rate=0.1", "merge.on_failed=uniform", f"run.dir={run}"]
+    job("judge", *line)
+    failures = pq.read_table(run / "failures.parquet").to_pylist()
+    assert [(failure["row"], failure["error"]) for failure in failures] == [(23, "killed the worker")]
+    assert pq.read_table(run / "result.parquet")["p_a"].null_count == 1
+
+
+def test_evaluate_and_merge_alone(job: Job, battles: Battles, tmp_path: Path) -> None:
+    path, run = battles(60), tmp_path / "run"
+    job("judge", *DUMMY, f"data.path={path}", f"run.dir={run}")
+    kept = {name: (run / name).read_bytes() for name in ("metrics.json", "submission.csv", "result.parquet")}
+    for name in kept:
+        (run / name).unlink()
+    job("evaluate", f"run.dir={run}", code=2)  # no result yet
+    job("merge", f"run.dir={run}")
+    job("evaluate", f"run.dir={run}")
+    assert kept == {name: (run / name).read_bytes() for name in kept}
+
+    out = tmp_path / "evaluation"
+    job("evaluate", f"submission={run}/submission.csv", f"labels={path}", f"out={out}")
+    of_run, of_file = (json.loads((folder / "metrics.json").read_text()) for folder in (run, out))
+    assert of_file["log_loss"] == pytest.approx(of_run["log_loss"], abs=1e-5)
+    assert of_file["accuracy"] == of_run["accuracy"]
+
+    other = tmp_path / "other"
+    job("judge", *DUMMY, f"data.path={path}", "engine.seed=1", f"run.dir={other}")
+    files = f"[{run}/submission.csv,{other}/submission.csv]"
+    job("merge", f"merge.submissions={files}", "merge.weights=[0.6,0.4]", f"merge.out={tmp_path}/blend.csv")
+    a, b, blend = (
+        pd.read_csv(file) for file in (run / "submission.csv", other / "submission.csv", tmp_path / "blend.csv")
+    )
+    column = "winner_model_a"
+    assert (blend[column] - (0.6 * a[column] + 0.4 * b[column])).abs().max() < 2e-6
+    refused = job("merge", f"merge.submissions={files}", "merge.weights=[0.6,0.6]", f"merge.out={out}/x.csv", code=2)
+    assert "merge.weights" in refused.stderr
+
+
+def test_plan_measures_and_the_run_goes_on_from_there(job: Job, battles: Battles, tmp_path: Path) -> None:
+    line = [*DUMMY, f"data.path={battles(200)}", "engine.seconds_per_request=0.001", f"run.dir={tmp_path / 'run'}"]
+    planned = job("plan", *line).stdout
+    assert "200 in 13 shards of 16" in planned
+    assert not list((tmp_path / "run" / "shards").iterdir())
+    measured = job("plan", *line, "plan.measure=true", "plan.rows=80").stdout
+    assert "95 %" in measured.splitlines()[-1]
+    shards = len(list((tmp_path / "run" / "shards").iterdir()))
+    assert shards == 5
+    assert f"{13 - shards} shards to do" in job("judge", *line).stderr
+
+
+def test_kaggle_test_file_matches_its_sample_submission(job: Job, shared: Path, tmp_path: Path) -> None:
+    folder = shared / "arena_kaggle"
+    line = [*DUMMY, f"data.path={folder}/test.csv", f"merge.sample={folder}/sample_submission.csv"]
+    job("judge", *line, f"run.dir={tmp_path / 'run'}")
+    ids = pd.read_csv(tmp_path / "run" / "submission.csv")["id"]
+    assert ids.tolist() == pd.read_csv(folder / "sample_submission.csv")["id"].tolist()
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert (metrics["rows"], metrics["log_loss"]) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["data=arena"], "data.path: must be given"),
+        (["data=arena", "data.path=none.csv"], "none.csv"),
+        (["engine=unknown"], "engine/unknown"),
+        (["engine.modell=x"], "modell"),
+        (["data.limit=-1"], "data.limit=-1"),
+        (["judge.swap=sometimes"], "sometimes"),
+        (["engine.max_model_len=20"], "engine.max_model_len=20"),
+        (["prompt.labels=[A,A,tie]"], "prompt.labels"),
+        (["prompt.labels=[A,AB,tie]"], "can't tell them apart"),
+        (["prompt.template=hello"], "prompt.template"),
+        (["run.dir=/proc/nowhere"], "cannot be written"),
+        (["run.max_error_rate=2"], "run.max_error_rate=2"),
+        (["executor=ray", "executor.workers=0"], "executor.workers=0"),
+        (["executor=ray", "executor.workers=9999"], "executor.workers=9999"),
+        (["executor=ray", "engine.num_gpus=64"], "engine.num_gpus"),
+        (["merge.on_failed=prior"], "merge.prior"),
+        (["merge.sample=none.csv"], "merge.sample=none.csv"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_mistakes_are_refused_with_exit_code_2(overrides: list[str], said: str, job: Job, tmp_path: Path) -> None:
+    base = ["engine=dummy", "executor=inline", f"run.dir={tmp_path / 'run'}"]
+    keys = {override.split("=")[0] for override in overrides}
+    done = job("judge", *(item for item in base if item.split("=")[0] not in keys), *overrides, code=2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_sweeps_run_every_point(job: Job, battles: Battles, tmp_path: Path) -> None:
+    line = [
+        *DUMMY,
+        f"data.path={battles(6)}",
+        "--multirun",
+        "engine.seed=0,1",
+        f"run.dir={tmp_path}/seed${{engine.seed}}",
+    ]
+    job("judge", *line)
+    assert (tmp_path / "seed0" / "submission.csv").exists()
+    assert (tmp_path / "seed1" / "submission.csv").exists()
