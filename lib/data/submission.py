@@ -25,6 +25,7 @@ SUBMISSION = "submission.csv"
 PROBABILITIES = ("winner_model_a", "winner_model_b", "winner_tie")
 COLUMNS = ("id", *PROBABILITIES)
 _BLOCK_ROWS = 65_536
+_TOLERANCE = 1.5e-6  # of a row's sum, when each of its values was rounded to 6 decimals
 
 
 class OnFailed(Enum):
@@ -113,8 +114,8 @@ def read_submission(path: Path) -> Submission:
     probabilities = np.column_stack(columns)
     ids = table["id"].combine_chunks()
     _refuse(path, ~((probabilities >= 0) & (probabilities <= 1)).all(axis=1), ids, "a value is not in [0, 1]")
-    sums = probabilities.sum(axis=1)
-    _refuse(path, np.abs(sums - 1) > 1e-6, ids, "the values do not sum to 1 at 6 decimals")
+    sums: npt.NDArray[np.float64] = probabilities.sum(axis=1)
+    _refuse(path, ~np.isclose(sums, 1, rtol=0, atol=_TOLERANCE), ids, "the values do not sum to 1 at 6 decimals")
     _refuse(path, pd.Series(ids.to_pandas()).duplicated().to_numpy(), ids, "the id is there twice")
     return Submission(ids=ids, probabilities=probabilities)
 

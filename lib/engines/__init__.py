@@ -1,0 +1,43 @@
+"""Engines: loaded models that answer requests. Here is the map from a config to the module that knows it."""
+
+from typing import Any, Protocol
+
+from lib.engines import dummy, transformers
+from lib.engines.base import EngineConfig
+from lib.engines.dummy import DummyConfig
+from lib.engines.transformers import TransformersConfig
+from lib.types import LabelEngine, ScoreEngine, Tokenizer
+
+
+class _Module(Protocol):
+    def load_tokenizer(self, config: Any) -> Tokenizer: ...
+    def load_engine(self, config: Any, tokenizer: Tokenizer) -> LabelEngine | ScoreEngine: ...
+    def identity(self, config: Any) -> dict[str, str]: ...
+    def check(self, config: Any, method: str) -> None: ...
+
+
+# These modules are light: torch and the like are imported by their functions.
+_MODULES: dict[type[EngineConfig], _Module] = {DummyConfig: dummy, TransformersConfig: transformers}
+
+
+def check(config: EngineConfig, method: str) -> None:
+    """Raise ConfigError for what can be refused before weights are loaded.
+
+    method: what the engine is for: `label_logprobs` or `score`.
+    """
+    _MODULES[type(config)].check(config, method)
+
+
+def load_tokenizer(config: EngineConfig) -> Tokenizer:
+    """The engine's tokenizer, without any weights. Raises ConfigError where there is none."""
+    return _MODULES[type(config)].load_tokenizer(config)
+
+
+def load_engine(config: EngineConfig, tokenizer: Tokenizer) -> LabelEngine | ScoreEngine:
+    """The engine, its weights loaded. Raises ConfigError for missing files, EngineError where loading fails."""
+    return _MODULES[type(config)].load_engine(config, tokenizer)
+
+
+def identity(config: EngineConfig) -> dict[str, str]:
+    """What identifies an engine's results beyond its config's fields, such as hashes of weights and tokenizer."""
+    return _MODULES[type(config)].identity(config)

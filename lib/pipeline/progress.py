@@ -70,29 +70,32 @@ class Progress:
 
     def line(self) -> str:
         """One line for a log."""
-        content = self.content()
-        left = content["eta_seconds"]
+        left = self._seconds_left or 0
         ending = "" if not left else f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
         return (
-            f"{content['rows_done']:,} of {self._rows:,} rows, {content['rows_per_s']:,.1f} rows/s, "
-            f"{content['tokens_per_s']:,.0f} tokens/s, {self.all_failed:,} failed{ending}"
+            f"{self._rows_before + self.rows:,} of {self._rows:,} rows, {self._rate(self.rows):,.1f} rows/s, "
+            f"{self._rate(self._tokens):,.0f} tokens/s, {self.all_failed:,} failed{ending}"
         )
 
     def content(self) -> dict[str, float | int | str | None]:
         """What `progress.json` holds; times in seconds, rates of this session."""
-        done = self._rows_before + self.rows
-        rate = self._rate(self.rows)
+        left = self._seconds_left
         return {
             "state": self._state,
             "rows": self._rows,
-            "rows_done": done,
+            "rows_done": self._rows_before + self.rows,
             "failed": self.all_failed,
-            "rows_per_s": round(rate, 3),
+            "rows_per_s": round(self._rate(self.rows), 3),
             "tokens_per_s": round(self._rate(self._tokens), 1),
-            "eta_seconds": round((self._rows - done) / rate, 1) if rate else None,
+            "eta_seconds": None if left is None else round(left, 1),
             "started": round(self._started, 3),
             "updated": round(time.time(), 3),
         }
+
+    @property
+    def _seconds_left(self) -> float | None:
+        left = self._rows - self._rows_before - self.rows
+        return left / self._rate(self.rows) if self.rows else None
 
     def _rate(self, count: int) -> float:
         return count / max(time.time() - self._started, 1e-9)

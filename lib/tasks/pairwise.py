@@ -66,7 +66,7 @@ class Pairwise:
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that cannot be told apart, and a prompt whose fixed text leaves no room."""
         self._labels(tokenizer)
-        if self.prompt.chat is Chat.ALWAYS and not tokenizer.has_chat_template:
+        if self.prompt.chat is Chat.always and not tokenizer.has_chat_template:
             raise ConfigError("prompt.chat=always: the engine's tokenizer has no chat template; use auto or never")
         require_room(lambda sides: self._render(sides, tokenizer), max_tokens)
 
