@@ -1,0 +1,84 @@
+"""Batches under a token budget: pure planning, and the loop that answers them and survives out-of-memory.
+
+Rows are sorted by length, longest first: rows of a batch are then nearly equally long (little padding), and a batch
+that does not fit into memory shows itself at the start. Nothing here knows about torch.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.types import Answers, TokenIds
+
+MIN_ROW = 32  # tokens a row counts for at least: bounds the rows of a batch, and so their [rows, vocabulary] logits
+
+AnswerBatch = Callable[[Sequence[TokenIds]], npt.NDArray[np.float32]]
+"""Answers n requests: float32 [n, k]."""
+
+
+def longest_first(lengths: Sequence[int]) -> list[int]:
+    """Request numbers, longest request first; equally long ones in their own order."""
+    return sorted(range(len(lengths)), key=lambda number: -lengths[number])
+
+
+def batch_rows(longest: int, budget: int) -> int:
+    """Rows of the next batch, whose longest has `longest` tokens: rows * longest <= budget, but at least one."""
+    return max(budget // max(longest, MIN_ROW), 1)
+
+
+def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Request numbers by batch, as `answer_all` makes them while memory suffices."""
+    order = longest_first(lengths)
+    batches: list[list[int]] = []
+    while order:
+        rows = batch_rows(lengths[order[0]], budget)
+        batches.append(order[:rows])
+        order = order[rows:]
+    return batches
+
+
+def padding_efficiency(lengths: Sequence[int], batches: Iterable[Sequence[int]]) -> float:
+    """Share of real tokens among all that go through the model: in (0, 1], 1 means no padding."""
+    padded = sum(len(batch) * max(lengths[number] for number in batch) for batch in batches)
+    return sum(lengths) / padded if padded else 1.0
+
+
+def answer_all(
+    requests: Sequence[TokenIds],
+    *,
+    width: int,
+    budget: int,
+    max_model_len: int,
+    answer: AnswerBatch,
+    out_of_memory: Callable[[Exception], bool],
+) -> Answers:
+    """Answers [n, width] to all requests, in their order.
+
+    A batch that runs out of memory is halved, and so is the budget of those after it. A row that does not fit alone,
+    is empty or longer than max_model_len, or whose answer is not finite, gets an error; the others go on.
+    """
+    values = np.full((len(requests), width), np.nan, dtype=np.float32)
+    errors = {
+        number: "the request is empty" if not tokens else f"{len(tokens)} tokens, engine.max_model_len={max_model_len}"
+        for number, tokens in enumerate(requests)
+        if not 0 < len(tokens) <= max_model_len
+    }
+    lengths = [len(tokens) for tokens in requests]
+    order = [number for number in longest_first(lengths) if number not in errors]
+    while order:
+        batch = order[: batch_rows(lengths[order[0]], budget)]
+        try:
+            values[batch] = answer([requests[number] for number in batch])
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            budget = len(batch) * lengths[batch[0]] // 2
+            if len(batch) > 1:
+                continue
+            errors[batch[0]] = f"out of memory: one request of {lengths[batch[0]]} tokens does not fit"
+        order = order[len(batch) :]
+    for number in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
+        errors.setdefault(number, "the model's output is not a finite number")
+        values[number] = np.nan
+    return Answers(values, errors)

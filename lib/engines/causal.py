@@ -1,0 +1,164 @@
+"""Label log-probabilities from a causal language model.
+
+Prompts are padded on the RIGHT and no attention mask is given: causal attention never looks at what comes later, so
+padding is harmless, and attention takes its fast causal path. The head sees only the last positions, so logits are
+[rows, vocabulary], whatever the length. Labels of several tokens are followed up from the key-value cache.
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.engines.batching import answer_all
+from lib.engines.loading import Loaded, out_of_memory
+from lib.engines.spellings import Tokens, distinct, next_tokens, paths
+from lib.types import Answers, Label, TokenIds
+
+
+class CausalEngine:
+    """Says how likely labels are to follow prompts."""
+
+    def __init__(self, loaded: Loaded, *, max_model_len: int, batch_tokens: int) -> None:
+        """Take a model. batch_tokens: rows times longest row of a batch."""
+        self.memory = loaded.memory
+        self._model = loaded.model
+        self._max_model_len = max_model_len
+        self._batch_tokens = batch_tokens
+        self._continues = _can_continue(loaded.model)
+
+    def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
+        """Natural-log probability of each label after each prompt: [n, k].
+
+        A label's spellings are summed; one that begins another contains it, so the longer is left out. Labels may
+        begin one another: each is then answered by itself.
+        """
+        import torch
+
+        spellings = [distinct(label) for label in labels]
+
+        def answer(batch: Sequence[TokenIds]) -> npt.NDArray[np.float32]:
+            with torch.inference_mode():
+                return self._answer(batch, spellings)
+
+        return answer_all(
+            prompts,
+            width=len(labels),
+            budget=self._batch_tokens,
+            max_model_len=self._max_model_len,
+            answer=answer,
+            out_of_memory=out_of_memory,
+        )
+
+    def _answer(self, batch: Sequence[TokenIds], labels: Sequence[Sequence[Tokens]]) -> npt.NDArray[np.float32]:
+        import torch
+
+        follow = paths(labels)
+        logits, cache = self._read(batch, 1, use_cache=bool(follow) and self._continues)
+        steps = _steps(logits[:, 0], labels, ())
+        lengths = torch.tensor([len(prompt) for prompt in batch])
+        if cache is not None:
+            _pad_left(cache, lengths)
+        for path in follow:
+            if cache is not None:
+                logits = self._continue(path, cache, lengths)
+            else:
+                logits, _ = self._read([[*prompt, *path] for prompt in batch], len(path), use_cache=False)
+            for depth in range(len(path)):
+                steps |= _steps(logits[:, depth], labels, path[: depth + 1])
+        spelled = [[sum(steps[s[: i + 1]] for i in range(len(s))) for s in label] for label in labels]
+        summed = [torch.logsumexp(torch.stack(label), dim=0) for label in spelled]
+        answers: npt.NDArray[np.float32] = torch.stack(summed, dim=1).cpu().numpy()
+        return answers
+
+    def _read(self, batch: Sequence[TokenIds], keep: int, *, use_cache: bool) -> tuple[Any, Any]:
+        """Logits [rows, keep, vocabulary] at the last `keep` tokens of each row, and the cache [rows, longest]."""
+        import torch
+        from transformers import DynamicCache
+
+        ids = right_padded(batch).to(self._model.device)
+        last = torch.tensor([len(row) for row in batch], device=ids.device)
+        kept = last[:, None] - keep + torch.arange(keep, device=ids.device)
+        cache = DynamicCache() if use_cache else None
+        with _head_sees(self._model, kept):
+            output = self._model(input_ids=ids, past_key_values=cache, use_cache=use_cache)
+        return output.logits, cache
+
+    def _continue(self, path: Tokens, cache: Any, lengths: Any) -> Any:
+        """Logits [rows, len(path), vocabulary] after each token of `path`; leaves the cache as it was."""
+        import torch
+
+        device = self._model.device
+        rows, width, size = len(lengths), int(lengths.max()), len(path)
+        mask = torch.arange(width + size) >= width - lengths[:, None]
+        output = self._model(
+            input_ids=torch.tensor(path, device=device).expand(rows, size),
+            attention_mask=mask.to(device, torch.long),
+            position_ids=(lengths[:, None] + torch.arange(size)).to(device),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache.crop(-size)
+        return output.logits
+
+
+def right_padded(batch: Sequence[TokenIds]) -> Any:
+    """Token ids [rows, longest], padded with 0: any id does, since nothing looks at padding."""
+    import torch
+
+    padded = np.zeros((len(batch), max(map(len, batch))), dtype=np.int64)
+    for row, tokens in zip(padded, batch, strict=True):
+        row[: len(tokens)] = tokens
+    return torch.from_numpy(padded)
+
+
+def _can_continue(model: Any) -> bool:
+    """Whether the key-value cache holds all that was read, by position: not so for recurrent or chunked layers."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ())
+    positions = "position_ids" in inspect.signature(model.forward).parameters
+    return positions and not model._is_stateful and kinds <= {"full_attention", "sliding_attention"}
+
+
+def _steps(logits: Any, labels: Sequence[Sequence[Tokens]], prefix: Tokens) -> dict[Tokens, Any]:
+    """From logits [rows, vocabulary] after `prefix`: each longer-by-one prefix -> log P(its last token) [rows]."""
+    import torch
+
+    tokens = next_tokens(labels, prefix)
+    logits = logits.float()
+    logprobs = logits[:, tokens] - torch.logsumexp(logits, dim=-1, keepdim=True)
+    return {(*prefix, token): logprobs[:, column] for column, token in enumerate(tokens)}
+
+
+@contextmanager
+def _head_sees(model: Any, positions: Any) -> Iterator[None]:
+    """Within, the language-model head gets the hidden states at `positions` [rows, k] alone."""
+    rows = positions.new_tensor(range(len(positions)))[:, None]
+    hook = model.get_output_embeddings().register_forward_pre_hook(
+        lambda _, arguments: (arguments[0][rows, positions], *arguments[1:])
+    )
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _pad_left(cache: Any, lengths: Any) -> None:
+    """Move each row's keys and values to the right end, so that what follows stands next to what it follows.
+
+    Their rotary positions stay those of the row itself. Sliding windows, which count by index, are then right too.
+    """
+    import torch
+
+    width = int(lengths.max())
+    if int(lengths.min()) == width:
+        return
+    rows = torch.arange(len(lengths))[:, None]
+    source = (torch.arange(width) - (width - lengths)[:, None]).clamp(min=0)
+    for layer in cache.layers:
+        at = (rows.to(layer.keys.device), source.to(layer.keys.device))
+        layer.keys = layer.keys.transpose(1, 2)[at].transpose(1, 2)
+        layer.values = layer.values.transpose(1, 2)[at].transpose(1, 2)

@@ -1,0 +1,140 @@
+"""The dummy engine: deterministic answers without a model, for tests and for looking at the machinery alone.
+
+Answers depend on a request's tokens, the seed and, for labels, the label's tokens: never on batch or order.
+"""
+
+import array
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.config import transient
+from lib.engines.base import EngineConfig
+from lib.errors import ConfigError
+from lib.types import Answers, Label, LabelEngine, Message, ScoreEngine, TokenIds, Tokenizer
+
+BOS, END = 256, 257
+_ROLES = {"system": 258, "user": 259, "assistant": 260}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DummyConfig(EngineConfig):
+    """`conf/engine/dummy.yaml`.
+
+    seconds_per_request: time each request takes. exit_on: a request that contains this text kills the process
+    (os._exit), as a crash in native code would. fail_on: a request that contains this text gets an error.
+    """
+
+    seed: int = 0
+    seconds_per_request: float = transient(default=0.0)
+    exit_on: str | None = None
+    fail_on: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seconds_per_request < 0:
+            raise ConfigError(f"engine.seconds_per_request={self.seconds_per_request}: must not be negative")
+        for key, text in (("exit_on", self.exit_on), ("fail_on", self.fail_on)):
+            if text == "":
+                raise ConfigError(f"engine.{key}='': every request contains the empty text; use null or some text")
+
+
+class ByteTokenizer:
+    """One token per UTF-8 byte, and one for each of: begin of text, end of turn, the three roles."""
+
+    has_chat_template = True
+
+    def encode(self, text: str) -> list[int]:
+        """The bytes of the text."""
+        return list(text.encode())
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """For each byte the character that it belongs to."""
+        return [(i, i + 1) for i, character in enumerate(text) for _ in character.encode()]
+
+    def completion_prompt(self, text: str) -> list[int]:
+        """BOS and the text."""
+        return [BOS, *text.encode()]
+
+    def chat_prompt(self, messages: Sequence[Message]) -> list[int]:
+        """The chat up to the assistant's answer."""
+        return [*self.conversation(messages), _ROLES["assistant"]]
+
+    def conversation(self, messages: Sequence[Message]) -> list[int]:
+        """BOS, then for each turn its role, its text and an end mark."""
+        return [BOS, *(t for m in messages for t in (_ROLES[m["role"]], *m["content"].encode(), END))]
+
+
+class DummyEngine:
+    """Pseudo-random answers from a hash of each request."""
+
+    memory = 0
+
+    def __init__(self, config: DummyConfig) -> None:
+        self._config = config
+        self._key = config.seed.to_bytes(8, "little", signed=True)
+
+    def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
+        """Log-probabilities [n, k]: a softmax over the labels and one more outcome that is none of them."""
+        hashes = np.array([self._hash([t for s in label for t in (*s, -1)]) for label in labels], dtype=np.uint64)
+        logits = 4 * self._uniform(self._hashes(prompts)[:, None] ^ hashes)
+        return self._answers(prompts, logits - np.log1p(np.exp(logits).sum(axis=1, keepdims=True)))
+
+    def score(self, conversations: Sequence[TokenIds]) -> Answers:
+        """Scores [n, 1], spread as the standard logistic distribution is."""
+        uniform = self._uniform(self._hashes(conversations)[:, None])
+        return self._answers(conversations, np.log(uniform / (1 - uniform)))
+
+    def _answers(self, requests: Sequence[TokenIds], values: npt.NDArray[np.float64]) -> Answers:
+        config = self._config
+        if config.exit_on is not None and any(_contains(request, config.exit_on) for request in requests):
+            os._exit(1)
+        if config.seconds_per_request:
+            time.sleep(config.seconds_per_request * len(requests))
+        failed = [] if config.fail_on is None else [i for i, r in enumerate(requests) if _contains(r, config.fail_on)]
+        answers = values.astype(np.float32)
+        answers[failed] = np.nan
+        return Answers(answers, dict.fromkeys(failed, f"the request contains engine.fail_on={config.fail_on!r}"))
+
+    def _hashes(self, requests: Sequence[TokenIds]) -> npt.NDArray[np.uint64]:
+        return np.fromiter(map(self._hash, requests), dtype=np.uint64, count=len(requests))
+
+    def _hash(self, tokens: TokenIds) -> int:
+        digest = blake2b(array.array("i", tokens).tobytes(), digest_size=8, key=self._key).digest()
+        return int.from_bytes(digest, "little")
+
+    @staticmethod
+    def _uniform(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+        """Numbers in (0, 1), by the finaliser of SplitMix64 (Steele et al. 2014, "Fast splittable pseudorandom …")."""
+        x = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x ^= x >> np.uint64(31)
+        return np.asarray(((x >> np.uint64(11)).astype(np.float64) + 0.5) / 2**53)
+
+
+def _contains(request: TokenIds, text: str) -> bool:
+    return text.encode() in bytes(token for token in request if token < BOS)
+
+
+def load_tokenizer(config: DummyConfig) -> Tokenizer:
+    """The byte tokenizer."""
+    return ByteTokenizer()
+
+
+def load_engine(config: DummyConfig, tokenizer: Tokenizer) -> LabelEngine | ScoreEngine:
+    """The dummy engine."""
+    return DummyEngine(config)
+
+
+def identity(config: DummyConfig) -> dict[str, str]:
+    """There is nothing beside the config."""
+    return {}
+
+
+def check(config: DummyConfig, method: str) -> None:
+    """It can all methods, and has nothing that could be missing."""

