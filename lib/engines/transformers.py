@@ -167,8 +167,8 @@ def _folder(config: TransformersConfig, *, weights: bool = False) -> Path:
             there = ", ".join(sorted(path.name for path in folder.glob("*.gguf"))) or "no .gguf file"
             raise ConfigError(f"engine.gguf_file={config.gguf_file}: not in {folder}, where there is {there}")
     elif not (folder / "config.json").is_file():
-        there = [path.name for path in folder.glob("*.gguf")]
-        hint = f"; did you mean engine.gguf_file={there[0]}?" if there else ""
+        found = [path.name for path in folder.glob("*.gguf")]
+        hint = f"; did you mean engine.gguf_file={found[0]}?" if found else ""
         raise ConfigError(f"engine.model={config.model}: no config.json in {folder}{hint}")
     elif (weights or hub.commit(folder) is None) and not _safetensors(folder):
         raise ConfigError(
