@@ -115,7 +115,7 @@ def read_submission(path: Path) -> Submission:
     ids = table["id"].combine_chunks()
     _refuse(path, ~((probabilities >= 0) & (probabilities <= 1)).all(axis=1), ids, "a value is not in [0, 1]")
     sums: npt.NDArray[np.float64] = probabilities.sum(axis=1)
-    _refuse(path, ~np.isclose(sums, 1, rtol=0, atol=_TOLERANCE), ids, "the values do not sum to 1 at 6 decimals")
+    _refuse(path, np.abs(sums - 1) > _TOLERANCE, ids, "the values do not sum to 1 at 6 decimals")
     _refuse(path, pd.Series(ids.to_pandas()).duplicated().to_numpy(), ids, "the id is there twice")
     return Submission(ids=ids, probabilities=probabilities)
 
@@ -203,7 +203,8 @@ def _read_csv(path: Path) -> pa.Table:
         raise InputError(f"{path}: not a CSV file ({error})") from error
 
 
-def _refuse(path: Path, wrong: npt.NDArray[np.bool_], ids: pa.Array, what: str) -> None:
+def _refuse(path: Path, wrong: npt.ArrayLike, ids: pa.Array, what: str) -> None:
+    wrong = np.asarray(wrong)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise InputError(f"{path}, row {row} (id {ids[row]}): {what} ({int(wrong.sum())} such rows)")
