@@ -1,6 +1,5 @@
 """The configs: YAML files, one per thing a user can name, and the types they are checked against."""
 
-from dataclasses import is_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -34,10 +33,8 @@ def _thaw(node: DictConfig) -> DictConfig:
     """OmegaConf makes configs of frozen dataclasses read-only, at any depth, which would refuse every override."""
     OmegaConf.set_readonly(node, None)
     for key in node:
-        child = node._get_node(key)
-        if isinstance(child, DictConfig):
-            if child._is_missing() and is_dataclass(child._metadata.ref_type):
+        if isinstance(child := node._get_node(key), DictConfig) and not child._is_none():
+            if child._is_missing():
                 node[key] = OmegaConf.structured(child._metadata.ref_type)
-            if not child._is_none() and not node._get_node(key)._is_missing():
-                _thaw(node[key])
+            _thaw(node[key])
     return node

@@ -1,5 +1,6 @@
 """Engines: loaded models that answer requests. Here is the map from a config to the module that knows it."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from lib.engines import dummy, transformers
@@ -14,6 +15,8 @@ class _Module(Protocol):
     def load_engine(self, config: Any, tokenizer: Tokenizer) -> LabelEngine | ScoreEngine: ...
     def identity(self, config: Any) -> dict[str, str]: ...
     def check(self, config: Any, method: str) -> None: ...
+    def forward_flops(self, config: Any, lengths: Sequence[int]) -> float | None: ...
+    def peak_flops(self, config: Any) -> float: ...
 
 
 # These modules are light: torch and the like are imported by their functions.
@@ -41,3 +44,13 @@ def load_engine(config: EngineConfig, tokenizer: Tokenizer) -> LabelEngine | Sco
 def identity(config: EngineConfig) -> dict[str, str]:
     """What identifies an engine's results beyond its config's fields, such as hashes of weights and tokenizer."""
     return _MODULES[type(config)].identity(config)
+
+
+def forward_flops(config: EngineConfig, lengths: Sequence[int]) -> float | None:
+    """Floating-point operations to answer requests of these lengths (tokens); None for an engine without a model."""
+    return _MODULES[type(config)].forward_flops(config, lengths)
+
+
+def peak_flops(config: EngineConfig) -> float:
+    """Floating-point operations a second of a matrix product on this machine, measured."""
+    return _MODULES[type(config)].peak_flops(config)

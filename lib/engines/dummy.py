@@ -138,3 +138,12 @@ def identity(config: DummyConfig) -> dict[str, str]:
 
 def check(config: DummyConfig, method: str) -> None:
     """It can all methods, and has nothing that could be missing."""
+
+
+def forward_flops(config: DummyConfig, lengths: Sequence[int]) -> None:
+    """No model, no arithmetic."""
+
+
+def peak_flops(config: DummyConfig) -> float:
+    """No model, no arithmetic."""
+    raise AssertionError("the dummy engine has no peak")

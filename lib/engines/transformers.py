@@ -2,14 +2,14 @@
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from lib.config import transient
-from lib.engines import gguf, hub
+from lib.engines import flops, gguf, hub
 from lib.engines import tokenizer as tokenizers
 from lib.engines.base import EngineConfig
 from lib.errors import ConfigError
@@ -19,9 +19,9 @@ from lib.types import LabelEngine, ScoreEngine, Tokenizer
 class Dtype(Enum):
     """Number format of the weights that are not quantised, and of the computation."""
 
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    BFLOAT16 = "bfloat16"
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
 
 
 class Quantization(Enum):
@@ -31,10 +31,10 @@ class Quantization(Enum):
     (Dettmers et al. 2023, "QLoRA").
     """
 
-    NONE = "none"
-    INT8 = "int8"
-    NF4 = "nf4"
-    NF4_DOUBLE = "nf4_double"
+    none = "none"
+    int8 = "int8"
+    nf4 = "nf4"
+    nf4_double = "nf4_double"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,8 @@ class TransformersConfig(EngineConfig):
     revision: str | None = None
     tokenizer: str | None = None
     gguf_file: str | None = None
-    dtype: Dtype = Dtype.FLOAT32
-    quantization: Quantization = Quantization.NONE
+    dtype: Dtype = Dtype.float32
+    quantization: Quantization = Quantization.none
     chat_template: str | None = None
     add_bos: bool | None = None
     trust_remote_code: bool = False
@@ -98,7 +98,7 @@ def check(config: TransformersConfig, method: str) -> None:
     limit = (settings.get("text_config") or settings).get("max_position_embeddings")
     if limit is not None and config.max_model_len > limit:
         raise ConfigError(f"engine.max_model_len={config.max_model_len}: {config.model} reads at most {limit} tokens")
-    if config.quantization is not Quantization.NONE and importlib.util.find_spec("bitsandbytes") is None:
+    if config.quantization is not Quantization.none and importlib.util.find_spec("bitsandbytes") is None:
         raise ConfigError(
             f"engine.quantization={config.quantization.value}: needs bitsandbytes; run `pip install bitsandbytes`"
         )
@@ -154,6 +154,16 @@ def load_engine(config: TransformersConfig, tokenizer: Tokenizer) -> LabelEngine
     batch_tokens = config.batch_tokens or (2048 if loaded.device == "cpu" else 16384)
     engine = ClassifierEngine if classifier else CausalEngine
     return engine(loaded, max_model_len=config.max_model_len, batch_tokens=batch_tokens)
+
+
+def forward_flops(config: TransformersConfig, lengths: Sequence[int]) -> float:
+    """Floating-point operations to answer requests of these lengths."""
+    return flops.forward_flops(_metadata_folder(config), _model_settings(config), lengths)
+
+
+def peak_flops(config: TransformersConfig) -> float:
+    """Floating-point operations a second of this machine's matrix product, in the engine's number format."""
+    return flops.peak_flops(config.device, config.dtype.value)
 
 
 def _folder(config: TransformersConfig, *, weights: bool = False) -> Path:

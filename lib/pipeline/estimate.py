@@ -121,7 +121,7 @@ def measured_seconds(spec: Spec, run: RunConfig, executor: ExecutorConfig, rows:
 
 def computed_seconds(spec: Spec, tokens: Tokens, workers: int) -> tuple[float, float] | None:
     """Seconds at best and at worst, from the model's arithmetic and this machine's matrix product; None if unknown."""
-    flops = engines.flops(spec.engine, tokens.lengths)
+    flops = engines.forward_flops(spec.engine, tokens.lengths)
     if flops is None:
         return None
     all_flops = flops / tokens.sampled * spec.manifest.rows

@@ -24,7 +24,9 @@ def print_plan(spec: Spec, run: RunConfig, executor: ExecutorConfig, config: Est
     )
     if config.measure:
         seconds, start = measured_seconds(spec, run, executor, config.rows)
-        print(f"time    {_interval(seconds)} for the rows still to do, measured; {start:.0f} s to start")
+        print(
+            f"time    {_interval(seconds)} for the rows still to do, measured; the first shard took {_duration(start)}"
+        )
         return
     workers = executor.workers or 1 if isinstance(executor, RayConfig) else 1
     bounds = computed_seconds(spec, tokens, workers)
@@ -32,7 +34,7 @@ def print_plan(spec: Spec, run: RunConfig, executor: ExecutorConfig, config: Est
         print("time    unknown for this engine; plan.measure=true measures it")
     else:
         print(
-            f"time    {_duration(bounds[0])} to {_duration(bounds[1])} with {workers} workers like this machine, "
+            f"time    {_duration(bounds[0])} to {_duration(bounds[1])} with {workers} worker(s) like this machine, "
             "computed; plan.measure=true measures it"
         )
 
