@@ -3,11 +3,11 @@
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
 from lib.data.battles import BattlesConfig
 from lib.engines.dummy import DummyConfig
 from lib.engines.transformers import TransformersConfig
-from omegaconf import DictConfig, OmegaConf
-
 from lib.pipeline.inline import InlineConfig
 from lib.pipeline.ray_actors import RayConfig
 from lib.tasks.prompts import PromptConfig
