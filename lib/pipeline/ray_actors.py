@@ -73,7 +73,7 @@ def _connect() -> None:
 
     address = os.environ.get("RAY_ADDRESS") or "local"
     local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 256 << 20} if address == "local" else {}
-    ray.init(address=address, logging_level=logging.WARNING, **local)
+    ray.init(address=address, logging_level=logging.ERROR, **local)
 
 
 def _worker_count(config: RayConfig, spec: Spec, shards: int) -> int:
