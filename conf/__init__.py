@@ -9,7 +9,7 @@ from lib.data.battles import BattlesConfig
 from lib.engines.dummy import DummyConfig
 from lib.engines.transformers import TransformersConfig
 from lib.pipeline.inline import InlineConfig
-from lib.pipeline.ray_actors import RayConfig
+from lib.pipeline.ray_executor import RayConfig
 from lib.tasks.prompts import PromptConfig
 
 SCHEMAS = {

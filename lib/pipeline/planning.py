@@ -2,7 +2,7 @@
 
 from lib.pipeline.estimate import Estimate, EstimateConfig, computed_seconds, measured_seconds, sample_tokens
 from lib.pipeline.executor import ExecutorConfig
-from lib.pipeline.ray_actors import RayConfig
+from lib.pipeline.ray_executor import RayConfig
 from lib.pipeline.run import RunConfig
 from lib.pipeline.worker import Spec
 

