@@ -4,6 +4,7 @@ Room is shared per turn: one cap for all turns, so the longest are cut first, in
 leave turns of less than MIN_TURN_TOKENS, the oldest exchange (the turns of one number) is dropped instead.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -43,18 +44,19 @@ def fit(
 
     spans = [[tokenizer.spans(turn) for turn in side] for side in sides]
     lengths = [[len(turn) for turn in side] for side in spans]
-    fixed = [len(r) - sum(sum(lengths[s]) for s in part) for r, part in zip(requests, parts, strict=True)]
-    exchanges = max(map(len, sides))
-    oldest = 0
-    budgets = [max_tokens - tokens for tokens in fixed]
+    excess = [0] * len(parts)  # tokens do not add up exactly over joined texts: what was too much so far
+
+    def budgets(oldest: int) -> list[int]:
+        blank = render([[""] * len(side[oldest:]) for side in sides])  # what stands around turns goes with them
+        return [max_tokens - len(fixed) - more for fixed, more in zip(blank, excess, strict=True)]
+
+    def roomy(oldest: int) -> bool:
+        rest, room = [side[oldest:] for side in lengths], budgets(oldest)
+        return min(room) >= 0 and _cap(rest, parts, room) >= min(MIN_TURN_TOKENS, _longest(rest))
+
     while True:
-        cap = min(
-            water_level([n for s in part for n in lengths[s][oldest:]], budget)
-            for part, budget in zip(parts, budgets, strict=True)
-        )
-        if cap < MIN_TURN_TOKENS and oldest < exchanges - 1:
-            oldest += 1
-            continue
+        oldest = bisect_left(range(max(map(len, sides)) - 1), True, key=roomy)
+        cap = _cap([side[oldest:] for side in lengths], parts, budgets(oldest))
         kept = [
             [_cut_middle(turn, span, cap) for turn, span in zip(side[oldest:], side_spans[oldest:], strict=True)]
             for side, side_spans in zip(sides, spans, strict=True)
@@ -65,8 +67,21 @@ def fit(
             cut = [sum(side) - sum(min(n, cap) for n in side[oldest:]) for side in lengths]
             return Fitted(kept, cut, requests)
         assert cap > 0, "the fixed text of a prompt is longer than the limit"
-        # Tokens do not add up exactly over joined texts: take what is too much off and look again.
-        budgets = [budget - max(excess, 0) for budget, excess in zip(budgets, over, strict=True)]
+        excess = [more + max(tokens, 0) for more, tokens in zip(excess, over, strict=True)]
+
+
+def _cap(lengths: Sequence[Sequence[int]], parts: Sequence[Sequence[int]], budgets: Sequence[int]) -> int:
+    """The largest cap for all turns that keeps each part within its budget; the longest length where all fits.
+
+    A part that fits as it is sets no cap: short texts in one request must not shorten those in another.
+    """
+    turns = [[n for s in part for n in lengths[s]] for part in parts]
+    levels = [water_level(part, budget) for part, budget in zip(turns, budgets, strict=True) if sum(part) > budget]
+    return min(levels, default=_longest(lengths))
+
+
+def _longest(lengths: Sequence[Sequence[int]]) -> int:
+    return max((n for side in lengths for n in side), default=0)
 
 
 def water_level(lengths: Sequence[int], budget: int) -> int:

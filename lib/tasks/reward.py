@@ -107,6 +107,9 @@ def _render(sides: Sides, tokenizer: Tokenizer) -> list[list[int]]:
 
 
 def _chat(prompts: list[str], responses: list[str]) -> list[Message]:
-    """Turn i of the prompt, then turn i of the response; a missing one is empty, so that turns alternate."""
-    exchanges = zip_longest(prompts, responses, fillvalue="")
+    """Turn i of the prompt, then turn i of the response; a missing one is empty, so that turns alternate.
+
+    At least one exchange: a side whose few turns were the oldest ones may have lost them all.
+    """
+    exchanges = zip_longest(prompts or [""], responses, fillvalue="")
     return [Message(role=r, content=t) for pair in exchanges for r, t in zip(("user", "assistant"), pair, strict=True)]
