@@ -138,21 +138,19 @@ def test_cuts_are_recorded_and_both_orders_see_the_same_texts(rows: Rows) -> Non
 
 @pytest.mark.parametrize("prompt", ["pairwise_en", "pairwise_ja"])
 def test_no_real_battle_is_lost_to_the_limit(prompt: str, tokenizer: Tokenizer, real_battles: pa.Table) -> None:
-    # In bytes the Japanese prompt alone is longer than that.
-    limit = 768 if prompt == "pairwise_ja" and isinstance(tokenizer, ByteTokenizer) else LIMIT
     task = judge(packaged(prompt))
-    task.check(tokenizer, limit)
-    prepared = task.prepare(real_battles, tokenizer, limit)
+    task.check(tokenizer, LIMIT)
+    prepared = task.prepare(real_battles, tokenizer, LIMIT)
     assert len(prepared.requests) == 200
     lengths = [len(tokens) for tokens in prepared.requests]
-    assert max(lengths) <= limit
+    assert max(lengths) <= LIMIT
     found = task.read(prepared, task.ask(DummyEngine(DummyConfig()), prepared))
     assert not found.errors
     assert found.columns.num_rows == 100
     assert np.sum(probabilities(found), axis=1) == pytest.approx(np.ones(100))
     cut = [row for row, tokens in enumerate(prepared.cut) if tokens]
     assert len(cut) > 30
-    assert np.median([lengths[2 * row] for row in cut]) >= 0.97 * limit  # the room is used
+    assert np.median([lengths[2 * row] for row in cut]) >= 0.97 * LIMIT  # the room is used
 
 
 def test_japanese_prompt_is_whole_and_its_tie_label_has_its_own_tokens(smollm2: Tokenizer, rows: Rows) -> None:
