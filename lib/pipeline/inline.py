@@ -21,7 +21,11 @@ class InlineConfig(ExecutorConfig):
 
 def run(config: InlineConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
     """Process the shards; yield each one's footer as it is committed. Returns early where `stop` asks for it."""
-    worker = Worker(spec)
+    return work(Worker(spec), shards, stop)
+
+
+def work(worker: Worker, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
+    """Have a worker process the shards, two of them in flight."""
     waiting = deque(shards)
     pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="shard")
     running: set[Future[Footer]] = set()
