@@ -60,7 +60,9 @@ class Answers:
 
 @runtime_checkable
 class LabelEngine(Protocol):
-    """An engine that can tell how likely each label is to follow a prompt."""
+    """An engine that can tell how likely each label is to follow a prompt. memory: bytes of its weights."""
+
+    memory: int
 
     def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
         """Natural-log probability of each label after each prompt, summed over its spellings: [n, k].
@@ -71,7 +73,9 @@ class LabelEngine(Protocol):
 
 @runtime_checkable
 class ScoreEngine(Protocol):
-    """An engine that gives a finished conversation one score (a reward model)."""
+    """An engine that gives a finished conversation one score (a reward model). memory: bytes of its weights."""
+
+    memory: int
 
     def score(self, conversations: Sequence[TokenIds]) -> Answers:
         """Reward of each conversation, read at its last token: [n, 1]."""

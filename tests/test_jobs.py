@@ -144,13 +144,13 @@ def test_evaluate_and_merge_alone(job: Job, battles: Battles, tmp_path: Path) ->
 def test_plan_measures_and_the_run_goes_on_from_there(job: Job, battles: Battles, tmp_path: Path) -> None:
     line = [*DUMMY, f"data.path={battles(200)}", "engine.seconds_per_request=0.001", f"run.dir={tmp_path / 'run'}"]
     planned = job("plan", *line).stdout
-    assert "200 in 13 shards of 16" in planned
+    assert "200 in 25 shards of 8" in planned
     assert not list((tmp_path / "run" / "shards").iterdir())
     measured = job("plan", *line, "plan.measure=true", "plan.rows=80").stdout
     assert "95 %" in measured.splitlines()[-1]
     shards = len(list((tmp_path / "run" / "shards").iterdir()))
-    assert shards == 5
-    assert f"{13 - shards} shards to do" in job("judge", *line).stderr
+    assert shards == 10
+    assert f"{25 - shards} shards to do" in job("judge", *line).stderr
 
 
 def test_kaggle_test_file_matches_its_sample_submission(job: Job, shared: Path, tmp_path: Path) -> None:

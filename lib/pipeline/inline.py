@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lib.data.manifest import Shard
 from lib.data.shards import Footer
 from lib.pipeline.executor import ExecutorConfig
+from lib.pipeline.log import log
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Spec, Worker
 
@@ -21,7 +22,9 @@ class InlineConfig(ExecutorConfig):
 
 def run(config: InlineConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
     """Process the shards; yield each one's footer as it is committed. Returns early where `stop` asks for it."""
-    return work(Worker(spec), shards, stop)
+    worker = Worker(spec)
+    log.info("the worker is ready: %s", worker.ready)
+    return work(worker, shards, stop)
 
 
 def work(worker: Worker, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:

@@ -55,8 +55,9 @@ class _Slot:
 class _LazyWorker:
     """A worker that loads its engine when told to: an error in there then reaches the driver as itself."""
 
-    def load(self, spec: Spec) -> None:
+    def load(self, spec: Spec) -> str:
         self._worker = Worker(spec)
+        return self._worker.ready
 
     def process(self, shard: Shard) -> Footer:
         return self._worker.process(shard)
@@ -151,6 +152,7 @@ class Pool:
             yield from self._bury(slot, " ".join(str(death).split())[:300])
         else:
             if ref == slot.loading:
+                log.info("a worker is ready: %s", value)
                 slot.loading = None
                 self._deaths_while_loading = 0
             else:

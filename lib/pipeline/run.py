@@ -35,7 +35,7 @@ class RunConfig:
     """The run folder and what is done about failures. None of it changes results.
 
     name: part of the default folder's name; dir: the folder, null for runs/<job>-<name>-<fingerprint>.
-    shard_rows: rows of a shard, null for about 200 shards of 16 to 1,024 rows. max_error_rate: share of rows that
+    shard_rows: rows of a shard, null for about 200 shards of 8 to 1,024 rows. max_error_rate: share of rows that
     may fail before the run counts as failed. retry_failed: do the shards with failed rows again.
     grace_seconds: how long shards in flight may go on after a signal to stop.
     """
@@ -154,4 +154,4 @@ def _make(folder: Path) -> None:
 
 def _shard_rows(rows: int) -> int:
     """About 200 shards, so that progress shows and little is lost, of a size that still fills batches."""
-    return min(max(-(-rows // 200), 16), 1024)
+    return min(max(-(-rows // 200), 8), 1024)

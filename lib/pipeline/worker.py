@@ -32,14 +32,19 @@ class Spec:
 
 
 class Worker:
-    """Answers shards one at a time; safe to call from two threads, so that reading overlaps with the engine."""
+    """Answers shards one at a time; safe to call from two threads, so that reading overlaps with the engine.
+
+    ready: a line about the loaded engine, for the log.
+    """
 
     def __init__(self, spec: Spec) -> None:
         """Load tokenizer and engine. Raises what they raise."""
+        start = time.monotonic()
         self._spec = spec
         self._tokenizer = load_tokenizer(spec.engine)
         self._engine = load_engine(spec.engine, self._tokenizer)
         self._turn = threading.Lock()  # the engine answers one shard at a time
+        self.ready = f"{self._engine.memory / 2**20:,.0f} MiB of weights, {time.monotonic() - start:.1f} s to load"
 
     def process(self, shard: Shard) -> Footer:
         """Answer a whole shard and commit its file."""
