@@ -1,0 +1,32 @@
+"""What tests of the pipeline share: a planned run of the dummy engine."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib.data.battles import BattlesConfig
+from lib.engines.dummy import DummyConfig
+from lib.pipeline.run import RunConfig, open_run
+from lib.pipeline.worker import Spec
+from lib.tasks.base import Task
+from lib.tasks.pairwise import Pairwise, PairwiseConfig
+from lib.tasks.prompts import PromptConfig
+
+PROMPT = PromptConfig(template="Q:{prompt} 1:{response_a} 2:{response_b}", labels=["A", "B", "tie"])
+CONFIG = PairwiseConfig()
+
+Plan = Callable[..., Spec]
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    """Plan a run over a file of battles; `task` judges if not given."""
+
+    def make(path: Path | str, task: Task | None = None, shard_rows: int = 10, name: str = "run", **data: Any) -> Spec:
+        run = RunConfig(dir=str(tmp_path / name), shard_rows=shard_rows)
+        battles = BattlesConfig(path=str(path), **data)
+        return open_run("judge", run, battles, DummyConfig(max_model_len=512), task or Pairwise(CONFIG, PROMPT))
+
+    return make

@@ -1,0 +1,115 @@
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lib.data.battles import OnBadRow
+from lib.data.shards import read_footer
+from lib.errors import EngineError
+from lib.pipeline.worker import CARRIED, Worker, dead_row
+from lib.tasks.base import Prepared
+from lib.tasks.pairwise import Pairwise
+from lib.types import Tokenizer
+from tests.pipeline.conftest import CONFIG, PROMPT, Plan
+
+Battles = Callable[..., Path]
+MARKED = {3: "BOOM", 4: "fine", 16: "BOOM", 17: "BOOM"}
+
+
+@dataclass(frozen=True)
+class Brittle(Pairwise):
+    """Judges, but raises where one of the prompts is BOOM."""
+
+    error: Exception
+
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+        if ["BOOM"] in rows["prompt"].to_pylist():
+            raise self.error
+        return super().prepare(rows, tokenizer, max_tokens)
+
+
+def test_a_row_that_raises_is_isolated_and_its_neighbours_are_answered(battles: Battles, plan: Plan) -> None:
+    path = battles(20, MARKED)
+    spec = plan(path, Brittle(CONFIG, PROMPT, ValueError("no such thing")))
+    worker, shards = Worker(spec), spec.manifest.shards()
+    found = pa.concat_tables([worker.answer(shard, shard.start, shard.stop) for shard in shards])
+    errors = {row: error for row, error in enumerate(found["error"].to_pylist()) if error is not None}
+    assert errors == dict.fromkeys((3, 16, 17), "ValueError: no such thing")
+    assert found["row"].to_pylist() == list(range(20))
+
+    plain = plan(path, name="plain")
+    whole = pa.concat_tables([Worker(plain).answer(shard, shard.start, shard.stop) for shard in shards])
+    answered = pa.array([row not in errors for row in range(20)])
+    assert found.filter(answered).equals(whole.filter(answered))
+    for name in spec.task.schema.names:
+        assert found[name].filter(pa.array([row in errors for row in range(20)])).null_count == 3
+    assert found.select(CARRIED).equals(whole.select(CARRIED))
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), MemoryError("no memory"), EngineError("the GPU is gone")])
+def test_what_is_no_rows_fault_is_raised(error: Exception, battles: Battles, plan: Plan) -> None:
+    spec = plan(battles(20, MARKED), Brittle(CONFIG, PROMPT, error))
+    shard = spec.manifest.shards()[0]
+    with pytest.raises(type(error), match=str(error)):
+        Worker(spec).process(shard)
+    assert not list((spec.folder / "shards").iterdir())
+    worker = Worker(spec)
+    assert worker.answer(shard, 4, 10)["error"].null_count == 6  # the worker itself can go on
+
+
+def test_bad_rows_of_the_input_keep_their_reason(battles: Battles, plan: Plan) -> None:
+    path = battles(20, {5: "UNREADABLE", 11: "UNREADABLE", 12: "BOOM"})
+    path.write_text(path.read_text().replace('"[""UNREADABLE""]"', "[oops"))
+    spec = plan(path, Brittle(CONFIG, PROMPT, ValueError("boom")), on_bad_row=OnBadRow.record)
+    worker, shards = Worker(spec), spec.manifest.shards()
+    found = pa.concat_tables([worker.answer(shard, shard.start, shard.stop) for shard in shards]).to_pylist()
+    assert [row["row"] for row in found] == list(range(20))
+    failed = {row["row"]: row["error"] for row in found if row["error"] is not None}
+    assert failed.keys() == {5, 11, 12}
+    assert failed[5] == failed[11]
+    assert failed[5].startswith("prompt: malformed JSON")
+    assert failed[12] == "ValueError: boom"
+    assert all((row["p_a"] is None) == (row["row"] in failed) for row in found)
+    assert found[5]["id"] == "1005"
+
+
+def test_a_shard_of_bad_rows_only(battles: Battles, plan: Plan) -> None:
+    path = battles(4, dict.fromkeys(range(4), "UNREADABLE"))
+    path.write_text(path.read_text().replace('"[""UNREADABLE""]"', "[oops"))
+    spec = plan(path, on_bad_row=OnBadRow.record)
+    footer = Worker(spec).process(spec.manifest.shards()[0])
+    assert (footer.rows, footer.failed, footer.tokens) == (4, 4, 0)
+
+
+def test_process_commits_the_whole_shard(battles: Battles, plan: Plan) -> None:
+    spec = plan(battles(25, {14: "BOOM"}), Brittle(CONFIG, PROMPT, ValueError("boom")))
+    worker, (_, shard, last) = Worker(spec), spec.manifest.shards()
+    footer = worker.process(shard)
+    assert (footer.shard, footer.rows, footer.failed) == (1, 10, 1)
+    assert footer == read_footer(shard, spec.manifest, spec.folder)
+    (file,) = (spec.folder / "shards").iterdir()
+    table = pq.read_table(file)
+    assert table["row"].to_pylist() == list(range(10, 20))
+    assert table.column_names == [*CARRIED, *spec.task.schema.names, "error"]
+    assert footer.tokens == sum(filter(None, table["tokens"].to_pylist())) > 0
+    assert worker.process(last).rows == 5
+
+
+def test_part_of_a_shard(battles: Battles, plan: Plan) -> None:
+    spec = plan(battles(20))
+    worker, shard = Worker(spec), spec.manifest.shards()[1]
+    whole = worker.answer(shard, 10, 20)
+    parts = [worker.answer(shard, 10, 13), worker.answer(shard, 13, 20)]
+    assert pa.concat_tables(parts).equals(whole)
+
+
+def test_a_dead_row_fits_in_with_the_others(battles: Battles, plan: Plan) -> None:
+    spec = plan(battles(20))
+    shard = spec.manifest.shards()[1]
+    table = dead_row(spec, shard, 12, "killed the worker")
+    (row,) = table.to_pylist()
+    assert (row["row"], row["id"], row["error"], row["p_a"]) == (12, "1012", "killed the worker", None)
+    assert table.schema.equals(Worker(spec).answer(shard, 10, 12).schema)
