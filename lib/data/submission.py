@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
@@ -116,7 +115,9 @@ def read_submission(path: Path) -> Submission:
     _refuse(path, ~((probabilities >= 0) & (probabilities <= 1)).all(axis=1), ids, "a value is not in [0, 1]")
     sums: npt.NDArray[np.float64] = probabilities.sum(axis=1)
     _refuse(path, np.abs(sums - 1) > _TOLERANCE, ids, "the values do not sum to 1 at 6 decimals")
-    _refuse(path, pd.Series(ids.to_pandas()).duplicated().to_numpy(), ids, "the id is there twice")
+    repeated = np.ones(len(ids), dtype=bool)
+    repeated[np.unique(ids.dictionary_encode().indices, return_index=True)[1]] = False
+    _refuse(path, repeated, ids, "the id is there twice")
     return Submission(ids=ids, probabilities=probabilities)
 
 
