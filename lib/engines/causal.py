@@ -56,39 +56,41 @@ class CausalEngine:
     def _answer(self, batch: Sequence[TokenIds], labels: Sequence[Sequence[Tokens]]) -> npt.NDArray[np.float32]:
         import torch
 
-        follow = paths(labels)
-        logits, cache = self._read(batch, 1, use_cache=bool(follow) and self._continues)
-        steps = _steps(logits[:, 0], labels, ())
+        first, *others = paths(labels) or [()]
+        logits, cache = self._read(batch, first, use_cache=bool(others) and self._continues)
+        steps = _steps(logits, labels, first)
         lengths = torch.tensor([len(prompt) for prompt in batch])
         if cache is not None:
             _pad_left(cache, lengths)
-        for path in follow:
+        for path in others:
             if cache is not None:
                 logits = self._continue(path, cache, lengths)
             else:
-                logits, _ = self._read([[*prompt, *path] for prompt in batch], len(path), use_cache=False)
-            for depth in range(len(path)):
-                steps |= _steps(logits[:, depth], labels, path[: depth + 1])
+                logits, _ = self._read(batch, path, use_cache=False)
+            steps |= _steps(logits, labels, path)
         spelled = [[sum(steps[s[: i + 1]] for i in range(len(s))) for s in label] for label in labels]
         summed = [torch.logsumexp(torch.stack(label), dim=0) for label in spelled]
         answers: npt.NDArray[np.float32] = torch.stack(summed, dim=1).cpu().numpy()
         return answers
 
-    def _read(self, batch: Sequence[TokenIds], keep: int, *, use_cache: bool) -> tuple[Any, Any]:
-        """Logits [rows, keep, vocabulary] at the last `keep` tokens of each row, and the cache [rows, longest]."""
+    def _read(self, batch: Sequence[TokenIds], path: Tokens, *, use_cache: bool) -> tuple[Any, Any]:
+        """Logits [rows, 1 + len(path), vocabulary] after each prompt and each token of `path`, which follows it.
+
+        Also the key-value cache [rows, longest + len(path)] if wanted.
+        """
         import torch
         from transformers import DynamicCache
 
-        ids = right_padded(batch).to(self._model.device)
-        last = torch.tensor([len(row) for row in batch], device=ids.device)
-        kept = last[:, None] - keep + torch.arange(keep, device=ids.device)
+        ids = right_padded([[*prompt, *path] for prompt in batch] if path else batch).to(self._model.device)
+        last = torch.tensor([len(prompt) - 1 for prompt in batch], device=ids.device)
+        asked = last[:, None] + torch.arange(1 + len(path), device=ids.device)
         cache = DynamicCache() if use_cache else None
-        with _head_sees(self._model, kept):
+        with _head_sees(self._model, asked):
             output = self._model(input_ids=ids, past_key_values=cache, use_cache=use_cache)
         return output.logits, cache
 
     def _continue(self, path: Tokens, cache: Any, lengths: Any) -> Any:
-        """Logits [rows, len(path), vocabulary] after each token of `path`; leaves the cache as it was."""
+        """The same logits, but for those right after the prompt, from a cache padded left; leaves it as it was."""
         import torch
 
         device = self._model.device
@@ -123,14 +125,21 @@ def _can_continue(model: Any) -> bool:
     return positions and not model._is_stateful and kinds <= {"full_attention", "sliding_attention"}
 
 
-def _steps(logits: Any, labels: Sequence[Sequence[Tokens]], prefix: Tokens) -> dict[Tokens, Any]:
-    """From logits [rows, vocabulary] after `prefix`: each longer-by-one prefix -> log P(its last token) [rows]."""
+def _steps(logits: Any, labels: Sequence[Sequence[Tokens]], path: Tokens) -> dict[Tokens, Any]:
+    """Each prefix of a spelling that leaves `path` or is it -> log P(its last token | those before) [rows].
+
+    logits: [rows, n, vocabulary] after the last n prefixes of `path`, the whole of it included.
+    """
     import torch
 
-    tokens = next_tokens(labels, prefix)
-    logits = logits.float()
-    logprobs = logits[:, tokens] - torch.logsumexp(logits, dim=-1, keepdim=True)
-    return {(*prefix, token): logprobs[:, column] for column, token in enumerate(tokens)}
+    steps: dict[Tokens, Any] = {}
+    for back in range(logits.shape[1]):
+        prefix = path[: len(path) - back]
+        tokens = next_tokens(labels, prefix)
+        after = logits[:, -1 - back].float()
+        logprobs = after[:, tokens] - torch.logsumexp(after, dim=-1, keepdim=True)
+        steps |= {(*prefix, token): logprobs[:, column] for column, token in enumerate(tokens)}
+    return steps
 
 
 @contextmanager
@@ -147,15 +156,15 @@ def _head_sees(model: Any, positions: Any) -> Iterator[None]:
 
 
 def _pad_left(cache: Any, lengths: Any) -> None:
-    """Move each row's keys and values to the right end, so that what follows stands next to what it follows.
+    """Move each prompt's keys and values to the right end, so that what follows stands next to what it follows.
+
+    What was read after a prompt is dropped.
 
     Their rotary positions stay those of the row itself. Sliding windows, which count by index, are then right too.
     """
     import torch
 
     width = int(lengths.max())
-    if int(lengths.min()) == width:
-        return
     rows = torch.arange(len(lengths))[:, None]
     source = (torch.arange(width) - (width - lengths)[:, None]).clamp(min=0)
     for layer in cache.layers:

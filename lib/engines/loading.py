@@ -1,5 +1,6 @@
 """Loads the weights of a transformers model: number formats, quantisation, device."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from lib.errors import EngineError
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to answer. memory: bytes of its weights and buffers as loaded."""
+    """A model ready to answer. memory: bytes of its weights as loaded, scales of quantised ones included."""
 
     model: Any
     device: str
@@ -45,7 +46,22 @@ def load(
         raise EngineError(f"engine.model: {folder} cannot be loaded on {where}: {error}") from error
     if missing := sorted(report["missing_keys"]):
         raise EngineError(f"engine.model: {folder} lacks weights of its architecture: {', '.join(missing[:5])}")
-    return Loaded(model.eval(), where.partition(":")[0], model.get_memory_footprint())
+    return Loaded(model.eval(), where.partition(":")[0], _memory(model))
+
+
+def _memory(model: Any) -> int:
+    """Bytes of all weights, buffers, and what bitsandbytes keeps beside weights: scales (and scales of scales)."""
+    import torch
+
+    def size(holder: Any) -> int:
+        return sum(t.nbytes for t in vars(holder).values() if isinstance(t, torch.Tensor)) if holder is not None else 0
+
+    total: int = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+    for weight in model.parameters():
+        state = getattr(weight, "quant_state", None)
+        scales = getattr(weight, "SCB", None)
+        total += size(state) + size(getattr(state, "state2", None)) + (0 if scales is None else scales.nbytes)
+    return total
 
 
 def _quantization(name: str, compute_dtype: Any) -> Any:
@@ -54,6 +70,7 @@ def _quantization(name: str, compute_dtype: Any) -> Any:
         return None
     from transformers import BitsAndBytesConfig
 
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a cast in every product of every layer
     if name == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
