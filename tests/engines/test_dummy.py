@@ -1,0 +1,113 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lib.engines import check, identity, load_engine, load_tokenizer
+from lib.engines.base import EngineConfig
+from lib.engines.dummy import ByteTokenizer, DummyConfig, DummyEngine
+from lib.errors import ConfigError
+from lib.types import Message
+
+LABELS = [((65,),), ((66,), (32, 66)), ((228, 1),)]
+TOKENIZER = ByteTokenizer()
+
+
+def prompts(count: int) -> list[list[int]]:
+    return [TOKENIZER.completion_prompt(f"battle {n}: 同等?") for n in range(count)]
+
+
+def test_answers_depend_on_the_request_alone() -> None:
+    engine = DummyEngine(DummyConfig())
+    together = engine.label_logprobs(prompts(50), LABELS)
+    alone = np.concatenate([engine.label_logprobs([prompt], LABELS).values for prompt in prompts(50)])
+    np.testing.assert_array_equal(together.values, alone)
+    assert len({tuple(row) for row in together.values.tolist()}) == 50
+    assert not np.array_equal(
+        together.values, DummyEngine(DummyConfig(seed=1)).label_logprobs(prompts(50), LABELS).values
+    )
+
+
+def test_label_logprobs_are_probabilities_of_labels_not_of_places() -> None:
+    engine = DummyEngine(DummyConfig())
+    values = engine.label_logprobs(prompts(200), LABELS).values
+    mass = np.exp(values).sum(axis=1)
+    assert values.dtype == np.float32
+    assert ((mass > 0) & (mass < 1)).all()
+    np.testing.assert_allclose(engine.label_logprobs(prompts(200), LABELS[::-1]).values, values[:, ::-1], rtol=1e-6)
+    assert set(values.argmax(axis=1).tolist()) == {0, 1, 2}
+
+
+def test_scores() -> None:
+    answers = DummyEngine(DummyConfig()).score(prompts(500))
+    assert answers.values.shape == (500, 1)
+    assert abs(float(answers.values.mean())) < 0.3
+    assert len(np.unique(answers.values)) == 500
+
+
+def test_fail_on_marks_the_rows_that_hold_the_text() -> None:
+    answers = DummyEngine(DummyConfig(fail_on="battle 3: 同")).label_logprobs(prompts(5), LABELS)
+    assert list(answers.errors) == [3]
+    assert np.isnan(answers.values[3]).all()
+    assert np.isfinite(np.delete(answers.values, 3, axis=0)).all()
+
+
+def test_exit_on_kills_the_process_without_a_trace() -> None:
+    code = (
+        "from lib.engines.dummy import DummyConfig, DummyEngine\n"
+        "engine = DummyEngine(DummyConfig(exit_on='boom'))\n"
+        "assert not engine.score([list(b'fine')]).errors\n"
+        "print('before', flush=True)\n"
+        "engine.score([list(b'fine'), list(b'a boom b')])\n"
+        "print('after', flush=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "before\n", "")
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys\n"
+        "from lib.engines import check, load_engine, load_tokenizer\n"
+        "from lib.engines.dummy import DummyConfig\n"
+        "config = DummyConfig()\n"
+        "check(config, 'score')\n"
+        "load_engine(config, load_tokenizer(config)).score([[1]])\n"
+        "print(sorted({'torch', 'transformers', 'ray', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_map_finds_it() -> None:
+    config: EngineConfig = DummyConfig()
+    check(config, "label_logprobs")
+    assert identity(config) == {}
+    assert isinstance(load_engine(config, load_tokenizer(config)), DummyEngine)
+
+
+def test_byte_tokenizer() -> None:
+    text = "a同😀"
+    assert bytes(TOKENIZER.encode(text)).decode() == text
+    assert TOKENIZER.spans(text) == [(0, 1), *[(1, 2)] * 3, *[(2, 3)] * 4]
+    chat = [Message(role="user", content="hi")]
+    conversation = TOKENIZER.conversation([*chat, Message(role="assistant", content="yo")])
+    prompt = TOKENIZER.chat_prompt(chat)
+    assert conversation[: len(prompt)] == prompt
+    assert prompt[0] == conversation[0] == TOKENIZER.completion_prompt("")[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"seconds_per_request": -1}, "engine.seconds_per_request"),
+        ({"exit_on": ""}, "engine.exit_on"),
+        ({"fail_on": ""}, "engine.fail_on"),
+        ({"max_model_len": 0}, "engine.max_model_len"),
+        ({"num_gpus": -1}, "engine.num_gpus"),
+    ],
+)
+def test_bad_values_are_refused(values: dict[str, object], key: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        DummyConfig(**values)  # type: ignore[arg-type]
