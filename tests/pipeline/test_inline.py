@@ -29,8 +29,8 @@ class Waiting(Pairwise):
     go: threading.Event
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
-        if ["WAIT"] in rows["prompt"].to_pylist():
-            assert self.go.wait(60)
+        if ["WAIT"] in rows["prompt"].to_pylist() and not self.go.wait(20):
+            raise OSError("nobody said go")
         return super().prepare(rows, tokenizer, max_tokens)
 
 
