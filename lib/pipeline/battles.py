@@ -55,7 +55,7 @@ def report(folder: Path) -> None:
         "job": manifest.job,
         "run folder": str(folder),
         "input": ", ".join(file.source for file in manifest.inputs),
-        **{key: str(value) for key, value in manifest.identity.items() if key in _SHOWN},
+        **{key: str(value) for key in _SHOWN if (value := manifest.identity.get(key)) is not None},
         "fingerprint": manifest.fingerprint,
     }
     print_report(from_result(folder / RESULT), folder, f"{manifest.job}: {folder.name}", details)
