@@ -39,7 +39,7 @@ def test_what_is_not_there_is_refused(model: str, says: str) -> None:
 
 def test_a_file_is_refused_with_a_hint(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    with pytest.raises(ConfigError, match="engine.gguf_file"):
+    with pytest.raises(ConfigError, match=r"engine\.gguf_file"):
         hub.folder(str(tmp_path / "model.gguf"), None)
 
 
