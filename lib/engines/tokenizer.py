@@ -1,5 +1,6 @@
 """Tokenizers of Hugging Face models, without weights: `lib.types.Tokenizer` over the Rust library `tokenizers`."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ class HuggingFaceTokenizer:
         self._bos: int | None = tokenizer.bos_token_id
         begins = self._bos is not None and self._backend.encode("a").ids[:1] == [self._bos]
         self._add_bos = begins if add_bos is None else add_bos
+        special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+        self._control = re.compile("|".join(map(re.escape, special)) or r"(?!)")
         self._folds_system = self.has_chat_template and not self._takes_system()
 
     @property
@@ -58,7 +61,9 @@ class HuggingFaceTokenizer:
         return self._chat(messages, add_generation_prompt=False)
 
     def _chat(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
-        folded = fold_system(messages) if self._folds_system else list(messages)
+        """Texts are data: a control token spelled out in one (`<|im_end|>`) gets a blank, lest it end its turn."""
+        plain = [Message(role=m["role"], content=self._control.sub(_apart, m["content"])) for m in messages]
+        folded = fold_system(plain) if self._folds_system else plain
         ids = self.encode(self._render(folded, add_generation_prompt))
         doubled = self._bos is not None and ids[:2] == [self._bos, self._bos]
         return ids[1:] if doubled else ids
@@ -81,6 +86,10 @@ class HuggingFaceTokenizer:
             return _PROBE in self._render(chat, True)
         except TemplateError:  # "System role not supported", says Gemma's
             return False
+
+
+def _apart(token: re.Match[str]) -> str:
+    return f"{token[0][0]} {token[0][1:]}"
 
 
 def fold_system(messages: Sequence[Message]) -> list[Message]:
