@@ -18,9 +18,11 @@ uv_environment = UV_PYTHON_DOWNLOADS=never UV_INDEX_STRATEGY=unsafe-best-match \
 
 venv: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml
+$(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet uv
+
+$(VENV)/installed: pyproject.toml | $(BIN)/uv
 	$(uv_environment) $(BIN)/uv pip install --quiet --python $(BIN)/python $(UV_FLAGS) --editable '.[$(EXTRAS)]'
 	touch $@
 
