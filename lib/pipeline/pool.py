@@ -4,6 +4,7 @@ A shard that was in flight at a worker's death is tried again alone on a fresh w
 shard is halved, and so on until the row that kills workers is alone: it is recorded as failed.
 """
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class _LazyWorker:
     """A worker that loads its engine when told to: an error in there then reaches the driver as itself."""
 
     def load(self, spec: Spec) -> str:
+        os.environ["TQDM_DISABLE"] = "1"  # only the driver draws a bar
         self._worker = Worker(spec)
         return self._worker.ready
 
