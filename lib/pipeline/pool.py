@@ -4,7 +4,6 @@ A shard that was in flight at a worker's death is tried again alone on a fresh w
 shard is halved, and so on until the row that kills workers is alone: it is recorded as failed.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -57,7 +56,6 @@ class _LazyWorker:
     """A worker that loads its engine when told to: an error in there then reaches the driver as itself."""
 
     def load(self, spec: Spec) -> str:
-        os.environ["TQDM_DISABLE"] = "1"  # only the driver draws a bar
         self._worker = Worker(spec)
         return self._worker.ready
 
@@ -87,6 +85,7 @@ class Pool:
             num_gpus=spec.engine.num_gpus,
             max_restarts=0,
             max_concurrency=_IN_FLIGHT,
+            runtime_env={"env_vars": {"TQDM_DISABLE": "1"}},  # only the driver draws a bar
         )(_LazyWorker)
         self._spec_ref = ray.put(spec)
         self._slots = [self._new_slot() for _ in range(workers)]
