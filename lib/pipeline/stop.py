@@ -34,7 +34,7 @@ class Stop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler or signal.SIG_DFL)  # type: ignore[arg-type]
 
     def listen(self) -> None:
         """Install the handlers (again: Ray replaces that of SIGTERM when it starts)."""

@@ -27,7 +27,7 @@ CONFIG = TransformersConfig(
 )
 BATCH_TOKENS = 512  # the default on a CPU
 ROUNDS = 3
-MIXED_ROWS, SHORT_ROWS = 16, 64
+MIXED_ROWS, SHORT_ROWS = 16, 96
 
 
 def main() -> None:

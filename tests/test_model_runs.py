@@ -1,0 +1,55 @@
+"""Runs of `jobs.judge` with the packaged real model."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import Job
+
+PROBABILITIES = ("p_a", "p_b", "p_tie")
+TOLERANCE = 1e-5  # another number of threads adds float32 sums in another order
+
+
+def probabilities(run: Path) -> np.ndarray:
+    table = pq.read_table(run / "result.parquet")
+    return np.column_stack([table[name].to_numpy() for name in PROBABILITIES])
+
+
+def test_two_actors_and_this_process_give_the_same_probabilities(
+    job: Job, shared: Path, ray_cluster: str, tmp_path: Path
+) -> None:
+    line = ["data=arena", f"data.path={shared}/arena_kaggle/train_first100.csv", "data.sample=8"]
+    line += ["engine=smollm2_135m", "engine.max_model_len=320", "run.shard_rows=4"]
+    job("judge", *line, "executor=inline", f"run.dir={tmp_path / 'inline'}")
+    ray = ["executor=ray", "executor.workers=2"]
+    job("judge", *line, *ray, f"run.dir={tmp_path / 'ray'}", RAY_ADDRESS=ray_cluster)
+    job("judge", *line, *ray, f"run.dir={tmp_path / 'again'}", RAY_ADDRESS=ray_cluster)
+    inline = probabilities(tmp_path / "inline")
+    assert inline.shape == (8, 3)
+    assert np.abs(inline.sum(axis=1) - 1).max() < 1e-6
+    assert np.abs(inline - probabilities(tmp_path / "ray")).max() < TOLERANCE
+    assert (probabilities(tmp_path / "ray") == probabilities(tmp_path / "again")).all()  # bit for bit
+    cuts = pq.read_table(tmp_path / "inline" / "result.parquet", columns=["cut_response_a", "tokens"])
+    assert sum(cuts["cut_response_a"].to_pylist()) > 0
+    assert max(cuts["tokens"].to_pylist()) <= 2 * 320
+
+
+@pytest.mark.parametrize("quantization", ["int8", "nf4"])
+def test_quantized_models_judge_on_the_cpu(quantization: str, job: Job, tmp_path: Path) -> None:
+    run = tmp_path / quantization
+    line = [f"engine=smollm2_135m_{quantization}", "executor=inline", "data.limit=3", f"run.dir={run}"]
+    done = job("judge", *line)
+    found = re.search(r"the worker is ready: (\d+) MiB of weights", done.stderr)
+    assert found is not None
+    assert int(found.group(1)) < 300  # 513 MiB in float32
+    assert np.isfinite(probabilities(run)).all()
+
+
+def test_the_japanese_judge(job: Job, tmp_path: Path) -> None:
+    job("judge", "prompt=pairwise_ja", "executor=inline", "data.limit=4", f"run.dir={tmp_path / 'ja'}")
+    table = pq.read_table(tmp_path / "ja" / "result.parquet")
+    assert table["error"].null_count == 4
+    assert all(0 < mass <= 1 for mass in table["label_mass"].to_pylist())
