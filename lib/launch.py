@@ -12,10 +12,12 @@ from typing import Any, NoReturn, TypeVar
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 import conf
 from lib.errors import ConfigError, ExitCode, OvernightError, Stopped
 from lib.pipeline.log import log, log_to_terminal
+from lib.pipeline.stop import STOPPED, stopped_by_signals
 
 Config = TypeVar("Config")
 
@@ -28,11 +30,13 @@ def launch(job: Callable[[Config], None], config_type: type[Config], name: str) 
     @hydra.main(version_base="1.3", config_path=str(Path(conf.__file__).parent), config_name=name)
     def entry(composed: DictConfig) -> None:
         codes.append(_run(job, composed, name))
+        if codes[-1] in STOPPED:
+            sys.exit(codes[-1])  # the points of a sweep that are left are not begun
 
     try:
         entry()
     except SystemExit as error:
-        if error.code:  # Hydra refused the command line, and has said why
+        if error.code and not codes:  # Hydra refused the command line, and has said why
             codes.append(ExitCode.USAGE)
     _exit(max(codes, default=ExitCode.DONE))
 
@@ -40,14 +44,18 @@ def launch(job: Callable[[Config], None], config_type: type[Config], name: str) 
 def _run(job: Callable[[Config], None], composed: DictConfig, name: str) -> int:
     log_to_terminal()
     try:
-        job(typed(composed))
-    except (Stopped, KeyboardInterrupt) as stop:
-        print(f"{stop or 'interrupted'}; this line resumes it:", file=sys.stderr)
+        with stopped_by_signals():
+            job(typed(composed))
+    except Stopped as stop:
+        print(f"{stop}; this line resumes it:", file=sys.stderr)
         print(f"  python -m jobs.{name} {shlex.join(sys.argv[1:])}", file=sys.stderr)
-        return stop.exit_code if isinstance(stop, Stopped) else ExitCode.INTERRUPTED
+        return stop.exit_code
     except OvernightError as error:
         log.error("%s", error)
         return error.exit_code
+    except OSError as error:
+        log.error("the machine refused: %s. Mend that and run the same line again: it resumes", error)
+        return ExitCode.FAILED
     except Exception as error:
         log.error("this is a defect of ours, please report it:\n%s", traceback.format_exc())
         log.error("%s: %s", type(error).__name__, error)
@@ -60,9 +68,12 @@ def typed(composed: DictConfig) -> Any:
 
     Raises ConfigError for a value that is missing or that its dataclass refuses.
     """
-    if missing := sorted(OmegaConf.missing_keys(composed)):
-        raise ConfigError(f"{', '.join(missing)}: must be given on the command line, as in {missing[0]}=…")
-    return OmegaConf.to_object(composed)
+    try:
+        if missing := sorted(OmegaConf.missing_keys(composed)):
+            raise ConfigError(f"{', '.join(missing)}: must be given on the command line, as in {missing[0]}=…")
+        return OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
 
 
 def _exit(code: int) -> NoReturn:

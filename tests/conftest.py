@@ -66,10 +66,13 @@ def battles(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[str]:
-    """A real local Ray cluster with two logical GPUs, at the address that is yielded."""
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real local Ray cluster with two logical GPUs, at the address that is yielded, started in another folder."""
     import ray
 
+    here = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("cluster"))
     context = ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, object_store_memory=256 << 20)
+    os.chdir(here)
     yield context.address_info["gcs_address"]
     ray.shutdown()

@@ -80,11 +80,11 @@ def test_default_folder_is_named_after_job_data_engine_and_fingerprint(job: Job,
 
     done = job("judge", *DUMMY, f"data.path={battles(4)}")
     folder = Path(next(line for line in done.stdout.splitlines() if line.startswith("metrics")).split()[-1]).parent
-    assert folder.parts[0] == "runs"
+    assert folder.parent == Path(__file__).parents[1] / "runs"
     assert folder.name.startswith("judge-arena-dummy-")
-    fingerprint = json.loads((Path(__file__).parents[1] / folder / "manifest.json").read_text())["fingerprint"]
+    fingerprint = json.loads((folder / "manifest.json").read_text())["fingerprint"]
     assert folder.name.endswith(fingerprint[:8])
-    shutil.rmtree(Path(__file__).parents[1] / folder)
+    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("executor", ["inline", "ray"])
@@ -120,6 +120,7 @@ def test_a_row_that_kills_its_worker_is_the_only_one_lost(
     path = battles(60, {23: "the word DEADLY is in here"})
     run = tmp_path / "run"
     line = ["data=arena", f"data.path={path}", "engine=dummy", "engine.exit_on=DEADLY", "executor=ray"]
+    line += ["executor.max_restarts=3"]  # deaths with nothing finished in between: the halves without it finish
     line += ["executor.workers=2", "run.max_error_rate=0.1", "merge.on_failed=uniform", f"run.dir={run}"]
     job("judge", *line, RAY_ADDRESS=ray_cluster)
     failures = pq.read_table(run / "failures.parquet").to_pylist()
@@ -179,6 +180,51 @@ def test_kaggle_test_file_matches_its_sample_submission(job: Job, shared: Path, 
     assert (metrics["rows"], metrics["log_loss"]) == (3, None)
 
 
+def test_a_folder_is_only_resumed_as_what_it_is(job: Job, battles: Battles, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    line = [*DUMMY, f"data.path={battles(20)}", f"run.dir={run}", "run.shard_rows=5"]
+    job("judge", *line)
+    result = (run / "result.parquet").read_bytes()
+
+    shard = run / "shards" / "shard-00002.parquet"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:4] + bytes(byte ^ 255 for byte in whole[4:200]) + whole[200:])
+    damaged = job("judge", *line, code=2)
+    assert "shard-00002.parquet: damaged" in damaged.stderr.splitlines()[-1]
+    shard.unlink()
+    job("judge", *line)
+    assert (run / "result.parquet").read_bytes() == result
+
+    (run / "manifest.json").unlink()
+    refused = job("judge", *line, "run.shard_rows=4", code=2)
+    assert "has shards, but no manifest.json" in refused.stderr.splitlines()[-1]
+
+
+def test_parquet_that_moved_is_the_same_input(job: Job, battles: Battles, tmp_path: Path) -> None:
+    path, run = tmp_path / "a.parquet", tmp_path / "run"
+    pd.read_csv(battles(20)).to_parquet(path)
+    job("plan", *DUMMY, f"data.path={path}", f"run.dir={run}")
+    moved = path.rename(tmp_path / "b.parquet")
+    moved.touch()
+    job("judge", *DUMMY, f"data.path={moved}", f"run.dir={run}")
+    assert pq.read_table(run / "result.parquet")["row"].to_pylist() == list(range(20))
+
+
+def test_what_is_sure_to_fail_is_said_before_the_run(job: Job, battles: Battles, shared: Path, tmp_path: Path) -> None:
+    path, run = battles(20), tmp_path / "run"
+    sample = f"merge.sample={shared}/arena_kaggle/sample_submission.csv"
+    assert "3 ids" in job("judge", *DUMMY, f"data.path={path}", f"run.dir={run}", sample, code=2).stderr
+    assert not list((run / "shards").iterdir())
+
+    bad = tmp_path / "bad.csv"
+    bad.write_text(path.read_text().replace('"[""Question number 3?""]"', "[Question"))
+    line = [*DUMMY, f"data.path={bad}", "data.on_bad_row=record", f"run.dir={tmp_path / 'two'}"]
+    assert "run.max_error_rate" in job("judge", *line, code=2).stderr.splitlines()[-1]
+    job("judge", *line, "run.max_error_rate=0.1", "merge.on_failed=uniform")
+    failures = pq.read_table(tmp_path / "two" / "failures.parquet").to_pylist()
+    assert [failure["row"] for failure in failures] == [3]
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
@@ -196,6 +242,7 @@ def test_kaggle_test_file_matches_its_sample_submission(job: Job, shared: Path, 
         (["run.max_error_rate=2"], "run.max_error_rate=2"),
         (["executor=ray", "executor.workers=0"], "executor.workers=0"),
         (["executor=ray", "executor.workers=9999"], "executor.workers=9999"),
+        (["executor=ray", "executor.max_restarts=-1"], "executor.max_restarts=-1"),
         (["merge.on_failed=prior"], "merge.prior"),
         (["merge.sample=none.csv"], "merge.sample=none.csv"),
     ],

@@ -1,8 +1,8 @@
 """Taking in: the whole input is read and checked before any model is loaded, and the chosen rows laid ready."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +142,23 @@ def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: 
         tables.append(canonical(cells, config, source.url, row).table)
         row += tables[-1].num_rows
     return pa.concat_tables(tables)
+
+
+def relocated(files: Sequence[InputFile], config: BattlesConfig) -> tuple[InputFile, ...]:
+    """The same files where `data.path` finds them now: their content, by its hash, is what a plan is about."""
+    found = []
+    for file, source in zip(files, resolve(config.path), strict=True):
+        now = stat(source)
+        here = replace(file, source=source.url, size=now.size, mtime_ns=now.mtime_ns)
+        found.append(here if file.canonical else replace(here, parquet=source.url))
+    return tuple(found)
+
+
+def read_ids(file: InputFile, run_folder: Path, config: BattlesConfig) -> pa.Array:
+    """The ids of an input file's chosen rows (strings, [rows])."""
+    if file.canonical:
+        return pq.read_table(run_folder / file.parquet, columns=["id"])["id"].combine_chunks()
+    return read_rows(file, run_folder, 0, file.rows, config)["id"].combine_chunks()
 
 
 class _Check:

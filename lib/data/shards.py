@@ -1,7 +1,7 @@
 """Shard files: Parquet, committed by rename, with a footer that says whose they are."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from lib.data.atomic import atomic_path
 from lib.data.manifest import Manifest, Shard
+from lib.errors import RunFolderError
 
 FOLDER = "shards"
 _KEY = b"overnight"
@@ -25,6 +26,8 @@ class Footer:
 
     fingerprint: str
     shard: int
+    input: int
+    start: int
     rows: int
     failed: int
     tokens: int
@@ -38,6 +41,8 @@ def commit(table: pa.Table, shard: Shard, manifest: Manifest, folder: Path, *, s
     footer = Footer(
         fingerprint=manifest.fingerprint,
         shard=shard.number,
+        input=shard.input,
+        start=shard.start,
         rows=shard.rows,
         failed=failed,
         tokens=pc.sum(table["tokens"]).as_py() or 0,
@@ -45,7 +50,7 @@ def commit(table: pa.Table, shard: Shard, manifest: Manifest, folder: Path, *, s
     )
     table = table.replace_schema_metadata({_KEY: json.dumps(asdict(footer)).encode()})
     with atomic_path(folder / FOLDER / shard.file_name) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
     return footer
 
 
@@ -63,10 +68,13 @@ def read_footer(shard: Shard, manifest: Manifest, folder: Path) -> Footer | None
     content = (metadata.metadata or {}).get(_KEY)
     if content is None:
         return None
-    footer = Footer(**json.loads(content))
+    try:
+        footer = Footer(**json.loads(content))
+    except TypeError:  # of another version
+        return None
     whole = metadata.num_rows == footer.rows == shard.rows
-    ours = footer.fingerprint == manifest.fingerprint and footer.shard == shard.number
-    return footer if whole and ours else None
+    place = (footer.fingerprint, footer.shard, footer.input, footer.start)
+    return footer if whole and place == (manifest.fingerprint, shard.number, shard.input, shard.start) else None
 
 
 def unfinished(manifest: Manifest, folder: Path, *, retry_failed: bool) -> tuple[list[Shard], list[Footer]]:
@@ -85,6 +93,15 @@ def unfinished(manifest: Manifest, folder: Path, *, retry_failed: bool) -> tuple
     return todo, done
 
 
-def tables(shards: Iterable[Shard], folder: Path) -> Iterable[pa.Table]:
-    """The result tables of finished shards, one at a time."""
-    return (pq.read_table(folder / FOLDER / shard.file_name) for shard in shards)
+def tables(shards: Iterable[Shard], folder: Path) -> Iterator[pa.Table]:
+    """The result tables of finished shards, one at a time.
+
+    Raises RunFolderError where a file was damaged after it was written: its pages have checksums.
+    """
+    for shard in shards:
+        path = folder / FOLDER / shard.file_name
+        try:
+            yield pq.read_table(path, page_checksum_verification=True)
+        except (pa.ArrowInvalid, OSError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise RunFolderError(f"{path}: damaged ({reason}); delete it and run the same line again") from error

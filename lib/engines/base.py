@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lib.config import transient
 from lib.errors import ConfigError
 
 
@@ -14,7 +15,7 @@ class EngineConfig:
     """
 
     max_model_len: int = 2048
-    num_gpus: float = 0
+    num_gpus: float = transient(default=0)
 
     def __post_init__(self) -> None:
         if self.max_model_len < 1:

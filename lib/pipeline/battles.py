@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 from omegaconf import OmegaConf
 
 from lib.data.atomic import write_text
 from lib.data.battles import BattlesConfig
+from lib.data.intake import read_ids
 from lib.data.manifest import read_manifest
 from lib.data.merge import RESULT
-from lib.data.submission import SUBMISSION, MergeConfig, write_submission
+from lib.data.submission import SUBMISSION, MergeConfig, require_same_ids, write_submission
 from lib.engines.base import EngineConfig
 from lib.pipeline.executor import ExecutorConfig
 from lib.pipeline.run import RunConfig, execute, open_run, require_error_rate
@@ -38,7 +40,10 @@ def run_battles(job: str, config: BattleJobConfig, task: Task) -> None:
     """
     spec = open_run(job, config.run, config.data, config.engine, task)
     write_text(spec.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
-    (spec.folder / SUBMISSION).unlink(missing_ok=True)  # one of before must not pass for that of this run
+    (spec.folder / SUBMISSION).unlink(missing_ok=True)
+    if config.merge.sample is not None:
+        ids = [read_ids(file, spec.folder, config.data) for file in spec.manifest.inputs]
+        require_same_ids(pa.concat_arrays(ids), Path(config.merge.sample))
     merged = execute(spec, config.run, config.executor)
     report(spec.folder)
     require_error_rate(merged, config.run, spec.folder)
@@ -70,5 +75,6 @@ def print_report(predictions: Predictions, out: Path, title: str, details: Mappi
 
 def submit(folder: Path, config: MergeConfig) -> None:
     """Write and check a run's `submission.csv`."""
+    (folder / SUBMISSION).unlink(missing_ok=True)  # one of before must not pass for this one
     submission = write_submission(folder / RESULT, folder / SUBMISSION, config)
     print(f"submission: {folder / SUBMISSION} ({len(submission.ids):,} rows, checked)")

@@ -4,6 +4,7 @@ A shard that was in flight at a worker's death is tried again alone on a fresh w
 shard is halved, and so on until the row that kills workers is alone: it is recorded as failed.
 """
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class _LazyWorker:
     """A worker that loads its engine when told to: an error in there then reaches the driver as itself."""
 
     def load(self, spec: Spec) -> str:
+        os.chdir(spec.root)
         self._worker = Worker(spec)
         return self._worker.ready
 
@@ -144,13 +146,13 @@ class Pool:
         except ray.exceptions.RayTaskError as error:
             cause = error.cause
             if isinstance(cause, EngineError) and slot.loading is None:
-                yield from self._bury(slot, str(cause))
+                yield from self._bury(slot, str(cause), str(cause))
             elif isinstance(cause, OvernightError):
                 raise cause from None
             else:
                 raise RunFailed(f"a worker failed, and no row is to blame:\n{error}") from error
         except ray.exceptions.RayError as death:  # of the worker, of its node, or for want of memory
-            yield from self._bury(slot, " ".join(str(death).split())[:300])
+            yield from self._bury(slot, " ".join(str(death).split())[:300], KILLED)
         else:
             if ref == slot.loading:
                 log.info("a worker is ready: %s", value)
@@ -158,18 +160,23 @@ class Pool:
                 self._deaths_while_loading = 0
             else:
                 piece = slot.running.pop(ref)
+                self._deaths = 0
                 yield from [value] if piece.whole else self._gather(piece, value)
 
-    def _bury(self, slot: _Slot, why: str) -> Iterator[Footer]:
-        """Replace a dead worker; its pieces are tried again alone, and halved when that was the second death."""
+    def _bury(self, slot: _Slot, why: str, reason: str) -> Iterator[Footer]:
+        """Replace a dead worker; its pieces are tried again alone, and halved when that was the second death.
+
+        why: for the log; reason: for the row that turns out to be at fault.
+        """
         import ray
 
         self._deaths += 1
         self._deaths_while_loading += slot.loading is not None
         if self._deaths > self._max_restarts or self._deaths_while_loading >= _DEATHS_WHILE_LOADING:
             raise RunFailed(
-                f"workers died {self._deaths} times, {self._deaths_while_loading} times in a row while loading the "
-                f"engine (executor.max_restarts={self._max_restarts}); the last death: {why}"
+                f"workers died {self._deaths} times with nothing finished in between, {self._deaths_while_loading} of "
+                f"them while loading the engine; the last death: {why}. Mend that, or raise executor.max_restarts="
+                f"{self._max_restarts}, and run the same line again"
             )
         log.warning("a worker died (%s); starting another", why)
         ray.kill(slot.actor)
@@ -184,7 +191,7 @@ class Pool:
                 self._suspects.append(_Piece(piece.shard, middle, piece.stop, deaths=1))
             else:
                 log.warning("row %d of shard %d kills its worker: recorded as failed", piece.start, piece.shard.number)
-                table = dead_row(self._spec, piece.shard, piece.start, KILLED)
+                table = dead_row(self._spec, piece.shard, piece.start, reason)
                 yield from self._gather(piece, table)
 
     def _gather(self, piece: _Piece, table: pa.Table) -> Iterator[Footer]:

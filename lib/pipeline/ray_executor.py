@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,8 @@ class RayConfig(ExecutorConfig):
     """Works on the shards with Ray actors: of the cluster at RAY_ADDRESS, else of a local one started for the run.
 
     workers: number of actors; null: as many as the GPUs allow (without GPUs: as the CPUs allow, at most 8).
-    cpus_per_worker: logical CPUs, and so threads, of an actor. max_restarts: deaths of workers before giving up.
+    cpus_per_worker: logical CPUs, and so threads, of an actor. max_restarts: deaths of workers
+    with no shard finished in between before giving up.
     """
 
     workers: int | None = transient(default=None)
@@ -35,6 +37,8 @@ class RayConfig(ExecutorConfig):
             raise ConfigError(f"executor.workers={self.workers}: must be at least 1, or null for as many as fit")
         if self.cpus_per_worker <= 0:
             raise ConfigError(f"executor.cpus_per_worker={self.cpus_per_worker}: must be positive")
+        if self.max_restarts < 0:
+            raise ConfigError(f"executor.max_restarts={self.max_restarts}: must not be negative")
 
 
 def run(config: RayConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
@@ -68,6 +72,15 @@ def _connect() -> None:
     import ray
 
     address = os.environ.get("RAY_ADDRESS") or "local"
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise ConfigError(
+                f"RAY_ADDRESS={address}: no Ray answers there ({error}); start it, or unset RAY_ADDRESS to start a "
+                "local one with the run"
+            ) from error
     local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 256 << 20} if address == "local" else {}
     ray.init(address=address, logging_level=logging.ERROR, **local)
 
@@ -87,6 +100,6 @@ def _worker_count(config: RayConfig, spec: Spec, shards: int) -> int:
         raise ConfigError(
             f"executor.workers={wanted}: the Ray cluster has room for {room}: {cpus:g} CPUs and {gpus:g} GPUs, of "
             f"which each worker takes {config.cpus_per_worker:g} (executor.cpus_per_worker) and "
-            f"{spec.engine.num_gpus:g} (engine.num_gpus)"
+            f"{spec.engine.num_gpus:g} (engine.num_gpus); use at most executor.workers={room}"
         )
     return min(wanted, shards)

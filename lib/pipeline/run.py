@@ -1,7 +1,7 @@
 """A run: one job with its resolved config and its folder. Running the same line again resumes it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,12 @@ from lib import engines
 from lib.config import identity
 from lib.data import sources
 from lib.data.battles import BattlesConfig
-from lib.data.intake import take_in
+from lib.data.intake import Intake, relocated, take_in
 from lib.data.manifest import FILE_NAME, Manifest, Shard, fingerprint, flatten, read_manifest, refuse_another_plan
 from lib.data.merge import FAILURES, Merged, merge_shards
 from lib.data.shards import FOLDER, Footer, unfinished
 from lib.engines.base import EngineConfig
-from lib.errors import ConfigError, RunFailed, RunFolderError
+from lib.errors import ConfigError, InputError, RunFailed, RunFolderError
 from lib.pipeline import inline, ray_executor
 from lib.pipeline.executor import ExecutorConfig
 from lib.pipeline.log import log, log_to
@@ -64,18 +64,23 @@ def open_run(job: str, config: RunConfig, data: BattlesConfig, engine: EngineCon
     engines.check(engine, task.method)
     task.check(engines.load_tokenizer(engine), engine.max_model_len)
     keys = _identity(job, data, engine, task)
-    folder = Path(config.dir) if config.dir else Path("runs") / f"{job}-{config.name}-{fingerprint(keys)[:8]}"
+    name = f"{job}-{config.name}-{fingerprint(keys)[:8]}"
+    folder = (Path(config.dir) if config.dir else Path("runs") / name).resolve()
     _make(folder)
     log_to(folder)
     log.info("run folder: %s", folder)
     if (folder / FILE_NAME).exists():
         manifest = read_manifest(folder)
         refuse_another_plan(manifest, keys, folder)
+        manifest = replace(manifest, inputs=relocated(manifest.inputs, data))
         if config.shard_rows not in (None, manifest.shard_rows):
             log.info("run.shard_rows=%s: the run keeps its shards of %s rows", config.shard_rows, manifest.shard_rows)
     else:
+        if any((folder / FOLDER).iterdir()):
+            raise RunFolderError(f"{folder} has shards, but no {FILE_NAME} that says whose; use another run.dir")
         intake = take_in(data, folder)
         log.info("%s", intake.report)
+        _require_intake(intake, keys, config)
         manifest = Manifest(
             job=job,
             fingerprint=fingerprint(keys),
@@ -84,7 +89,7 @@ def open_run(job: str, config: RunConfig, data: BattlesConfig, engine: EngineCon
             shard_rows=config.shard_rows or _shard_rows(sum(file.rows for file in intake.inputs)),
         )
         manifest.write(folder)
-    return Spec(folder=folder, manifest=manifest, data=data, engine=engine, task=task)
+    return Spec(root=Path.cwd(), folder=folder, manifest=manifest, data=data, engine=engine, task=task)
 
 
 def execute(spec: Spec, config: RunConfig, executor: ExecutorConfig) -> Merged:
@@ -114,8 +119,9 @@ def require_error_rate(merged: Merged, config: RunConfig, folder: Path) -> None:
     if merged.failed > config.max_error_rate * merged.rows:
         raise RunFailed(
             f"{merged.failed} of {merged.rows} rows failed, more than run.max_error_rate={config.max_error_rate:g} "
-            f"allows; the first: {merged.first_failure} (all of them: {folder / FAILURES}). "
-            "Raise run.max_error_rate, or mend the cause and run again with run.retry_failed=true"
+            f"allows; the first: {merged.first_failure} (all of them: {folder / FAILURES}). Mend the cause and run "
+            "again with run.retry_failed=true, or go on without them with a higher run.max_error_rate and, for a "
+            "submission, merge.on_failed=uniform or prior"
         )
 
 
@@ -125,6 +131,19 @@ def _require_sound_engine(progress: Progress, config: RunConfig) -> None:
         raise RunFailed(
             f"{progress.failed} of the first {progress.rows} rows failed: that is the engine or the whole input, not "
             "single rows. Look at the `error` column in shards/, mend it, and run again with run.retry_failed=true"
+        )
+
+
+def _require_intake(intake: Intake, keys: Mapping[str, Any], config: RunConfig) -> None:
+    """Raise InputError where the input changed since it was hashed, or has more bad rows than may fail."""
+    for number, file in enumerate(intake.inputs):
+        if keys[f"input.{number}"] != file.sha256:
+            raise InputError(f"{file.source}: was changed while it was read; run the same line again")
+    report = intake.report
+    if report.bad_rows > config.max_error_rate * report.chosen:
+        raise InputError(
+            f"{report.bad_rows} of {report.chosen} rows are bad, more than run.max_error_rate="
+            f"{config.max_error_rate:g} allows; raise it, or mend the rows (data.on_bad_row=fail names them)"
         )
 
 

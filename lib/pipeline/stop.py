@@ -3,6 +3,8 @@
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 from lib.errors import ExitCode, Stopped
@@ -12,6 +14,28 @@ _EXIT_CODES = {
     signal.SIGTERM: ExitCode.TERMINATED,
     signal.SIGUSR1: ExitCode.UNFINISHED,
 }
+STOPPED = frozenset(_EXIT_CODES.values())
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """While entered (in the main thread), a signal raises Stopped, wherever the job is; `Stop` is gentler."""
+    before = {number: signal.signal(number, _raise) for number in _EXIT_CODES}
+    try:
+        yield
+    except SystemExit:  # Ray's own handler of SIGTERM, while Ray starts
+        raise _stopped(signal.SIGTERM) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise _stopped(signal.Signals(number))
+
+
+def _stopped(number: signal.Signals) -> Stopped:
+    return Stopped(f"stopped by {number.name}", _EXIT_CODES[number])
 
 
 class Stop:
@@ -56,7 +80,7 @@ class Stop:
     def raise_if_requested(self) -> None:
         """Raise Stopped where a signal came."""
         if self._signal is not None:
-            raise Stopped(f"stopped by {self._signal.name}", _EXIT_CODES[self._signal])
+            raise _stopped(self._signal)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:

@@ -22,8 +22,9 @@ CARRIED = ("file", "row", "id", "label")
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """All that a worker needs to know; sent to each of them."""
+    """All that a worker needs to know; sent to each of them. root: the folder that relative paths start from."""
 
+    root: Path
     folder: Path
     manifest: Manifest
     data: BattlesConfig

@@ -1,5 +1,6 @@
 """Reward-model scoring of both conversations of a battle, and a rule that makes probabilities of the two scores."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -40,6 +41,9 @@ class ArenaConfig:
     tie_margin: float = 0.08
 
     def __post_init__(self) -> None:
+        for key in ("scale", "bias", "log_nu", "tie_margin"):
+            if not math.isfinite(getattr(self, key)):
+                raise ConfigError(f"arena.{key}={getattr(self, key)}: must be a finite number")
         if self.scale <= 0:
             raise ConfigError(f"arena.scale={self.scale}: must be positive, since a higher score is a better response")
         if self.tie_margin < 0:

@@ -25,7 +25,7 @@ def plan(tmp_path: Path) -> Plan:
     """Plan a run over a file of battles; `task` judges if not given."""
 
     def make(path: Path | str, task: Task | None = None, shard_rows: int = 10, name: str = "run", **data: Any) -> Spec:
-        run = RunConfig(dir=str(tmp_path / name), shard_rows=shard_rows)
+        run = RunConfig(dir=str(tmp_path / name), shard_rows=shard_rows, max_error_rate=1)
         battles = BattlesConfig(path=str(path), **data)
         return open_run("judge", run, battles, DummyConfig(max_model_len=512), task or Pairwise(CONFIG, PROMPT))
 

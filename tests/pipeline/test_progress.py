@@ -32,7 +32,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def footer(shard: int, rows: int, failed: int = 0, tokens: int = 0) -> Footer:
-    return Footer(fingerprint="f", shard=shard, rows=rows, failed=failed, tokens=tokens, seconds=1.0)
+    return Footer(fingerprint="f", shard=shard, input=0, start=0, rows=rows, failed=failed, tokens=tokens, seconds=1.0)
 
 
 def written(folder: Path) -> dict[str, object]:
