@@ -9,15 +9,8 @@ from pathlib import Path
 
 from lib.errors import ConfigError
 from lib.launch import launch
-from lib.pipeline.battles import print_report, report
+from lib.pipeline.battles import RunFolder, print_report, report
 from lib.report.battles import from_submission
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunFolder:
-    """dir: the run folder; its metrics.json and report.html are written anew."""
-
-    dir: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,14 +12,7 @@ from lib.data.merge import merge_shards
 from lib.data.submission import MergeConfig, blend_submissions
 from lib.errors import ConfigError
 from lib.launch import launch
-from lib.pipeline.battles import report, submit
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunFolder:
-    """dir: the run folder whose shards are merged."""
-
-    dir: str | None = None
+from lib.pipeline.battles import RunFolder, report, submit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -230,8 +230,8 @@ class _Check:
 def _selection(config: BattlesConfig, sources: list[Source]) -> Selection:
     if config.sample is None:
         return Selection(config)
-    texts = [config.columns.prompt]
-    return Selection(config, sum(len(cells[texts[0]]) for source in sources for cells in batches(source, texts)))
+    prompt = config.columns.prompt
+    return Selection(config, sum(len(cells[prompt]) for source in sources for cells in batches(source, [prompt])))
 
 
 def _has_ids(config: BattlesConfig, sources: list[Source], columns: list[list[str]]) -> bool:

@@ -33,6 +33,13 @@ class BattleJobConfig:
     merge: MergeConfig
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """For jobs about a run that is there already. dir: its folder."""
+
+    dir: str | None = None
+
+
 def run_battles(job: str, config: BattleJobConfig, task: Task) -> None:
     """Plan or resume, execute, merge, evaluate, and write the submission.
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from lib import engines
 from lib.config import transient
+from lib.data.battles import TEXTS
 from lib.data.intake import read_rows
 from lib.data.shards import unfinished
 from lib.errors import ConfigError, RunFailed
@@ -18,7 +19,6 @@ from lib.pipeline.run import RunConfig, run_shards
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Spec
 
-_TEXTS = ("prompt", "response_a", "response_b")
 _EFFICIENCY = (0.7, 0.3)  # share of the matrix-product peak that scoring reaches, at best and at worst
 _FEWEST_INTERVALS = 4
 
@@ -87,7 +87,7 @@ def sample_tokens(spec: Spec, sample: int) -> Tokens:
     return Tokens(
         sampled=rows.num_rows,
         tokens=Estimate.of(np.reshape(lengths, (-1, per_row)).sum(axis=1).tolist(), spec.manifest.rows),
-        turns=Estimate.of(sum(pc.list_value_length(rows[name]).to_numpy() for name in _TEXTS), spec.manifest.rows),
+        turns=Estimate.of(sum(pc.list_value_length(rows[name]).to_numpy() for name in TEXTS), spec.manifest.rows),
         share_cut=Estimate.of((cut > 0).astype(float).tolist(), spec.manifest.rows),
         cut_tokens=float(cut[cut > 0].mean()) if (cut > 0).any() else 0.0,
         lengths=lengths,
