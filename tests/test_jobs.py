@@ -120,7 +120,7 @@ def test_a_row_that_kills_its_worker_is_the_only_one_lost(
     path = battles(60, {23: "the word DEADLY is in here"})
     run = tmp_path / "run"
     line = ["data=arena", f"data.path={path}", "engine=dummy", "engine.exit_on=DEADLY", "executor=ray"]
-    line += ["executor.max_restarts=3"]  # deaths with nothing finished in between: the halves without it finish
+    line += ["executor.max_restarts=6"]  # deaths with nothing finished in between: the halves without it finish
     line += ["executor.workers=2", "run.max_error_rate=0.1", "merge.on_failed=uniform", f"run.dir={run}"]
     job("judge", *line, RAY_ADDRESS=ray_cluster)
     failures = pq.read_table(run / "failures.parquet").to_pylist()

@@ -1,7 +1,8 @@
 """A pool of Ray actors that pull shards, are replaced when they die, and lose nothing.
 
 A shard that was in flight at a worker's death is tried again alone on a fresh worker; when that one dies too, the
-shard is halved, and so on until the row that kills workers is alone: it is recorded as failed.
+shard is halved, and so on until a row is alone. One that then kills three more workers is recorded as failed; fewer
+may have been killed from outside.
 """
 
 import os
@@ -22,6 +23,7 @@ from lib.pipeline.worker import Spec, Worker, dead_row
 KILLED = "killed the worker"
 _IN_FLIGHT = 2  # shards of a worker: one in the engine, one being read and tokenized or written
 _DEATHS_WHILE_LOADING = 3
+_DEATHS_OF_A_ROW = 4  # one in company, three alone
 
 
 @dataclass
@@ -189,6 +191,8 @@ class Pool:
                 middle = (piece.start + piece.stop) // 2
                 self._suspects.append(_Piece(piece.shard, piece.start, middle, deaths=1))
                 self._suspects.append(_Piece(piece.shard, middle, piece.stop, deaths=1))
+            elif piece.deaths < _DEATHS_OF_A_ROW:
+                self._suspects.append(piece)
             else:
                 log.warning("row %d of shard %d kills its worker: recorded as failed", piece.start, piece.shard.number)
                 table = dead_row(self._spec, piece.shard, piece.start, reason)
