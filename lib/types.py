@@ -60,7 +60,10 @@ class Answers:
 
 @runtime_checkable
 class LabelEngine(Protocol):
-    """An engine that can tell how likely each label is to follow a prompt. memory: bytes of its weights."""
+    """An engine that can tell how likely each label is to follow a prompt. Thread-safe.
+
+    memory: bytes of its weights.
+    """
 
     memory: int
 
@@ -73,7 +76,10 @@ class LabelEngine(Protocol):
 
 @runtime_checkable
 class ScoreEngine(Protocol):
-    """An engine that gives a finished conversation one score (a reward model). memory: bytes of its weights."""
+    """An engine that gives a finished conversation one score (a reward model). Thread-safe.
+
+    memory: bytes of its weights.
+    """
 
     memory: int
 

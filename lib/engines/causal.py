@@ -6,6 +6,7 @@ padding is harmless, and attention takes its fast causal path. The head sees onl
 """
 
 import inspect
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +30,7 @@ class CausalEngine:
         self._max_model_len = max_model_len
         self._batch_tokens = batch_tokens
         self._continues = _can_continue(loaded.model)
+        self._turn = threading.Lock()  # one shard at a time: two at once would need the memory of two
 
     def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
         """Natural-log probability of each label after each prompt: [n, k].
@@ -44,14 +46,15 @@ class CausalEngine:
             with torch.inference_mode():
                 return self._answer(batch, spellings)
 
-        return answer_all(
-            prompts,
-            width=len(labels),
-            budget=self._batch_tokens,
-            max_model_len=self._max_model_len,
-            answer=answer,
-            out_of_memory=out_of_memory,
-        )
+        with self._turn:
+            return answer_all(
+                prompts,
+                width=len(labels),
+                budget=self._batch_tokens,
+                max_model_len=self._max_model_len,
+                answer=answer,
+                out_of_memory=out_of_memory,
+            )
 
     def _answer(self, batch: Sequence[TokenIds], labels: Sequence[Sequence[Tokens]]) -> npt.NDArray[np.float32]:
         import torch

@@ -1,5 +1,6 @@
 """Scores from a sequence classifier with one label: a reward model."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ class ClassifierEngine:
         self._model = loaded.model
         self._max_model_len = max_model_len
         self._batch_tokens = batch_tokens
+        self._turn = threading.Lock()  # one shard at a time: two at once would need the memory of two
 
     def score(self, conversations: Sequence[TokenIds]) -> Answers:
         """The model's one output for each conversation: [n, 1]."""
@@ -33,14 +35,15 @@ class ClassifierEngine:
                 answers: npt.NDArray[np.float32] = scores.float().cpu().numpy()
                 return answers
 
-        return answer_all(
-            conversations,
-            width=1,
-            budget=self._batch_tokens,
-            max_model_len=self._max_model_len,
-            answer=answer,
-            out_of_memory=out_of_memory,
-        )
+        with self._turn:
+            return answer_all(
+                conversations,
+                width=1,
+                budget=self._batch_tokens,
+                max_model_len=self._max_model_len,
+                answer=answer,
+                out_of_memory=out_of_memory,
+            )
 
     def _at_last_token(self, batch: Sequence[TokenIds]) -> Any:
         """A decoder's score, read where the conversation ends.

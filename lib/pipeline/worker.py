@@ -1,6 +1,5 @@
 """The worker: holds an engine and turns shards into shard files. It knows neither Ray nor other workers."""
 
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ class Spec:
 
 
 class Worker:
-    """Answers shards one at a time; safe to call from two threads, so that reading overlaps with the engine.
+    """Answers shards; safe to call from two threads, so that reading and writing overlap with the engine.
 
     ready: a line about the loaded engine, for the log.
     """
@@ -44,7 +43,6 @@ class Worker:
         self._spec = spec
         self._tokenizer = load_tokenizer(spec.engine)
         self._engine = load_engine(spec.engine, self._tokenizer)
-        self._turn = threading.Lock()  # the engine answers one shard at a time
         self.ready = f"{self._engine.memory / 2**20:,.0f} MiB of weights, {time.monotonic() - start:.1f} s to load"
 
     def process(self, shard: Shard) -> Footer:
@@ -68,8 +66,7 @@ class Worker:
         task = self._spec.task
         try:
             prepared = task.prepare(rows, self._tokenizer, self._spec.engine.max_model_len)
-            with self._turn:
-                answers = task.ask(self._engine, prepared)
+            answers = task.ask(self._engine, prepared)
             result = task.read(prepared, answers)
         except (OvernightError, OSError, MemoryError):
             raise  # of the engine or the machine, not of a row

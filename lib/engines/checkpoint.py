@@ -1,0 +1,180 @@
+"""A Hugging Face checkpoint: the config of one, where its files lie, what they say, and what identifies them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from lib.engines import flops, gguf, hub
+from lib.engines import tokenizer as tokenizers
+from lib.engines.base import EngineConfig
+from lib.errors import ConfigError
+from lib.types import Tokenizer
+
+_CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+
+
+class Dtype(Enum):
+    """Number format of the weights that are not quantised, and of the computation."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig(EngineConfig):
+    """What engines that load a checkpoint have in common.
+
+    model: a folder, a hub id, or `package:NAME`. revision: of a hub id; a commit pins it. tokenizer: the same kinds
+    of names; null: the model's. gguf_file: a GGUF file in the model's folder, dequantised. add_bos: whether prompts
+    for a base model begin with BOS; null: as the tokenizer does. chat_template: Jinja text in place of the
+    tokenizer's.
+    """
+
+    model: str
+    revision: str | None = None
+    tokenizer: str | None = None
+    gguf_file: str | None = None
+    dtype: Dtype = Dtype.float32
+    chat_template: str | None = None
+    add_bos: bool | None = None
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.model:
+            raise ConfigError("engine.model='': give a folder, a hub id or package:NAME")
+        if self.gguf_file is not None and not self.gguf_file.endswith(".gguf"):
+            raise ConfigError(f"engine.gguf_file={self.gguf_file}: must be the name of a .gguf file, or null")
+
+
+def check(config: CheckpointConfig, method: str) -> None:
+    """Raise ConfigError for what config.json and the tokenizer's files say already.
+
+    method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
+    """
+    found = settings(config)
+    name = architecture(config)
+    if method in ("score", "relevance") and not is_classifier(config):
+        raise ConfigError(
+            f"engine.model={config.model}: {name} gives no scores; this job needs a reward model or a reranker "
+            "(…ForSequenceClassification with one label, …ForRewardModel)"
+        )
+    if method in ("label_logprobs", "generate") and (
+        is_classifier(config) or found.get("is_encoder_decoder") or not name.endswith(_CAUSAL)
+    ):
+        raise ConfigError(
+            f"engine.model={config.model}: {name} predicts no next token; this job needs a causal language "
+            "model (…ForCausalLM)"
+        )
+    labels = len(found.get("id2label") or (0, 1))  # transformers leaves out its default of two
+    if is_classifier(config) and labels != 1:
+        raise ConfigError(f"engine.model={config.model}: has {labels} labels, a reward model has one")
+    limit = (found.get("text_config") or found).get("max_position_embeddings")
+    if limit is not None and config.max_model_len > limit:
+        raise ConfigError(f"engine.max_model_len={config.max_model_len}: {config.model} reads at most {limit} tokens")
+    tokenizers.require_tokenizer(tokenizer_folder(config), _tokenizer_key(config))
+
+
+def identity(config: CheckpointConfig) -> dict[str, str]:
+    """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
+    path = folder(config)
+    names = [config.gguf_file] if config.gguf_file else ["config.json", *_safetensors(path)]
+    found = {"model": hub.shown(config.model), "weights_hash": hub.files_hash(path, names)}
+    if config.tokenizer:
+        found["tokenizer"] = hub.shown(config.tokenizer)
+    path = tokenizer_folder(config)
+    return {**found, "tokenizer_hash": hub.files_hash(path, (n for n in hub.TOKENIZER_FILES if (path / n).is_file()))}
+
+
+def load_tokenizer(config: CheckpointConfig) -> Tokenizer:
+    """The tokenizer, without weights. Raises ConfigError where there is none."""
+    return tokenizers.load(
+        tokenizer_folder(config),
+        chat_template=config.chat_template,
+        add_bos=config.add_bos,
+        trust_remote_code=config.trust_remote_code,
+        key=_tokenizer_key(config),
+    )
+
+
+def forward_flops(config: CheckpointConfig, lengths: Sequence[int]) -> float:
+    """Floating-point operations to answer requests of these lengths."""
+    return flops.forward_flops(_metadata_folder(config), settings(config), lengths)
+
+
+def settings(config: CheckpointConfig) -> Mapping[str, Any]:
+    """The model's config.json. Raises ConfigError where there is none, or it is no JSON."""
+    path = _metadata_folder(config) / "config.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"engine.model={config.model}: {path} cannot be read: {error}") from error
+    assert isinstance(found, dict)
+    return found
+
+
+def architecture(config: CheckpointConfig) -> str:
+    """The class that config.json names, such as LlamaForCausalLM."""
+    if config.gguf_file:
+        return "GGUF ForCausalLM"
+    names = settings(config).get("architectures") or []
+    if not names:
+        raise ConfigError(f"engine.model={config.model}: its config.json names no architectures, so its use is unknown")
+    return str(names[0])
+
+
+def is_classifier(config: CheckpointConfig) -> bool:
+    """Whether the model has a head that scores, in place of one that predicts tokens."""
+    return architecture(config).endswith("ForSequenceClassification")
+
+
+def folder(config: CheckpointConfig, *, weights: bool = False) -> Path:
+    """The model's folder. Raises ConfigError where it lacks the file that the config names, or safetensors."""
+    wanted: list[str] = ["*.safetensors"] if weights else []
+    if config.gguf_file:
+        wanted = [config.gguf_file]
+    path = hub.folder(config.model, config.revision, weights=wanted)
+    if config.gguf_file:
+        if not (path / config.gguf_file).is_file():
+            there = ", ".join(sorted(file.name for file in path.glob("*.gguf"))) or "no .gguf file"
+            raise ConfigError(f"engine.gguf_file={config.gguf_file}: not in {path}, where there is {there}")
+    elif not (path / "config.json").is_file():
+        found = [file.name for file in path.glob("*.gguf")]
+        hint = f"; did you mean engine.gguf_file={found[0]}?" if found else ""
+        raise ConfigError(f"engine.model={config.model}: no config.json in {path}{hint}")
+    elif (weights or hub.commit(path) is None) and not _safetensors(path):
+        raise ConfigError(
+            f"engine.model={config.model}: no weights as *.safetensors in {path}; other formats can run code when "
+            "they are loaded, so convert them (model.save_pretrained writes safetensors)"
+        )
+    return path
+
+
+def weights_folder(config: CheckpointConfig) -> Path:
+    """A folder with config.json and safetensors: a GGUF file is converted once. Raises ConfigError as `folder` does."""
+    path = folder(config, weights=True)
+    return gguf.weights(path / config.gguf_file, config.dtype.value) if config.gguf_file else path
+
+
+def tokenizer_folder(config: CheckpointConfig) -> Path:
+    """The folder with the tokenizer's files."""
+    if config.tokenizer is None:
+        return _metadata_folder(config)
+    return hub.folder(config.tokenizer, None, key="engine.tokenizer")
+
+
+def _metadata_folder(config: CheckpointConfig) -> Path:
+    path = folder(config)
+    return gguf.metadata(path / config.gguf_file) if config.gguf_file else path
+
+
+def _tokenizer_key(config: CheckpointConfig) -> str:
+    return f"engine.tokenizer={config.tokenizer}" if config.tokenizer else f"engine.model={config.model}"
+
+
+def _safetensors(path: Path) -> list[str]:
+    return [file.name for file in path.glob("*.safetensors")]
