@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from lib.data.battles import BattlesConfig
 from lib.engines.dummy import DummyConfig
 from lib.engines.transformers import TransformersConfig
+from lib.engines.vllm import VllmConfig
 from lib.pipeline.inline import InlineConfig
 from lib.pipeline.ray_executor import RayConfig
 from lib.tasks.prompts import PromptConfig
@@ -16,6 +17,7 @@ SCHEMAS = {
     "data/battles": BattlesConfig,
     "engine/dummy": DummyConfig,
     "engine/transformers": TransformersConfig,
+    "engine/vllm": VllmConfig,
     "executor/inline": InlineConfig,
     "executor/ray": RayConfig,
     "prompt": PromptConfig,

@@ -47,6 +47,13 @@ class Tokenizer(Protocol):
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What answering took. cached_tokens: tokens that were not computed again, since another request began so too."""
+
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True)
 class Answers:
     """What an engine answers to n requests, in their order.
 
@@ -56,6 +63,50 @@ class Answers:
 
     values: npt.NDArray[np.float32]
     errors: Mapping[int, str] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How text is generated.
+
+    max_tokens: new tokens at most; fewer where engine.max_model_len ends first. temperature: 0 is greedy, and the
+    other parameters of the draw then have no effect. top_k: 0 takes all tokens. n: samples of each request. stop:
+    texts that end a sample, left out of it. At most one of choice (the text is one of these), regex and json_schema.
+    """
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    n: int = 1
+    stop: Sequence[str] = ()
+    choice: Sequence[str] = ()
+    regex: str | None = None
+    json_schema: str | None = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One generated text. finish_reason: `stop` (an end token or a stop text) or `length`."""
+
+    text: str
+    tokens: list[int]
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class Completions:
+    """What a generating engine answers to n requests, in their order.
+
+    texts: the samples of each request; none where it failed. errors: request number -> why it has no answer.
+    """
+
+    texts: list[list[Completion]]
+    errors: Mapping[int, str] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
 
 
 @runtime_checkable
@@ -85,3 +136,19 @@ class ScoreEngine(Protocol):
 
     def score(self, conversations: Sequence[TokenIds]) -> Answers:
         """Reward of each conversation, read at its last token: [n, 1]."""
+
+
+@runtime_checkable
+class GenerateEngine(Protocol):
+    """An engine that writes text after a prompt. Thread-safe.
+
+    memory: bytes of its weights.
+    """
+
+    memory: int
+
+    def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
+        """What follows each prompt, without the prompt. seeds: one for each; unused where sampling is greedy."""
+
+
+Engine = LabelEngine | ScoreEngine | GenerateEngine

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from lib.engines import dummy, transformers
+from lib.engines import dummy, transformers, vllm
 from lib.engines.base import EngineConfig
 from lib.engines.dummy import DummyConfig
 from lib.engines.transformers import TransformersConfig
-from lib.types import LabelEngine, ScoreEngine, Tokenizer
+from lib.engines.vllm import VllmConfig
+from lib.types import Engine, Tokenizer
 
 
 class _Module(Protocol):
     def load_tokenizer(self, config: Any) -> Tokenizer: ...
-    def load_engine(self, config: Any, tokenizer: Tokenizer) -> LabelEngine | ScoreEngine: ...
+    def load_engine(self, config: Any, tokenizer: Tokenizer, method: str) -> Engine: ...
     def identity(self, config: Any) -> dict[str, str]: ...
     def check(self, config: Any, method: str) -> None: ...
     def forward_flops(self, config: Any, lengths: Sequence[int]) -> float | None: ...
@@ -20,13 +21,13 @@ class _Module(Protocol):
 
 
 # These modules are light: torch and the like are imported by their functions.
-_MODULES: dict[type[EngineConfig], _Module] = {DummyConfig: dummy, TransformersConfig: transformers}
+_MODULES: dict[type[EngineConfig], _Module] = {DummyConfig: dummy, TransformersConfig: transformers, VllmConfig: vllm}
 
 
 def check(config: EngineConfig, method: str) -> None:
     """Raise ConfigError for what can be refused before weights are loaded.
 
-    method: what the engine is for: `label_logprobs` or `score`.
+    method: what the engine is for: `label_logprobs`, `score` or `embed`.
     """
     _MODULES[type(config)].check(config, method)
 
@@ -36,9 +37,12 @@ def load_tokenizer(config: EngineConfig) -> Tokenizer:
     return _MODULES[type(config)].load_tokenizer(config)
 
 
-def load_engine(config: EngineConfig, tokenizer: Tokenizer) -> LabelEngine | ScoreEngine:
-    """The engine, its weights loaded. Raises ConfigError for missing files, EngineError where loading fails."""
-    return _MODULES[type(config)].load_engine(config, tokenizer)
+def load_engine(config: EngineConfig, tokenizer: Tokenizer, method: str) -> Engine:
+    """The engine that answers `method` (as for `check`), its weights loaded.
+
+    Raises ConfigError for missing files, EngineError where loading fails.
+    """
+    return _MODULES[type(config)].load_engine(config, tokenizer, method)
 
 
 def identity(config: EngineConfig) -> dict[str, str]:

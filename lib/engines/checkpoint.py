@@ -160,6 +160,12 @@ def weights_folder(config: CheckpointConfig) -> Path:
     return gguf.weights(path / config.gguf_file, config.dtype.value) if config.gguf_file else path
 
 
+def weight_bytes(config: CheckpointConfig) -> int:
+    """Bytes of the weights on disk, as `weights_folder` has them."""
+    path = weights_folder(config)
+    return sum((path / name).stat().st_size for name in _safetensors(path))
+
+
 def tokenizer_folder(config: CheckpointConfig) -> Path:
     """The folder with the tokenizer's files."""
     if config.tokenizer is None:

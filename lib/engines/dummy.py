@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lib.config import transient
 from lib.engines.base import EngineConfig
 from lib.errors import ConfigError
-from lib.types import Answers, Label, LabelEngine, Message, ScoreEngine, TokenIds, Tokenizer
+from lib.types import Answers, Engine, Label, Message, TokenIds, Tokenizer
 
 BOS, END = 256, 257
 _ROLES = {"system": 258, "user": 259, "assistant": 260}
@@ -126,8 +126,8 @@ def load_tokenizer(config: DummyConfig) -> Tokenizer:
     return ByteTokenizer()
 
 
-def load_engine(config: DummyConfig, tokenizer: Tokenizer) -> LabelEngine | ScoreEngine:
-    """The dummy engine."""
+def load_engine(config: DummyConfig, tokenizer: Tokenizer, method: str) -> Engine:
+    """The dummy engine, which answers all methods."""
     return DummyEngine(config)
 
 

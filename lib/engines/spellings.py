@@ -34,3 +34,8 @@ def next_tokens(labels: Sequence[Sequence[Tokens]], prefix: Tokens) -> list[int]
     """The tokens whose probability after `prefix` is asked for, ascending."""
     size = len(prefix)
     return sorted({s[size] for label in labels for s in label if len(s) > size and s[:size] == prefix})
+
+
+def prefixes(labels: Sequence[Sequence[Tokens]]) -> list[Tokens]:
+    """All proper prefixes of the spellings, ascending: the empty one first."""
+    return sorted({spelling[:size] for label in labels for spelling in label for size in range(len(spelling))})

@@ -8,7 +8,7 @@ from lib.config import transient
 from lib.engines import checkpoint, flops
 from lib.engines.checkpoint import CheckpointConfig
 from lib.errors import ConfigError
-from lib.types import LabelEngine, ScoreEngine, Tokenizer
+from lib.types import Engine, Tokenizer
 
 identity = checkpoint.identity
 load_tokenizer = checkpoint.load_tokenizer
@@ -62,8 +62,8 @@ def check(config: TransformersConfig, method: str) -> None:
         )
 
 
-def load_engine(config: TransformersConfig, tokenizer: Tokenizer) -> LabelEngine | ScoreEngine:
-    """The model with its weights, as the engine that its architecture makes it.
+def load_engine(config: TransformersConfig, tokenizer: Tokenizer, method: str) -> Engine:
+    """The model with its weights, as the engine that answers `method`.
 
     Raises ConfigError for weights that are missing or not safetensors, EngineError where they cannot be loaded.
     """

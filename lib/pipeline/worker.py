@@ -42,7 +42,7 @@ class Worker:
         start = time.monotonic()
         self._spec = spec
         self._tokenizer = load_tokenizer(spec.engine)
-        self._engine = load_engine(spec.engine, self._tokenizer)
+        self._engine = load_engine(spec.engine, self._tokenizer, spec.task.method)
         self.ready = f"{self._engine.memory / 2**20:,.0f} MiB of weights, {time.monotonic() - start:.1f} s to load"
 
     def process(self, shard: Shard) -> Footer:

@@ -33,7 +33,7 @@ MIXED_ROWS, SHORT_ROWS = 16, 160
 def main() -> None:
     """Measure, and print tables in Markdown."""
     tokenizer = load_tokenizer(CONFIG)
-    engine = load_engine(CONFIG, tokenizer)
+    engine = load_engine(CONFIG, tokenizer, "label_logprobs")
     assert isinstance(engine, CausalEngine)
     one = [((tokenizer.encode(name)[0],),) for name in ("A", "B", "tie")]
     several: list[Label] = [tuple(tuple(tokenizer.encode(t)) for t in (x, f" {x}")) for x in ("A", "B", "同等")]

@@ -45,7 +45,7 @@ def main() -> None:
         print(f"start-up of the worker: {time.perf_counter() - start:.1f} s")
 
         tokenizer = load_tokenizer(spec.engine)
-        engine = load_engine(spec.engine, tokenizer)
+        engine = load_engine(spec.engine, tokenizer, task.method)
         shards = spec.manifest.shards()
         ready = [
             task.prepare(

@@ -177,7 +177,7 @@ def test_a_saved_checkpoint_loads(save: Save) -> None:
     model = tiny("gemma3")
     config = TransformersConfig(model=str(save(model)), max_model_len=128)
     tokenizer = load_tokenizer(config)
-    engine = load_engine(config, tokenizer)
+    engine = load_engine(config, tokenizer, "label_logprobs")
     assert isinstance(engine, LabelEngine)
     prompts = [tokenizer.completion_prompt("w1 w2 w3"), tokenizer.chat_prompt([{"role": "user", "content": "w9"}])]
     np.testing.assert_allclose(
@@ -199,7 +199,7 @@ def test_a_checkpoint_that_lacks_weights_is_refused(save: Save) -> None:
 @pytest.fixture(scope="module")
 def real(smollm2: HuggingFaceTokenizer) -> tuple[Any, list[list[int]], list[Label], npt.NDArray[np.float64]]:
     """SmolLM2, prompts of mixed lengths, labels A, B and 同等 each bare and after a blank, and what is true of them."""
-    engine = load_engine(smollm2_config(), smollm2)
+    engine = load_engine(smollm2_config(), smollm2, "label_logprobs")
     assert isinstance(engine, CausalEngine)
     texts = ["Which is better, A or B? Say A, B or 同等." + " The sky is blue." * n for n in (0, 1, 7, 30, 2)]
     prompts = [smollm2.chat_prompt([{"role": "user", "content": text}]) for text in texts]
@@ -224,7 +224,7 @@ def test_quantised_weights_load_and_judge_on_a_cpu(
     from lib.engines.transformers import Quantization
 
     _, prompts, labels, expected = real
-    engine = load_engine(smollm2_config(quantization=Quantization(quantization)), smollm2)
+    engine = load_engine(smollm2_config(quantization=Quantization(quantization)), smollm2, "label_logprobs")
     assert isinstance(engine, CausalEngine)
     assert engine.memory < share * 538_060_288
     answers = engine.label_logprobs(prompts[:3], labels)

@@ -62,7 +62,7 @@ def test_a_saved_reward_model_scores_a_conversation(save: Save) -> None:
     model = tiny("llama")
     config = TransformersConfig(model=str(save(model)), max_model_len=128)
     tokenizer = load_tokenizer(config)
-    engine = load_engine(config, tokenizer)
+    engine = load_engine(config, tokenizer, "score")
     assert isinstance(engine, ScoreEngine)
     chat = tokenizer.conversation([{"role": "user", "content": "w1 w2"}, {"role": "assistant", "content": "w3"}])
     assert engine.score([chat]).values[0, 0] == pytest.approx(plain(model, chat), abs=TOLERANCE)

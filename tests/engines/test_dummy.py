@@ -73,7 +73,7 @@ def test_nothing_heavy_is_imported() -> None:
         "from lib.engines.dummy import DummyConfig\n"
         "config = DummyConfig()\n"
         "check(config, 'score')\n"
-        "load_engine(config, load_tokenizer(config)).score([[1]])\n"
+        "load_engine(config, load_tokenizer(config), 'score').score([[1]])\n"
         "print(sorted({'torch', 'transformers', 'ray', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
@@ -84,7 +84,7 @@ def test_the_map_finds_it() -> None:
     config: EngineConfig = DummyConfig()
     check(config, "label_logprobs")
     assert identity(config) == {}
-    assert isinstance(load_engine(config, load_tokenizer(config)), DummyEngine)
+    assert isinstance(load_engine(config, load_tokenizer(config), "score"), DummyEngine)
 
 
 def test_byte_tokenizer() -> None:

