@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from lib.engines import flops, gguf, hub
+from lib.engines import flops, gguf, hub, pooling
 from lib.engines import tokenizer as tokenizers
 from lib.engines.base import EngineConfig
 from lib.errors import ConfigError
@@ -28,9 +28,9 @@ class Dtype(Enum):
 class CheckpointConfig(EngineConfig):
     """What engines that load a checkpoint have in common.
 
-    model: a folder, a hub id, or `package:NAME`. revision: of a hub id; a commit pins it. tokenizer: the same kinds
-    of names; null: the model's. gguf_file: a GGUF file in the model's folder, dequantised. add_bos: whether prompts
-    for a base model begin with BOS; null: as the tokenizer does. chat_template: Jinja text in place of the
+    model: a folder, a hub id, or `package:NAME[/FOLDER]`. revision: of a hub id; a commit pins it. tokenizer: the same
+    kinds of names; null: the model's. gguf_file: a GGUF file in the model's folder, dequantised. add_bos: whether
+    prompts for a base model begin with BOS; null: as the tokenizer does. chat_template: Jinja text in place of the
     tokenizer's.
     """
 
@@ -63,12 +63,15 @@ def check(config: CheckpointConfig, method: str) -> None:
             f"engine.model={config.model}: {name} gives no scores; this job needs a reward model or a reranker "
             "(…ForSequenceClassification with one label, …ForRewardModel)"
         )
-    if method in ("label_logprobs", "generate") and (
-        is_classifier(config) or found.get("is_encoder_decoder") or not name.endswith(_CAUSAL)
-    ):
+    if method in ("label_logprobs", "generate") and (found.get("is_encoder_decoder") or not is_causal(config)):
         raise ConfigError(
             f"engine.model={config.model}: {name} predicts no next token; this job needs a causal language "
             "model (…ForCausalLM)"
+        )
+    if method == "embed" and (is_classifier(config) or found.get("is_encoder_decoder")):
+        raise ConfigError(
+            f"engine.model={config.model}: {name} gives no embeddings; this job needs an encoder or a decoder "
+            "(…Model, …ForCausalLM), not a classifier"
         )
     labels = len(found.get("id2label") or (0, 1))  # transformers leaves out its default of two
     if is_classifier(config) and labels != 1:
@@ -83,6 +86,7 @@ def identity(config: CheckpointConfig) -> dict[str, str]:
     """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
     path = folder(config)
     names = [config.gguf_file] if config.gguf_file else ["config.json", *_safetensors(path)]
+    names += [name for name in pooling.FILES if (path / name).is_file()]
     found = {"model": hub.shown(config.model), "weights_hash": hub.files_hash(path, names)}
     if config.tokenizer:
         found["tokenizer"] = hub.shown(config.tokenizer)
@@ -130,6 +134,11 @@ def architecture(config: CheckpointConfig) -> str:
 def is_classifier(config: CheckpointConfig) -> bool:
     """Whether the model has a head that scores, in place of one that predicts tokens."""
     return architecture(config).endswith("ForSequenceClassification")
+
+
+def is_causal(config: CheckpointConfig) -> bool:
+    """Whether the model has a head that predicts the next token."""
+    return architecture(config).endswith(_CAUSAL)
 
 
 def folder(config: CheckpointConfig, *, weights: bool = False) -> Path:

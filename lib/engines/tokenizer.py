@@ -56,6 +56,11 @@ class HuggingFaceTokenizer:
         """Token ids of a chat up to where the assistant's answer begins."""
         return self._chat(messages, add_generation_prompt=True)
 
+    def embedding_prompt(self, text: str) -> list[int]:
+        """Token ids of a text to embed, with the special tokens that the tokenizer puts around it."""
+        ids: list[int] = self._backend.encode(text).ids
+        return ids
+
     def conversation(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a finished chat."""
         return self._chat(messages, add_generation_prompt=False)
