@@ -107,7 +107,7 @@ def load_tokenizer(config: CheckpointConfig) -> Tokenizer:
 
 def forward_flops(config: CheckpointConfig, lengths: Sequence[int]) -> float:
     """Floating-point operations to answer requests of these lengths."""
-    return flops.forward_flops(_metadata_folder(config), settings(config), lengths)
+    return flops.forward_flops(flops.count_parameters(_metadata_folder(config)), settings(config), lengths)
 
 
 def settings(config: CheckpointConfig) -> Mapping[str, Any]:
