@@ -7,13 +7,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from lib.engines import flops, gguf, hub, pooling
+from lib.engines import flops, gguf, hub, internlm2, pooling
 from lib.engines import tokenizer as tokenizers
 from lib.engines.base import EngineConfig
 from lib.errors import ConfigError
 from lib.types import Tokenizer
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+_CLASSIFIERS = ("ForSequenceClassification", internlm2.REWARD_MODEL)
 
 
 class Dtype(Enum):
@@ -74,7 +75,7 @@ def check(config: CheckpointConfig, method: str) -> None:
             "(…Model, …ForCausalLM), not a classifier"
         )
     labels = len(found.get("id2label") or (0, 1))  # transformers leaves out its default of two
-    if is_classifier(config) and labels != 1:
+    if name.endswith("ForSequenceClassification") and labels != 1:
         raise ConfigError(f"engine.model={config.model}: has {labels} labels, a reward model has one")
     limit = (found.get("text_config") or found).get("max_position_embeddings")
     if limit is not None and config.max_model_len > limit:
@@ -100,6 +101,7 @@ def load_tokenizer(config: CheckpointConfig) -> Tokenizer:
         tokenizer_folder(config),
         chat_template=config.chat_template,
         add_bos=config.add_bos,
+        reward_token=internlm2.reward_token(settings(config)),
         trust_remote_code=config.trust_remote_code,
         key=_tokenizer_key(config),
     )
@@ -133,7 +135,7 @@ def architecture(config: CheckpointConfig) -> str:
 
 def is_classifier(config: CheckpointConfig) -> bool:
     """Whether the model has a head that scores, in place of one that predicts tokens."""
-    return architecture(config).endswith("ForSequenceClassification")
+    return architecture(config).endswith(_CLASSIFIERS)
 
 
 def is_causal(config: CheckpointConfig) -> bool:

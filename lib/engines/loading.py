@@ -35,6 +35,9 @@ def load(folder: Path, *, kind: Kind, dtype: str, quantization: str, device: str
     import torch
     import transformers
 
+    from lib.engines import internlm2_model
+
+    internlm2_model.register()
     transformers.utils.logging.disable_progress_bar()
     where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -34,7 +34,9 @@ class Quantization(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class TransformersConfig(CheckpointConfig):
-    """A causal language model (`label_logprobs`), a sequence classifier with one label (`score`) or an embedder.
+    """A causal language model (`label_logprobs`), a reward model (`score`) or an embedder (`embed`).
+
+    Reward models are sequence classifiers with one label, and InternLM2ForRewardModel.
 
     pooling: how `embed` makes one vector of a text's token states; null: as the model's 1_Pooling/config.json says,
     or `last` for a causal language model that has none.
