@@ -46,7 +46,10 @@ class Tokenizer(Protocol):
         """Token ids of a text to embed, with what the tokenizer puts around it: [CLS] … [SEP], an end-of-text token."""
 
     def conversation(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of a finished chat, as a reward model reads it; exactly one BOS at most."""
+        """Token ids of a finished chat, as a reward model reads it; exactly one BOS at most.
+
+        They end with the token at which the model's score is read, where it has one.
+        """
 
 
 @dataclass(frozen=True)

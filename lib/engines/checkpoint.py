@@ -62,7 +62,7 @@ def check(config: CheckpointConfig, method: str) -> None:
     if method in ("score", "relevance") and not is_classifier(config):
         raise ConfigError(
             f"engine.model={config.model}: {name} gives no scores; this job needs a reward model or a reranker "
-            "(…ForSequenceClassification with one label, …ForRewardModel)"
+            f"(…ForSequenceClassification with one label, {internlm2.REWARD_MODEL})"
         )
     if method in ("label_logprobs", "generate") and (found.get("is_encoder_decoder") or not is_causal(config)):
         raise ConfigError(
