@@ -72,7 +72,7 @@ class GeneratingEngine(VllmEngine):
         values = np.full((len(prompts), len(labels)), np.nan, dtype=np.float32)
         for position, row in enumerate(rows):
             own = outputs[position * len(paths) : (position + 1) * len(paths)]
-            if refused := next((output for output in own if isinstance(output, ValueError)), None):
+            if refused := next((output for output in own if isinstance(output, Exception)), None):
                 errors[row] = f"vLLM refused the request: {refused}"
                 continue
             steps = {
@@ -93,7 +93,7 @@ class GeneratingEngine(VllmEngine):
         outputs = self._answer([Request(prompts[row], _sampling_params(sampling, seeds[row])) for row in rows])
         texts: list[list[Completion]] = [[] for _ in prompts]
         for row, output in zip(rows, outputs, strict=True):
-            if isinstance(output, ValueError):
+            if isinstance(output, Exception):
                 errors[row] = f"vLLM refused the request: {output}"
             else:
                 texts[row] = [Completion(o.text, list(o.token_ids), o.finish_reason) for o in output.outputs]
@@ -110,8 +110,11 @@ class PoolingEngine(VllmEngine):
 
     def score(self, conversations: Sequence[TokenIds]) -> Answers:
         """A reward model's output at each conversation's last token, without an activation: [n, 1]."""
-        task = "classify" if "classify" in self._tasks else "token_classify"
-        return self._pool(conversations, task, lambda output: output.reshape(-1)[-1:], use_activation=False)
+        if "classify" in self._tasks:
+            return self._pool(conversations, "classify", lambda output: output, use_activation=False)
+        # A score for every token that was not in the prefix cache, of which only the last one is wanted.
+        params = {"use_activation": False, "skip_reading_prefix_cache": False}
+        return self._pool(conversations, "token_classify", lambda output: output[-1], **params)
 
     def embed(self, texts: Sequence[TokenIds]) -> Answers:
         """Vectors of unit length: [n, d]."""
@@ -125,7 +128,7 @@ class PoolingEngine(VllmEngine):
         outputs = self._answer([Request(texts[row], PoolingParams(task=task, **params)) for row in rows])
         found: dict[int, Any] = {}
         for row, output in zip(rows, outputs, strict=True):
-            if isinstance(output, ValueError):
+            if isinstance(output, Exception):
                 errors[row] = f"vLLM refused the request: {output}"
             else:
                 found[row] = read(output.outputs.data.float().numpy())
