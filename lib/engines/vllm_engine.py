@@ -8,7 +8,7 @@ import numpy as np
 from lib.engines.prefixes import meeting_order
 from lib.engines.spellings import distinct, next_tokens, prefixes
 from lib.engines.stepper import Request, Stepper
-from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds, Usage
+from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds, TokenPair, Usage
 
 
 class VllmEngine:
@@ -110,22 +110,37 @@ class PoolingEngine(VllmEngine):
 
     def score(self, conversations: Sequence[TokenIds]) -> Answers:
         """A reward model's output at each conversation's last token, without an activation: [n, 1]."""
+        from vllm import PoolingParams
+
         if "classify" in self._tasks:
-            return self._pool(conversations, "classify", lambda output: output, use_activation=False)
+            params = PoolingParams(task="classify", use_activation=False)
+            return self._pool([Request(tokens, params) for tokens in conversations])
         # A score for every token that was not in the prefix cache, of which only the last one is wanted.
-        params = {"use_activation": False, "skip_reading_prefix_cache": False}
-        return self._pool(conversations, "token_classify", lambda output: output[-1], **params)
+        params = PoolingParams(task="token_classify", use_activation=False, skip_reading_prefix_cache=False)
+        return self._pool([Request(tokens, params) for tokens in conversations], read=lambda output: output[-1])
+
+    def relevance(self, pairs: Sequence[TokenPair]) -> Answers:
+        """A cross-encoder's output for each pair of query and passage, without an activation: [n, 1]."""
+        from vllm import PoolingParams
+
+        def params(tokens: TokenIds, first: int) -> Any:
+            types = {"compressed_token_type_ids": first} if first < len(tokens) else None
+            return PoolingParams(task="classify", use_activation=False, extra_kwargs=types)
+
+        return self._pool([Request(tokens, params(tokens, first)) for tokens, first in pairs])
 
     def embed(self, texts: Sequence[TokenIds]) -> Answers:
         """Vectors of unit length: [n, d]."""
-        return self._pool(texts, "embed", lambda output: output, use_activation=True)
-
-    def _pool(self, texts: Sequence[TokenIds], task: str, read: Callable[[Any], Any], **params: Any) -> Answers:
         from vllm import PoolingParams
 
-        errors = self._too_long(texts, 0)
-        rows = [number for number in range(len(texts)) if number not in errors]
-        outputs = self._answer([Request(texts[row], PoolingParams(task=task, **params)) for row in rows])
+        params = PoolingParams(task="embed", use_activation=True)
+        return self._pool([Request(tokens, params) for tokens in texts])
+
+    def _pool(self, requests: Sequence[Request], read: Callable[[Any], Any] = lambda output: output) -> Answers:
+        """Answers [n, width]; read: what vLLM gives for a request -> [width]."""
+        errors = self._too_long([request.tokens for request in requests], 0)
+        rows = [number for number in range(len(requests)) if number not in errors]
+        outputs = self._answer([requests[row] for row in rows])
         found: dict[int, Any] = {}
         for row, output in zip(rows, outputs, strict=True):
             if isinstance(output, Exception):
@@ -133,7 +148,7 @@ class PoolingEngine(VllmEngine):
             else:
                 found[row] = read(output.outputs.data.float().numpy())
         width = len(next(iter(found.values()), (0,)))
-        values = np.full((len(texts), width), np.nan, dtype=np.float32)
+        values = np.full((len(requests), width), np.nan, dtype=np.float32)
         for row, value in found.items():
             values[row] = value
         return _answers(values, errors, outputs)

@@ -1,5 +1,6 @@
 """The vLLM engine, for real, on the CPU: against the transformers engine, and against independent forward passes."""
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import pytest
 
 from lib.data.battles import BattlesConfig
 from lib.data.intake import read_rows, take_in
-from lib.engines import load_engine
+from lib.engines import check, load_engine
+from lib.engines.causal import CausalEngine
+from lib.engines.checkpoint import Dtype
+from lib.engines.loading import Loaded
 from lib.engines.tokenizer import HuggingFaceTokenizer
-from lib.engines.vllm import VllmConfig
+from lib.engines.vllm import Quantization, VllmConfig
 from lib.errors import ConfigError, EngineError
 from lib.tasks.pairwise import Pairwise, PairwiseConfig, Swap
 from lib.tasks.prompts import PromptConfig
@@ -217,6 +221,80 @@ def test_embeddings_are_those_of_sentence_transformers() -> None:
     np.testing.assert_allclose(answers.values, expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("kind", ["bert", "xlm_roberta"])
+def test_cross_encoders_give_what_a_forward_pass_gives(kind: str, save: Save) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, BertConfig, XLMRobertaConfig
+
+    torch.manual_seed(3)
+    shape = {"vocab_size": 64, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_labels": 1,
+             "num_attention_heads": 2, "max_position_embeddings": 80, "initializer_range": 0.3}  # fmt: skip
+    config = BertConfig(**shape) if kind == "bert" else XLMRobertaConfig(**shape, pad_token_id=1)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    engine: Any = load_engine(tiny(save(model)), word_tokenizer(), "relevance")
+    pairs = [([3, 4, 5, 2, 9, 9], 4), ([3, 4, 5, 2, 9, 9], 6), ([7] * 40, 11)]
+    expected = []
+    with torch.inference_mode():
+        for tokens, first in pairs:
+            types = {"token_type_ids": torch.tensor([[0] * first + [1] * (len(tokens) - first)])}
+            ids = torch.tensor([tokens])
+            expected.append(model(ids, **(types if kind == "bert" else {})).logits[0].numpy())
+    pairs = pairs if kind == "bert" else [(tokens, len(tokens)) for tokens, _ in pairs]
+    np.testing.assert_allclose(engine.relevance(pairs).values, expected, atol=1e-5, rtol=0)
+
+
+def test_an_awq_checkpoint_judges_as_its_rounded_weights_do(save: Save) -> None:
+    """Real 4-bit kernels on the CPU; the reference is a model with the same weights, rounded."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import LlamaForCausalLM
+
+    model = random_llama(LlamaForCausalLM, hidden_size=128, intermediate_size=256)
+    tensors = {name: tensor.clone().half() for name, tensor in model.state_dict().items()}
+    for name, module in model.model.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            packed, module.weight.data = awq(module.weight.data, group=64)
+            del tensors[f"model.{name}.weight"]
+            tensors |= {f"model.{name}.{part}": tensor for part, tensor in packed.items()}
+    folder = save(model)
+    settings = json.loads((folder / "config.json").read_text())
+    quantised = {"quant_method": "awq", "bits": 4, "group_size": 64, "zero_point": True, "version": "gemm"}
+    (folder / "config.json").write_text(json.dumps(settings | {"quantization_config": quantised}))
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = tiny(folder, dtype=Dtype.bfloat16, quantization=Quantization.awq)
+    check(config, "label_logprobs")
+    prompts, labels = [[3, 4, 5, 6], [9, 8, 7] * 10], [((11,),), ((12, 13),)]
+    engine: Any = load_engine(config, word_tokenizer(), "label_logprobs")
+    answers = engine.label_logprobs(prompts, labels)
+    reference = CausalEngine(Loaded(model, "cpu", 0), max_model_len=64, batch_tokens=512)
+    expected = reference.label_logprobs(prompts, labels).values
+    np.testing.assert_allclose(answers.values, expected, rtol=0.03)  # its products are in bfloat16 (measured: 0.014)
+
+
+def awq(weight: Any, group: int) -> tuple[dict[str, Any], Any]:
+    """A matrix [out, in] in AWQ's format ("gemm": eight columns an integer, interleaved), and as that rounds it."""
+    import torch
+
+    columns = weight.T.reshape(-1, group, weight.shape[0])  # [groups, group, out]
+    low, high = columns.amin(1, keepdim=True), columns.amax(1, keepdim=True)
+    scales = ((high - low) / 15).half()
+    zeros = (-low / scales).round().clamp(0, 15).int()
+    codes = (columns / scales + zeros).round().clamp(0, 15).int()
+    rounded = ((codes - zeros) * scales.float()).reshape(weight.shape[1], -1).T.contiguous()
+
+    def pack(values: Any) -> Any:
+        eights = values.reshape(values.shape[0], -1, 8)[:, :, [0, 2, 4, 6, 1, 3, 5, 7]].long()
+        whole = (eights << (4 * torch.arange(8))).sum(-1)
+        return whole.where(whole < 2**31, whole - 2**32).int().contiguous()
+
+    packed = {
+        "qweight": pack(codes.reshape(weight.shape[1], -1)),
+        "qzeros": pack(zeros[:, 0]),
+        "scales": scales[:, 0].contiguous(),
+    }
+    return packed, rounded
+
+
 def test_a_dead_engine_says_so_and_stays_dead(save: Save) -> None:
     from transformers import LlamaForCausalLM
 
@@ -257,24 +335,68 @@ def test_an_unknown_architecture_is_one_clear_error(save: Save) -> None:
         load_engine(tiny(folder), word_tokenizer(), "label_logprobs")
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"quantization": Quantization.awq}, "engine.quantization=awq: .* is not quantised; .*online_int8"),
+        ({"quantization": Quantization.compressed_tensors}, "engine.quantization=compressed_tensors"),
+        ({"quantization": Quantization.bitsandbytes}, "needs vllm-bnb-plugin.*pip install vllm-bnb-plugin"),
+        ({"quantization": Quantization.gguf}, "needs vllm-gguf-plugin"),
+        ({"max_model_len": 200}, "engine.max_model_len=200: .* reads at most 128 tokens"),
+    ],
+)
+def test_what_the_checkpoint_cannot_give_is_refused(changes: Any, says: str, save: Save) -> None:
+    from transformers import LlamaForCausalLM
+
+    with pytest.raises(ConfigError, match=says):
+        check(tiny(save(random_llama(LlamaForCausalLM)), **changes), "label_logprobs")
+
+
+def test_a_checkpoint_quantised_otherwise_is_refused(save: Save) -> None:
+    from transformers import LlamaForCausalLM
+
+    folder = save(random_llama(LlamaForCausalLM))
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"quantization_config": {"quant_method": "gptq"}}))
+    check(tiny(folder, quantization=Quantization.gptq), "label_logprobs")
+    check(tiny(folder), "label_logprobs")
+    with pytest.raises(ConfigError, match="is quantised by gptq"):
+        check(tiny(folder, quantization=Quantization.awq), "label_logprobs")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"tensor_parallel_size": 2, "num_gpus": 1}, "needs 2 GPUs, but a worker has engine.num_gpus=1"),
+        ({"tensor_parallel_size": 2, "pipeline_parallel_size": 2, "num_gpus": 3}, "needs 4 GPUs"),
+        ({"tensor_parallel_size": 0}, "engine.tensor_parallel_size=0"),
+        ({"gpu_memory_utilization": 1.2}, r"engine.gpu_memory_utilization=1.2: must be in \(0, 1\]"),
+        ({"max_num_seqs": 0}, "engine.max_num_seqs=0"),
+        ({"block_size": -1}, "engine.block_size=-1"),
+    ],
+)
+def test_impossible_settings_are_refused(changes: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        VllmConfig(model="x", **changes)
+
+
 def random_llama(kind: Any, **changes: Any) -> Any:
     import torch
     from transformers import LlamaConfig
 
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=64,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=128,
-        initializer_range=0.3,
-        pad_token_id=2,
-        **changes,
-    )
-    return kind(config).eval()
+    shape = {
+        "vocab_size": 64,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 128,
+        "initializer_range": 0.3,
+        "pad_token_id": 2,
+    }
+    return kind(LlamaConfig(**(shape | changes))).eval()
 
 
 def tiny(folder: Path, **changes: Any) -> VllmConfig:
