@@ -400,6 +400,5 @@ def random_llama(kind: Any, **changes: Any) -> Any:
 
 
 def tiny(folder: Path, **changes: Any) -> VllmConfig:
-    return VllmConfig(
-        model=str(folder), chat_template=CHATML, max_model_len=64, kv_cache_memory_bytes=8 << 20, **changes
-    )
+    values: dict[str, Any] = {"chat_template": CHATML, "max_model_len": 64, "kv_cache_memory_bytes": 8 << 20}
+    return VllmConfig(model=str(folder), **(values | changes))
