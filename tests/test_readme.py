@@ -106,3 +106,13 @@ def test_the_run_folder_holds_what_the_table_says(files: Path) -> None:
     cells = [line.split("|")[1] for line in section.partition("\n## ")[0].splitlines() if line.startswith("| `")]
     named = {name.rstrip("/") for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
     assert named == {path.name for path in (files / "run").iterdir()}
+
+
+def test_the_engines_that_are_named_are_there() -> None:
+    table = README.partition("\n| for | engine= |\n")[2].partition("\n\n")[0]
+    named = []
+    for line in table.splitlines()[1:]:
+        first, *others = re.findall(r"`([^`]+)`", line)
+        named += [first, *(first + name if name.startswith("_") else name for name in others)]
+    assert len(named) >= 15
+    assert not set(named) - {path.stem for path in (ROOT / "conf" / "engine").glob("*.yaml")}
