@@ -59,7 +59,7 @@ class VllmConfig(CheckpointConfig):
     together at most num_gpus. gpu_memory_utilization: share of a GPU's memory for weights and cache.
     kv_cache_memory_bytes: of the cache alone, in place of what that share leaves (on a CPU: 1 GiB). block_size: tokens
     of a cache block, and so of what a shared prefix is counted in (on a CPU: 32). seed: of sampling, where a request
-    has none. extra: any other of vLLM's EngineArgs.
+    has none. extra: any other of vLLM's EngineArgs, as `+engine.extra.NAME=VALUE` on the command line.
     """
 
     quantization: Quantization = Quantization.none

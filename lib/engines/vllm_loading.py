@@ -48,7 +48,7 @@ def _load(config: VllmConfig, method: str) -> Stepper:
     arguments = _arguments(config, method)
     for key in config.extra:
         if key not in {field.name for field in fields(EngineArgs)}:
-            raise ConfigError(f"engine.extra.{key}: vLLM has no such argument (its EngineArgs name them)")
+            raise ConfigError(f"engine.extra.{key}: this vLLM has no such argument; its EngineArgs name those it has")
         if key in arguments:
             raise ConfigError(f"engine.extra.{key}: is set by this engine's own fields; use those")
     try:
@@ -60,7 +60,8 @@ def _load(config: VllmConfig, method: str) -> Stepper:
     except Exception as error:  # of vLLM, torch, CUDA or a checkpoint's own code: all mean that there is no engine
         raise EngineError(
             f"engine.model={config.model}: vLLM cannot load it: {_brief(error)}. Where memory is short: a smaller "
-            "engine.max_model_len or engine.kv_cache_memory_bytes, quantised weights, or more GPUs a worker"
+            "engine.max_model_len, quantised weights, more GPUs a worker, or more room for the cache "
+            "(engine.kv_cache_memory_bytes, engine.gpu_memory_utilization)"
         ) from error
 
 
@@ -95,4 +96,4 @@ def _arguments(config: VllmConfig, method: str) -> dict[str, Any]:
 def _brief(error: BaseException) -> str:
     """The gist of vLLM's long messages, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:4])[:600] or type(error).__name__
+    return " ".join(lines[:4])[:600].rstrip(".") or type(error).__name__
