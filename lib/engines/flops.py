@@ -9,9 +9,10 @@ _SECONDS = 0.5  # of matrix products that a peak is measured on
 _SIZE = {"cpu": 1024, "cuda": 8192}  # rows and columns of the square matrices
 
 
-def forward_flops(folder: Path, settings: Mapping[str, Any], lengths: Sequence[int]) -> float:
+def forward_flops(parameters: int, settings: Mapping[str, Any], lengths: Sequence[int]) -> float:
     """Floating-point operations to read prompts of these lengths (tokens), one result position each.
 
+    parameters: of the model without its embeddings and its head. settings: its config.json.
     2 × parameters without embeddings × tokens, plus 2 × layers × width × length² a prompt for causal attention (QKᵀ
     and AV, half of each square): Kaplan et al. 2020, "Scaling Laws for Neural Language Models", section 2.1.
     """
@@ -19,7 +20,7 @@ def forward_flops(folder: Path, settings: Mapping[str, Any], lengths: Sequence[i
     heads = text["num_attention_heads"]
     width = heads * (text.get("head_dim") or text["hidden_size"] // heads)
     attention: float = 2.0 * text["num_hidden_layers"] * width * sum(length * length for length in lengths)
-    return 2.0 * _parameters(folder) * sum(lengths) + attention
+    return 2.0 * parameters * sum(lengths) + attention
 
 
 def peak_flops(device: str, dtype: str) -> float:
@@ -40,8 +41,8 @@ def peak_flops(device: str, dtype: str) -> float:
     return 2.0 * size**3 * count / (time.perf_counter() - start)
 
 
-def _parameters(folder: Path) -> int:
-    """Parameters of the model in a folder without its embeddings, counted without loading any."""
+def count_parameters(folder: Path) -> int:
+    """Parameters of the model in a folder without its embeddings and its head, counted without loading any."""
     import torch
     from transformers import AutoConfig, AutoModel
 

@@ -13,29 +13,48 @@ from lib.config import transient
 from lib.data.battles import TEXTS
 from lib.data.intake import read_rows
 from lib.data.shards import unfinished
+from lib.engines import hardware
+from lib.engines.flops import peak_flops
+from lib.engines.hardware import Gpu
+from lib.engines.prefixes import reusable_beginnings
+from lib.engines.sizing import Sizing
 from lib.errors import ConfigError, RunFailed
+from lib.pipeline.durations import parse_duration
 from lib.pipeline.executor import ExecutorConfig
 from lib.pipeline.run import RunConfig, run_shards
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Spec
 
-_EFFICIENCY = (0.7, 0.3)  # share of the matrix-product peak that scoring reaches, at best and at worst
+# Share of the peak that engines reach, at best and at worst. A large matrix product itself reaches about four fifths of
+# a data sheet's figure.
+_OF_MEASURED, _OF_DATA_SHEET = (0.7, 0.3), (0.55, 0.25)
 _FEWEST_INTERVALS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateConfig:
-    """sample: rows to tokenize. measure: whether to process `rows` rows for real (their shards count for the run)."""
+    """How a run is planned.
+
+    sample: rows to tokenize. measure: whether to process `rows` rows for real (their shards count for the run). gpu:
+    the kind of GPU to plan for, null for this machine's. deadline: a duration such as 90m or 9h, to say how many
+    workers it takes.
+    """
 
     sample: int = transient(default=512)
     measure: bool = transient(default=False)
     rows: int = transient(default=128)
+    gpu: str | None = transient(default=None)
+    deadline: str | None = transient(default=None)
 
     def __post_init__(self) -> None:
         if self.sample < 2:
             raise ConfigError(f"plan.sample={self.sample}: needs at least 2 rows to tell an error")
         if self.rows < 1:
             raise ConfigError(f"plan.rows={self.rows}: must be at least 1")
+        if self.gpu is not None:
+            hardware.lookup(self.gpu, "plan.gpu")
+        if self.deadline is not None:
+            parse_duration(self.deadline, "plan.deadline")
 
 
 @dataclass(frozen=True)
@@ -64,7 +83,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a sample of rows says: per row, tokens of its requests, turns, tokens cut; lengths of the requests."""
+    """What a sample of rows says: per row, tokens of its requests, turns, tokens cut.
+
+    lengths: tokens of each request; reused: of these, tokens of a beginning that an earlier one has too; new_tokens:
+    that may be written after each.
+    """
 
     sampled: int
     tokens: Estimate
@@ -72,10 +95,15 @@ class Tokens:
     share_cut: Estimate
     cut_tokens: float
     lengths: list[int]
+    reused: list[int]
+    new_tokens: int
 
 
-def sample_tokens(spec: Spec, sample: int) -> Tokens:
-    """Tokenize rows spread evenly over the input, as the run will. Loads a tokenizer, no model."""
+def sample_tokens(spec: Spec, sample: int, block: int | None = None) -> Tokens:
+    """Tokenize rows spread evenly over the input, as the run will. Loads a tokenizer, no model.
+
+    block: tokens of a block of the engine's prefix cache, None if it has none.
+    """
     rows = _spread(spec, sample)
     rows = rows.filter(pc.is_null(rows["error"]))
     if rows.num_rows == 0:
@@ -91,6 +119,8 @@ def sample_tokens(spec: Spec, sample: int) -> Tokens:
         share_cut=Estimate.of((cut > 0).astype(float).tolist(), spec.manifest.rows),
         cut_tokens=float(cut[cut > 0].mean()) if (cut > 0).any() else 0.0,
         lengths=lengths,
+        reused=[0] * len(lengths) if block is None else reusable_beginnings(prepared.requests, block),
+        new_tokens=prepared.new_tokens,
     )
 
 
@@ -119,13 +149,21 @@ def measured_seconds(spec: Spec, run: RunConfig, executor: ExecutorConfig, rows:
     return Estimate.of(per_row).times(left), marks[1] - marks[0]
 
 
-def computed_seconds(spec: Spec, tokens: Tokens, workers: int) -> tuple[float, float] | None:
-    """Seconds at best and at worst, from the model's arithmetic and this machine's matrix product; None if unknown."""
-    flops = engines.forward_flops(spec.engine, tokens.lengths)
-    if flops is None:
+def computed_seconds(model: Sizing, tokens: Tokens, rows: int, gpu: Gpu | None) -> tuple[float, float] | None:
+    """Seconds of one worker for all rows, at best and at worst; loading is not among them.
+
+    On a kind of GPU from its data sheet (Sizing says how), else from a matrix product that is measured here. None for
+    text that is written without a GPU: nobody has told us this machine's memory bandwidth.
+    """
+    if gpu is not None:
+        reading = model.read_seconds(gpu, tokens.lengths, tokens.reused)
+        seconds, shares = reading + model.write_seconds(gpu, tokens.lengths, tokens.new_tokens), _OF_DATA_SHEET
+    elif tokens.new_tokens:
         return None
-    all_flops = flops / tokens.sampled * spec.manifest.rows
-    best, worst = (all_flops / (engines.peak_flops(spec.engine) * share * workers) for share in _EFFICIENCY)
+    else:
+        peak = peak_flops(model.device, model.dtype)
+        seconds, shares = model.flops(tokens.lengths, tokens.reused) / peak, _OF_MEASURED
+    best, worst = (seconds / tokens.sampled * rows / share for share in shares)
     return best, worst
 
 
