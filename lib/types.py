@@ -42,8 +42,14 @@ class Tokenizer(Protocol):
         A system turn is folded into the first user turn where the template has none.
         """
 
+    def embedding_prompt(self, text: str) -> list[int]:
+        """Token ids of a text to embed, with what the tokenizer puts around it: [CLS] … [SEP], an end-of-text token."""
+
     def conversation(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of a finished chat, as a reward model reads it; exactly one BOS at most."""
+        """Token ids of a finished chat, as a reward model reads it; exactly one BOS at most.
+
+        They end with the token at which the model's score is read, where it has one.
+        """
 
 
 @dataclass(frozen=True)
@@ -156,4 +162,17 @@ class GenerateEngine(Protocol):
         """What follows each prompt, without the prompt. seeds: one for each; unused where sampling is greedy."""
 
 
-Engine = LabelEngine | ScoreEngine | GenerateEngine
+@runtime_checkable
+class EmbedEngine(Protocol):
+    """An engine that gives each text a vector. Thread-safe.
+
+    memory: bytes of its weights.
+    """
+
+    memory: int
+
+    def embed(self, texts: Sequence[TokenIds]) -> Answers:
+        """Vector of each text, of length one: [n, width]."""
+
+
+Engine = LabelEngine | ScoreEngine | GenerateEngine | EmbedEngine

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lib.engines.batching import answer_all
 from lib.engines.loading import Loaded, out_of_memory
+from lib.engines.padding import right_padded
 from lib.engines.spellings import Tokens, distinct, next_tokens, paths
 from lib.types import Answers, Label, TokenIds
 
@@ -108,16 +109,6 @@ class CausalEngine:
         )
         cache.crop(-size)
         return output.logits
-
-
-def right_padded(batch: Sequence[TokenIds]) -> Any:
-    """Token ids [rows, longest], padded with 0: any id does, since nothing looks at padding."""
-    import torch
-
-    padded = np.zeros((len(batch), max(map(len, batch))), dtype=np.int64)
-    for row, tokens in zip(padded, batch, strict=True):
-        row[: len(tokens)] = tokens
-    return torch.from_numpy(padded)
 
 
 def _can_continue(model: Any) -> bool:

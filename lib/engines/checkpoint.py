@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from lib.engines import flops, gguf, hub
+from lib.engines import flops, gguf, hub, internlm2, pooling
 from lib.engines import tokenizer as tokenizers
 from lib.engines.base import EngineConfig
 from lib.engines.sizing import SETTINGS, Sizing, cache_per_token, embedding_parameters, stored_bytes
@@ -15,6 +15,7 @@ from lib.errors import ConfigError
 from lib.types import Tokenizer
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+_CLASSIFIERS = ("ForSequenceClassification", internlm2.REWARD_MODEL)
 
 
 class Dtype(Enum):
@@ -29,9 +30,9 @@ class Dtype(Enum):
 class CheckpointConfig(EngineConfig):
     """What engines that load a checkpoint have in common.
 
-    model: a folder, a hub id, or `package:NAME`. revision: of a hub id; a commit pins it. tokenizer: the same kinds
-    of names; null: the model's. gguf_file: a GGUF file in the model's folder, dequantised. add_bos: whether prompts
-    for a base model begin with BOS; null: as the tokenizer does. chat_template: Jinja text in place of the
+    model: a folder, a hub id, or `package:NAME[/FOLDER]`. revision: of a hub id; a commit pins it. tokenizer: the same
+    kinds of names; null: the model's. gguf_file: a GGUF file in the model's folder, dequantised. add_bos: whether
+    prompts for a base model begin with BOS; null: as the tokenizer does. chat_template: Jinja text in place of the
     tokenizer's.
     """
 
@@ -62,17 +63,20 @@ def check(config: CheckpointConfig, method: str) -> None:
     if method in ("score", "relevance") and not is_classifier(config):
         raise ConfigError(
             f"engine.model={config.model}: {name} gives no scores; this job needs a reward model or a reranker "
-            "(…ForSequenceClassification with one label, …ForRewardModel)"
+            f"(…ForSequenceClassification with one label, {internlm2.REWARD_MODEL})"
         )
-    if method in ("label_logprobs", "generate") and (
-        is_classifier(config) or found.get("is_encoder_decoder") or not name.endswith(_CAUSAL)
-    ):
+    if method in ("label_logprobs", "generate") and (found.get("is_encoder_decoder") or not is_causal(config)):
         raise ConfigError(
             f"engine.model={config.model}: {name} predicts no next token; this job needs a causal language "
             "model (…ForCausalLM)"
         )
+    if method == "embed" and (is_classifier(config) or found.get("is_encoder_decoder")):
+        raise ConfigError(
+            f"engine.model={config.model}: {name} gives no embeddings; this job needs an encoder or a decoder "
+            "(…Model, …ForCausalLM), not a classifier"
+        )
     labels = len(found.get("id2label") or (0, 1))  # transformers leaves out its default of two
-    if is_classifier(config) and labels != 1:
+    if name.endswith("ForSequenceClassification") and labels != 1:
         raise ConfigError(f"engine.model={config.model}: has {labels} labels, a reward model has one")
     limit = (found.get("text_config") or found).get("max_position_embeddings")
     if limit is not None and config.max_model_len > limit:
@@ -84,6 +88,7 @@ def identity(config: CheckpointConfig) -> dict[str, str]:
     """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
     path = folder(config)
     names = [config.gguf_file] if config.gguf_file else ["config.json", *_safetensors(path)]
+    names += [name for name in pooling.FILES if (path / name).is_file()]
     found = {"model": hub.shown(config.model), "weights_hash": hub.files_hash(path, names)}
     if config.tokenizer:
         found["tokenizer"] = hub.shown(config.tokenizer)
@@ -97,6 +102,7 @@ def load_tokenizer(config: CheckpointConfig) -> Tokenizer:
         tokenizer_folder(config),
         chat_template=config.chat_template,
         add_bos=config.add_bos,
+        reward_token=internlm2.reward_token(settings(config)),
         trust_remote_code=config.trust_remote_code,
         key=_tokenizer_key(config),
     )
@@ -115,6 +121,9 @@ def sizing(
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+    from lib.engines import internlm2_model
+
+    internlm2_model.register()
     path = _metadata_folder(config)
     found = settings(config)
     if found.get("model_type") not in CONFIG_MAPPING:
@@ -133,7 +142,7 @@ def sizing(
     elif layer_bytes is None:
         return None
     else:
-        embeddings = embedding_parameters(text, head=not is_classifier(config))
+        embeddings = embedding_parameters(text, head=is_causal(config))
         weights = round(parameters * layer_bytes + embeddings * value_bytes)
     return Sizing(
         settings=text,
@@ -169,7 +178,12 @@ def architecture(config: CheckpointConfig) -> str:
 
 def is_classifier(config: CheckpointConfig) -> bool:
     """Whether the model has a head that scores, in place of one that predicts tokens."""
-    return architecture(config).endswith("ForSequenceClassification")
+    return architecture(config).endswith(_CLASSIFIERS)
+
+
+def is_causal(config: CheckpointConfig) -> bool:
+    """Whether the model has a head that predicts the next token."""
+    return architecture(config).endswith(_CAUSAL)
 
 
 def folder(config: CheckpointConfig, *, weights: bool = False) -> Path:

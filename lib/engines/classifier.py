@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.engines.batching import answer_all
-from lib.engines.causal import right_padded
 from lib.engines.loading import Loaded, out_of_memory
+from lib.engines.padding import last_states, right_padded, token_mask
 from lib.types import Answers, TokenIds
 
 
@@ -51,18 +51,11 @@ class ClassifierEngine:
         transformers itself searches for the last token that is not padding, which goes wrong where the padding
         token is the end-of-text token, as it often is: then a score depends on what else is in the batch.
         """
-        import torch
-
         ids = right_padded(batch).to(self._model.device)
         hidden = self._model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        last = torch.tensor([len(row) - 1 for row in batch], device=ids.device)
-        return self._model.score(hidden[torch.arange(len(batch), device=ids.device), last])
+        return self._model.score(last_states(hidden, batch))
 
     def _whole(self, batch: Sequence[TokenIds]) -> Any:
         """An encoder's score: it looks both ways, so padding is masked."""
-        import torch
-
-        ids = right_padded(batch)
-        mask = torch.arange(ids.shape[1]) < torch.tensor([len(row) for row in batch])[:, None]
         device = self._model.device
-        return self._model(input_ids=ids.to(device), attention_mask=mask.to(device, torch.long)).logits
+        return self._model(input_ids=right_padded(batch).to(device), attention_mask=token_mask(batch).to(device)).logits

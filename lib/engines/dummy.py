@@ -21,6 +21,7 @@ from lib.errors import ConfigError
 from lib.types import Answers, Engine, Label, Message, TokenIds, Tokenizer, Usage
 
 BOS, END = 256, 257
+WIDTH = 16  # of its vectors
 _ROLES = {"system": 258, "user": 259, "assistant": 260}
 
 
@@ -67,6 +68,10 @@ class ByteTokenizer:
         """The chat up to the assistant's answer."""
         return [*self.conversation(messages), _ROLES["assistant"]]
 
+    def embedding_prompt(self, text: str) -> list[int]:
+        """BOS, the text and an end mark."""
+        return [BOS, *text.encode(), END]
+
     def conversation(self, messages: Sequence[Message]) -> list[int]:
         """BOS, then for each turn its role, its text and an end mark."""
         return [BOS, *(t for m in messages for t in (_ROLES[m["role"]], *m["content"].encode(), END))]
@@ -91,6 +96,12 @@ class DummyEngine:
         """Scores [n, 1], spread as the standard logistic distribution is."""
         uniform = self._uniform(self._hashes(conversations)[:, None])
         return self._answers(conversations, np.log(uniform / (1 - uniform)))
+
+    def embed(self, texts: Sequence[TokenIds]) -> Answers:
+        """Unit vectors [n, 16] without any meaning."""
+        places = self._hashes([(place,) for place in range(WIDTH)])
+        vectors = self._uniform(self._hashes(texts)[:, None] ^ places) - 0.5
+        return self._answers(texts, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
     def _answers(self, requests: Sequence[TokenIds], values: npt.NDArray[np.float64]) -> Answers:
         config = self._config

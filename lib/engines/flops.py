@@ -46,6 +46,9 @@ def count_parameters(folder: Path) -> int:
     import torch
     from transformers import AutoConfig, AutoModel
 
+    from lib.engines import internlm2_model
+
+    internlm2_model.register()
     with torch.device("meta"):
         model = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
     return int(model.num_parameters(exclude_embeddings=True))

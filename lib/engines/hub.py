@@ -30,7 +30,8 @@ TOKENIZER_FILES = (
 def folder(model: str, revision: str | None, *, weights: Iterable[str] = (), key: str = "engine.model") -> Path:
     """The local folder of a model; what the hub has and the cache has not is downloaded.
 
-    model: a folder, `package:NAME` (the folder of an installed Python package, which is not imported), or a hub id.
+    model: a folder, `package:NAME` or `package:NAME/FOLDER` (the folder of an installed Python package, which is not
+    imported, or one inside it), or a hub id.
     weights: patterns of weight files wanted too; configs and tokenizers always are. HF_HOME, HF_HUB_OFFLINE and
     HF_TOKEN hold as they do for huggingface_hub.
     Raises ConfigError, naming `key`, where there is no such model.
@@ -89,11 +90,15 @@ def content_hash(path: Path) -> str:
 
 
 def _package(name: str, key: str) -> Path:
-    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    package, _, inside = name.partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        pip = name.replace("_", "-")
+        pip = package.replace("_", "-")
         raise ConfigError(f"{key}={PACKAGE}{name}: no such Python package is installed; try `pip install {pip}`")
-    return Path(next(iter(spec.submodule_search_locations)))
+    path = Path(next(iter(spec.submodule_search_locations))) / inside
+    if not path.is_dir():
+        raise ConfigError(f"{key}={PACKAGE}{name}: the package has no folder {inside}; look into {path.parent}")
+    return path
 
 
 def _snapshot(model: str, revision: str | None, patterns: list[str], key: str) -> Path:
@@ -105,7 +110,8 @@ def _snapshot(model: str, revision: str | None, patterns: list[str], key: str) -
             model,
             revision=revision,
             allow_patterns=patterns,
-            ignore_patterns=["*/*", "consolidated*"],  # other formats of the same weights
+            # other formats of the same weights, but not 1_Pooling/config.json
+            ignore_patterns=["[!1]*/*", "consolidated*"],
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
         at = f" at engine.revision={revision}" if revision else ""

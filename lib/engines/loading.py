@@ -2,10 +2,19 @@
 
 import logging
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from lib.errors import EngineError
+
+
+class Kind(Enum):
+    """What is loaded: a model with one of its heads, or its body alone. Values are classes of transformers."""
+
+    causal = "AutoModelForCausalLM"
+    classifier = "AutoModelForSequenceClassification"
+    body = "AutoModel"
 
 
 @dataclass(frozen=True)
@@ -17,10 +26,8 @@ class Loaded:
     memory: int
 
 
-def load(
-    folder: Path, *, classifier: bool, dtype: str, quantization: str, device: str, trust_remote_code: bool
-) -> Loaded:
-    """Load a causal language model or a sequence classifier from a local folder of safetensors.
+def load(folder: Path, *, kind: Kind, dtype: str, quantization: str, device: str, trust_remote_code: bool) -> Loaded:
+    """Load a model from a local folder of safetensors.
 
     Raises EngineError where it does not load, or where the checkpoint lacks weights that the architecture has:
     transformers would fill those with random numbers.
@@ -28,11 +35,13 @@ def load(
     import torch
     import transformers
 
+    from lib.engines import internlm2_model
+
+    internlm2_model.register()
     transformers.utils.logging.disable_progress_bar()
     where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    kind = transformers.AutoModelForSequenceClassification if classifier else transformers.AutoModelForCausalLM
     try:
-        model, report = kind.from_pretrained(
+        model, report = getattr(transformers, kind.value).from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
             quantization_config=_quantization(quantization, getattr(torch, dtype)),
@@ -44,7 +53,8 @@ def load(
         )
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise EngineError(f"engine.model: {folder} cannot be loaded on {where}: {error}") from error
-    if missing := sorted(report["missing_keys"]):
+    unread = "pooler." if kind is Kind.body else ()  # BERT's own pooling, which few embedders use and not all keep
+    if missing := sorted(key for key in report["missing_keys"] if not key.startswith(unread)):
         raise EngineError(f"engine.model: {folder} lacks weights of its architecture: {', '.join(missing[:5])}")
     return Loaded(model.eval(), where.partition(":")[0], _memory(model))
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from lib.engines import internlm2
 from lib.engines.hub import TOKENIZER_FILES
 from lib.errors import ConfigError
 from lib.types import Message
@@ -17,8 +18,12 @@ _PROBE = "5c1fd2a0"  # a word that no template prints by itself
 class HuggingFaceTokenizer:
     """Text to token ids. Only the Rust tokenizer's read-only methods are used, so threads can share it."""
 
-    def __init__(self, tokenizer: Any, *, add_bos: bool | None = None) -> None:
-        """Wrap a fast tokenizer. add_bos: whether `completion_prompt` begins with BOS; None: as the tokenizer does."""
+    def __init__(self, tokenizer: Any, *, add_bos: bool | None = None, reward_token: int | None = None) -> None:
+        """Wrap a fast tokenizer.
+
+        add_bos: whether `completion_prompt` begins with BOS; None: as the tokenizer does. reward_token: what ends a
+        finished chat, for a model that reads a score there.
+        """
         if add_bos and tokenizer.bos_token_id is None:
             raise ConfigError("engine.add_bos=true: the tokenizer has no BOS token; use null or false")
         self._tokenizer = tokenizer
@@ -28,6 +33,7 @@ class HuggingFaceTokenizer:
         self._bos: int | None = tokenizer.bos_token_id
         begins = self._bos is not None and self._backend.encode("a").ids[:1] == [self._bos]
         self._add_bos = begins if add_bos is None else add_bos
+        self._reward_token = reward_token
         special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
         self._control = re.compile("|".join(map(re.escape, special)) or r"(?!)")
         self._folds_system = self.has_chat_template and not self._takes_system()
@@ -49,16 +55,24 @@ class HuggingFaceTokenizer:
 
     def completion_prompt(self, text: str) -> list[int]:
         """Token ids of a prompt for a base model: one BOS (where the model has one), then the text."""
-        ids = self.encode(text)
-        return [self._bos, *ids] if self._add_bos and self._bos is not None and ids[:1] != [self._bos] else ids
+        return self._begun(self.encode(text))
 
     def chat_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a chat up to where the assistant's answer begins."""
         return self._chat(messages, add_generation_prompt=True)
 
+    def embedding_prompt(self, text: str) -> list[int]:
+        """Token ids of a text to embed, with the special tokens that the tokenizer puts around it."""
+        ids: list[int] = self._backend.encode(text).ids
+        return ids
+
     def conversation(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of a finished chat."""
-        return self._chat(messages, add_generation_prompt=False)
+        """Token ids of a finished chat; for a model with a reward token also its BOS, and that token at the end."""
+        ids = self._chat(messages, add_generation_prompt=False)
+        return ids if self._reward_token is None else [*self._begun(ids), self._reward_token]
+
+    def _begun(self, ids: list[int]) -> list[int]:
+        return [self._bos, *ids] if self._add_bos and self._bos is not None and ids[:1] != [self._bos] else ids
 
     def _chat(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
         """Texts are data: a control token spelled out in one (`<|im_end|>`) gets a blank, lest it end its turn."""
@@ -103,7 +117,13 @@ def fold_system(messages: Sequence[Message]) -> list[Message]:
 
 
 def load(
-    folder: Path, *, chat_template: str | None, add_bos: bool | None, trust_remote_code: bool, key: str
+    folder: Path,
+    *,
+    chat_template: str | None,
+    add_bos: bool | None,
+    reward_token: int | None = None,
+    trust_remote_code: bool,
+    key: str,
 ) -> HuggingFaceTokenizer:
     """The tokenizer in a folder. Raises ConfigError, naming `key`, where there is none that can be used."""
     require_tokenizer(folder, key)
@@ -115,7 +135,7 @@ def load(
         raise ConfigError(f"{key}: the tokenizer in {folder} has no fast version (tokenizer.json), which is needed")
     if chat_template is not None:
         tokenizer.chat_template = chat_template
-    return HuggingFaceTokenizer(tokenizer, add_bos=add_bos)
+    return HuggingFaceTokenizer(tokenizer, add_bos=add_bos, reward_token=reward_token)
 
 
 def _load(folder: Path, trust_remote_code: bool) -> Any:
@@ -124,6 +144,8 @@ def _load(folder: Path, trust_remote_code: bool) -> Any:
         from transformers import PreTrainedTokenizerFast
 
         return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    if internlm2.has_tokenizer(folder):
+        return internlm2.load_tokenizer(folder)
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)

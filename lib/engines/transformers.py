@@ -6,7 +6,9 @@ from enum import Enum
 
 from lib.config import transient
 from lib.engines import checkpoint
+from lib.engines import pooling as poolings
 from lib.engines.checkpoint import CheckpointConfig
+from lib.engines.pooling import Pooling
 from lib.engines.sizing import NF4_BYTES, NF4_DOUBLE_BYTES, Sizing
 from lib.errors import ConfigError
 from lib.types import Engine, Tokenizer
@@ -35,13 +37,18 @@ _LAYER_BYTES = {Quantization.int8: 1.0, Quantization.nf4: NF4_BYTES, Quantizatio
 
 @dataclass(frozen=True, kw_only=True)
 class TransformersConfig(CheckpointConfig):
-    """A causal language model (`label_logprobs`) or a sequence classifier with one label (`score`).
+    """A causal language model (`label_logprobs`), a reward model (`score`) or an embedder (`embed`).
 
+    Reward models are sequence classifiers with one label, and InternLM2ForRewardModel.
+
+    pooling: how `embed` makes one vector of a text's token states; null: as the model's 1_Pooling/config.json says,
+    or `last` for a causal language model that has none.
     device: auto (a GPU where there is one), cpu, cuda, cuda:1, …. batch_tokens: tokens of a batch, its padding
     included; null: 512 on a CPU (what its caches hold: larger ones are slower), 16,384 on a GPU.
     """
 
     quantization: Quantization = Quantization.none
+    pooling: Pooling | None = None
     device: str = transient(default="auto")
     batch_tokens: int | None = transient(default=None)
 
@@ -56,9 +63,11 @@ class TransformersConfig(CheckpointConfig):
 def check(config: TransformersConfig, method: str) -> None:
     """Raise ConfigError for everything that can be refused before weights are loaded.
 
-    method: what the engine is for, `label_logprobs` or `score`.
+    method: what the engine is for, `label_logprobs`, `score` or `embed`.
     """
     checkpoint.check(config, method)
+    if method == "embed":
+        pooling(config)
     if config.quantization is not Quantization.none and importlib.util.find_spec("bitsandbytes") is None:
         raise ConfigError(
             f"engine.quantization={config.quantization.value}: needs bitsandbytes; run `pip install bitsandbytes`"
@@ -73,19 +82,37 @@ def load_engine(config: TransformersConfig, tokenizer: Tokenizer, method: str) -
     from lib.engines import loading
     from lib.engines.causal import CausalEngine
     from lib.engines.classifier import ClassifierEngine
+    from lib.engines.embedder import EmbedderEngine
 
-    classifier = checkpoint.is_classifier(config)
+    kind = {"score": loading.Kind.classifier, "embed": loading.Kind.body}.get(method, loading.Kind.causal)
     loaded = loading.load(
         checkpoint.weights_folder(config),
-        classifier=classifier,
+        kind=kind,
         dtype=config.dtype.value,
         quantization=config.quantization.value,
         device=config.device,
         trust_remote_code=config.trust_remote_code,
     )
     batch_tokens = config.batch_tokens or (512 if loaded.device == "cpu" else 16384)
-    engine = ClassifierEngine if classifier else CausalEngine
+    if kind is loading.Kind.body:
+        return EmbedderEngine(
+            loaded, pooling=pooling(config), max_model_len=config.max_model_len, batch_tokens=batch_tokens
+        )
+    engine = ClassifierEngine if kind is loading.Kind.classifier else CausalEngine
     return engine(loaded, max_model_len=config.max_model_len, batch_tokens=batch_tokens)
+
+
+def pooling(config: TransformersConfig) -> Pooling:
+    """How the model pools. Raises ConfigError where neither its config nor its folder says so."""
+    found = config.pooling or poolings.read(checkpoint.folder(config), f"engine.model={config.model}")
+    if found is None and checkpoint.is_causal(config):
+        return Pooling.last
+    if found is None:
+        raise ConfigError(
+            f"engine.model={config.model}: its folder has no {' or no '.join(poolings.FILES)} to say how it pools; "
+            "set engine.pooling to what its makers say: last, mean or cls"
+        )
+    return found
 
 
 def sizing(config: TransformersConfig) -> Sizing | None:

@@ -41,7 +41,7 @@ class Task(Protocol):
 
     @property
     def method(self) -> str:
-        """The engine's method that answers: `label_logprobs` or `score`."""
+        """The engine's method that answers: `label_logprobs`, `score` or `embed`."""
 
     @property
     def schema(self) -> pa.Schema:

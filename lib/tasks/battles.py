@@ -1,6 +1,7 @@
 """What the tasks about battles share: fitting the three texts of each row, and saying what was cut."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow as pa
 from lib.errors import ConfigError
 from lib.tasks.base import Prepared
 from lib.tasks.planner import MIN_TURN_TOKENS, Fitted, Sides, fit
+from lib.tasks.truncation import Truncate, drop_turns
 from lib.types import Tokenizer
 
 SIDES = ("prompt", "response_a", "response_b")
@@ -18,14 +20,31 @@ Render = Callable[[Sides], list[list[int]]]
 
 
 def fit_battles(
-    rows: pa.Table, parts: Sequence[Sequence[int]], render: Render, tokenizer: Tokenizer, max_tokens: int
+    rows: pa.Table,
+    parts: Sequence[Sequence[int]],
+    render: Render,
+    tokenizer: Tokenizer,
+    max_tokens: int,
+    truncate: Truncate,
 ) -> list[Fitted]:
-    """Each row's texts, cut until all its requests fit; null turns are empty. Arguments as of `planner.fit`."""
+    """Each row's texts, cut as `truncate` says; null turns are empty. Other arguments as of `planner.fit`."""
+
+    def cut(sides: Sides) -> Fitted:
+        if truncate is Truncate.none:
+            return Fitted(sides, [0] * len(sides), render(sides))
+        kept = drop_turns(sides) if truncate is Truncate.turns_chars else sides
+        fitted = fit(kept, parts, render, tokenizer, max_tokens)
+        if kept == sides:
+            return fitted
+        dropped = [_tokens(side, tokenizer) - _tokens(rest, tokenizer) for side, rest in zip(sides, kept, strict=True)]
+        return replace(fitted, cut=[more + cut for more, cut in zip(dropped, fitted.cut, strict=True)])
+
     battles = zip(*(rows[side].to_pylist() for side in SIDES), strict=True)
-    return [
-        fit([[turn or "" for turn in side] for side in battle], parts, render, tokenizer, max_tokens)
-        for battle in battles
-    ]
+    return [cut([[turn or "" for turn in side] for side in battle]) for battle in battles]
+
+
+def _tokens(turns: Sequence[str], tokenizer: Tokenizer) -> int:
+    return sum(len(tokenizer.encode(turn)) for turn in turns)
 
 
 def as_requests(fitted: Sequence[Fitted], notes: Any) -> Prepared:
@@ -33,10 +52,13 @@ def as_requests(fitted: Sequence[Fitted], notes: Any) -> Prepared:
     return Prepared([request for row in fitted for request in row.requests], [sum(row.cut) for row in fitted], notes)
 
 
-def require_room(render: Render, max_tokens: int) -> None:
-    """Raise ConfigError where the fixed text of a request leaves no room for a few tokens of each text."""
+def require_room(render: Render, max_tokens: int, *, output: int = 0) -> None:
+    """Raise ConfigError where the fixed text of a request leaves no room for a few tokens of each text.
+
+    output: tokens that the answer takes.
+    """
     fixed = max(map(len, render([[""]] * len(SIDES))))
-    least = fixed + len(SIDES) * MIN_TURN_TOKENS
+    least = fixed + output + len(SIDES) * MIN_TURN_TOKENS
     if least > max_tokens:
         raise ConfigError(
             f"engine.max_model_len={max_tokens}: the fixed text of a request alone has {fixed} tokens; "

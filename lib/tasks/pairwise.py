@@ -19,6 +19,7 @@ from lib.tasks.base import Prepared, Result
 from lib.tasks.battles import PROBABILITY_NAMES, TOKEN_FIELDS, as_requests, fit_battles, require_room, token_columns
 from lib.tasks.planner import Fitted, Sides
 from lib.tasks.prompts import Chat, PromptConfig
+from lib.tasks.truncation import Truncate
 from lib.types import Answers, Label, LabelEngine, Tokenizer
 
 
@@ -31,9 +32,14 @@ class Swap(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class PairwiseConfig:
-    """swap: `both` asks with A first and with B first and averages; `none` asks once, A first."""
+    """How battles are judged.
+
+    swap: `both` asks with A first and with B first and averages; `none` asks once, A first. truncate: how texts that
+    are too long are cut.
+    """
 
     swap: Swap = Swap.both
+    truncate: Truncate = Truncate.fair
 
 
 _COLUMNS = [
@@ -55,7 +61,7 @@ class Pairwise:
     config: PairwiseConfig
     prompt: PromptConfig
 
-    version = 1
+    version = 2
     method = "label_logprobs"
     schema = pa.schema(_COLUMNS)
 
@@ -65,16 +71,23 @@ class Pairwise:
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that cannot be told apart, and a prompt whose fixed text leaves no room."""
-        self._labels(tokenizer)
+        labels = self._labels(tokenizer)
         if self.prompt.chat is Chat.always and not tokenizer.has_chat_template:
             raise ConfigError("prompt.chat=always: the engine's tokenizer has no chat template; use auto or never")
-        require_room(lambda sides: self._render(sides, tokenizer), max_tokens)
+        require_room(lambda sides: self._render(sides, tokenizer), max_tokens, output=_longest(labels))
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
-        """One request per row and order; the two of a row stand side by side."""
-        parts = [(0, 1, 2)] * (2 if self._both else 1)
-        fitted = fit_battles(rows, parts, lambda sides: self._render(sides, tokenizer), tokenizer, max_tokens)
-        return as_requests(fitted, (fitted, self._labels(tokenizer)))
+        """One request per row and order, with room for the longest label; the two of a row stand side by side."""
+        labels = self._labels(tokenizer)
+        fitted = fit_battles(
+            rows,
+            [(0, 1, 2)] * (2 if self._both else 1),
+            lambda sides: self._render(sides, tokenizer),
+            tokenizer,
+            max_tokens - _longest(labels),
+            self.config.truncate,
+        )
+        return as_requests(fitted, (fitted, labels))
 
     def ask(self, engine: LabelEngine, prepared: Prepared) -> Answers:
         """Label log-probabilities [requests, 3]."""
@@ -123,3 +136,8 @@ class Pairwise:
                             f"({list(x)} and {list(y)} as tokens), so it can't tell them apart; choose other labels"
                         )
         return labels
+
+
+def _longest(labels: list[Label]) -> int:
+    """Tokens of the longest spelling."""
+    return max(len(spelling) for label in labels for spelling in label)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -15,6 +16,7 @@ from lib.scoring.probabilities import davidson, threshold
 from lib.tasks.base import Prepared, Result
 from lib.tasks.battles import PROBABILITY_NAMES, TOKEN_FIELDS, as_requests, fit_battles, require_room, token_columns
 from lib.tasks.planner import Fitted, Sides
+from lib.tasks.truncation import Truncate
 from lib.types import Answers, Message, ScoreEngine, Tokenizer
 
 
@@ -31,7 +33,7 @@ class ArenaConfig:
 
     rule: `davidson` (Davidson 1970), P(A):P(B):P(tie) = e^{z/2} : e^{-z/2} : nu with z = scale * (a - b) + bias;
     `threshold`, a tie where the scores differ by less than `tie_margin`, else softmax.
-    `jobs.evaluate` fits scale, bias and log_nu where there are labels.
+    `jobs.evaluate` fits scale, bias and log_nu where there are labels. truncate: how texts that are too long are cut.
     """
 
     rule: Rule = Rule.davidson
@@ -39,6 +41,7 @@ class ArenaConfig:
     bias: float = 0.0
     log_nu: float = 0.0
     tie_margin: float = 0.08
+    truncate: Truncate = Truncate.fair
 
     def __post_init__(self) -> None:
         for key in ("scale", "bias", "log_nu", "tie_margin"):
@@ -78,11 +81,12 @@ class Reward:
         """Refuse a tokenizer without a chat template, and a limit that leaves no room for a conversation."""
         if not tokenizer.has_chat_template:
             raise ConfigError("jobs.arena: the engine's tokenizer has no chat template; give engine.chat_template")
-        require_room(lambda sides: _render(sides, tokenizer), max_tokens)
+        require_room(partial(_render, tokenizer=tokenizer), max_tokens)
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
         """Two conversations per row: with A's responses, then with B's."""
-        fitted = fit_battles(rows, [(0, 1), (0, 2)], lambda sides: _render(sides, tokenizer), tokenizer, max_tokens)
+        render = partial(_render, tokenizer=tokenizer)
+        fitted = fit_battles(rows, [(0, 1), (0, 2)], render, tokenizer, max_tokens, self.config.truncate)
         return as_requests(fitted, fitted)
 
     def ask(self, engine: ScoreEngine, prepared: Prepared) -> Answers:

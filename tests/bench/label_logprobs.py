@@ -7,8 +7,7 @@ the ceiling, which is what the machine does of a large square matrix product bet
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from lib.engines.batching import padding_efficiency, plan
 from lib.engines.causal import CausalEngine
 from lib.engines.transformers import TransformersConfig
 from lib.types import Label, Message, Tokenizer
+from tests.bench.measure import cost, generate_one_token_each, seconds, tokens
 from tests.conftest import SHARED
 
 CONFIG = TransformersConfig(
@@ -101,34 +101,10 @@ def by_budget(budget: int, prompts: list[list[int]], engine: CausalEngine, label
     """One table row: another token budget."""
     other = CausalEngine.__new__(CausalEngine)
     other.__dict__ = engine.__dict__ | {"_batch_tokens": budget}
-    before = peak_memory(reset=True)
-    taken = seconds(lambda: other.label_logprobs(prompts, labels))
+    taken, memory = cost(lambda: other.label_logprobs(prompts, labels))
     lengths = [len(prompt) for prompt in prompts]
     efficiency = padding_efficiency(lengths, plan(lengths, budget))
-    print(
-        f"| {budget} | {tokens(prompts) / taken:.0f} | {efficiency:.3f} | {(peak_memory() - before) / 1e6:.0f} |",
-        flush=True,
-    )
-
-
-def generate_one_token_each(model: Any, prompts: list[list[int]], labels: Sequence[Label]) -> Any:
-    """The source's loop: `generate` one token for each prompt, and read its scores."""
-    ids = [label[0][0] for label in labels]
-    rows = []
-    for prompt in prompts:
-        inputs = torch.tensor([prompt])
-        with torch.no_grad():
-            output = model.generate(
-                inputs,
-                attention_mask=torch.ones_like(inputs),
-                max_new_tokens=1,
-                do_sample=False,
-                output_scores=True,
-                return_dict_in_generate=True,
-                pad_token_id=0,
-            )
-        rows.append(torch.log_softmax(output.scores[0][0], dim=-1)[ids])
-    return torch.stack(rows).numpy()
+    print(f"| {budget} | {tokens(prompts) / taken:.0f} | {efficiency:.3f} | {memory / 1e6:.0f} |", flush=True)
 
 
 def linear_shapes(model: Any) -> list[tuple[int, int, int]]:
@@ -147,26 +123,6 @@ def matrix_products(shapes: Sequence[tuple[int, int, int]], duration: float = 0.
         count += 1
         start = start or time.perf_counter()
     return count * sum(2.0 * rows * inner * columns for rows, inner, columns in shapes) / (time.perf_counter() - start)
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """Wall time."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def tokens(prompts: list[list[int]]) -> int:
-    """Real tokens."""
-    return sum(map(len, prompts))
-
-
-def peak_memory(*, reset: bool = False) -> int:
-    """Bytes of this process: at most since the last reset, or now (Linux)."""
-    if reset:
-        Path("/proc/self/clear_refs").write_text("5")
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 if __name__ == "__main__":

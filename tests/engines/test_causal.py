@@ -9,7 +9,7 @@ import pytest
 
 from lib.engines import load_engine, load_tokenizer
 from lib.engines.causal import CausalEngine
-from lib.engines.loading import Loaded, load
+from lib.engines.loading import Kind, Loaded, load
 from lib.engines.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers import TransformersConfig
 from lib.errors import EngineError
@@ -193,7 +193,7 @@ def test_a_checkpoint_that_lacks_weights_is_refused(save: Save) -> None:
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EngineError, match=r"lacks weights.*layers\.1\.mlp\.up_proj"):
-        load(folder, classifier=False, dtype="float32", quantization="none", device="cpu", trust_remote_code=False)
+        load(folder, kind=Kind.causal, dtype="float32", quantization="none", device="cpu", trust_remote_code=False)
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,16 @@ def test_scores() -> None:
     assert len(np.unique(answers.values)) == 500
 
 
+def test_vectors_have_length_one_and_depend_on_the_text_alone() -> None:
+    engine = DummyEngine(DummyConfig())
+    texts = [TOKENIZER.embedding_prompt(f"text {n}") for n in range(50)]
+    together = engine.embed(texts).values
+    assert together.shape == (50, 16)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(together, np.concatenate([engine.embed([text]).values for text in texts]))
+    assert np.abs(together @ together.T - np.eye(50)).max() < 0.95  # no two alike
+
+
 def test_fail_on_marks_the_rows_that_hold_the_text() -> None:
     answers = DummyEngine(DummyConfig(fail_on="battle 3: 同")).label_logprobs(prompts(5), LABELS)
     assert list(answers.errors) == [3]
@@ -84,7 +94,7 @@ def test_the_map_finds_it() -> None:
     config: EngineConfig = DummyConfig()
     check(config, "label_logprobs")
     assert identity(config) == {}
-    assert isinstance(load_engine(config, load_tokenizer(config), "score"), DummyEngine)
+    assert isinstance(load_engine(config, load_tokenizer(config), "embed"), DummyEngine)
 
 
 def test_byte_tokenizer() -> None:

