@@ -24,8 +24,8 @@ class Footer:
     tokens: of the rows' requests. cached_tokens: of these, tokens that the engine's prefix cache spared. queued:
     requests inside the engine meanwhile, on average, of all shards. seconds: wall time since the worker's shard before
     this one was finished, so that the sum of a worker's shards is its engine's time. gpu_utilization: share of the time
-    in which the worker's GPUs had work, in [0, 1]; mfu: share of their peak that the model's arithmetic took, in
-    [0, 1]; both None where there is no GPU (mfu: none that we know).
+    in which the worker's GPUs had work, in [0, 1]; peak_seconds: those that the model's arithmetic would have taken at
+    the GPUs' peak; both None where there is no GPU (peak_seconds: none that we know).
     """
 
     fingerprint: str
@@ -39,7 +39,7 @@ class Footer:
     cached_tokens: int
     queued: float
     gpu_utilization: float | None
-    mfu: float | None
+    peak_seconds: float | None
 
 
 def commit(
@@ -52,7 +52,7 @@ def commit(
     cached_tokens: int = 0,
     queued: float = 0.0,
     gpu_utilization: float | None = None,
-    mfu: float | None = None,
+    peak_seconds: float | None = None,
 ) -> Footer:
     """Write the shard's result table into the run folder, whole or not at all; the rest is for its footer."""
     assert table.num_rows == shard.rows
@@ -69,7 +69,7 @@ def commit(
         cached_tokens=cached_tokens,
         queued=round(queued, 1),
         gpu_utilization=gpu_utilization,
-        mfu=mfu,
+        peak_seconds=peak_seconds,
     )
     table = table.replace_schema_metadata({_KEY: json.dumps(asdict(footer)).encode()})
     with atomic_path(folder / FOLDER / shard.file_name) as temporary:

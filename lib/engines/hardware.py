@@ -79,7 +79,7 @@ def detect() -> Gpu | None:
 def visible() -> list[Any]:
     """NVML's handles of the GPUs that CUDA_VISIBLE_DEVICES names (without it: of all), in its order.
 
-    Empty without nvidia-ml-py or a driver.
+    Empty without nvidia-ml-py, without a driver, and where the driver does not know the names.
     """
     try:
         import pynvml
@@ -87,20 +87,26 @@ def visible() -> list[Any]:
         return []
     try:
         pynvml.nvmlInit()
+        chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = chosen.split(",") if chosen is not None else map(str, range(pynvml.nvmlDeviceGetCount()))
+        return [
+            pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(name)
+            for name in (name.strip() for name in names)
+            if name not in ("", "-1")  # ways to hide all of them
+        ]
     except pynvml.NVMLError:
         return []
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = chosen.split(",") if chosen is not None else map(str, range(pynvml.nvmlDeviceGetCount()))
-    return [
-        pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(name)
-        for name in (name.strip() for name in names)
-        if name not in ("", "-1")  # ways to hide all of them
-    ]
 
 
-def utilization(handles: list[Any]) -> float:
-    """Share of the last second or so in which the GPUs had work, their mean: in [0, 1]."""
+def utilization(handles: list[Any]) -> float | None:
+    """Share of the last second or so in which the GPUs had work, their mean: in [0, 1].
+
+    None where the driver does not tell, as of a part of a GPU (MIG).
+    """
     import pynvml
 
-    percent: int = sum(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in handles)
+    try:
+        percent: int = sum(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in handles)
+    except pynvml.NVMLError:
+        return None
     return percent / (100 * len(handles))

@@ -1,5 +1,6 @@
 """How well a run uses its engines: what a worker reads after each shard, and what the shards of a run add up to."""
 
+import math
 import threading
 import time
 from collections.abc import Iterable
@@ -28,25 +29,27 @@ class Work:
 
 
 class Gauge:
-    """Reads seconds, utilisation and MFU of one worker. Thread-safe: its shards overlap."""
+    """Reads what one worker takes of its GPUs and of time. Thread-safe: its shards overlap."""
 
     def __init__(self, config: EngineConfig) -> None:
         """Start the clock; find the worker's GPUs, if any."""
         self._gpus = hardware.visible()
         self._model = engines.sizing(config) if self._gpus else None
         self._peak = None
-        if self._model is not None:
+        if self._model is None or self._model.device == "cpu":
+            self._gpus = self._gpus[: math.ceil(config.num_gpus)]
+        else:
             first = int(self._model.device.partition(":")[2] or 0)
-            self._gpus = self._gpus[first : first + self._model.gpus] if self._model.device != "cpu" else []
+            self._gpus = self._gpus[first : first + self._model.gpus]
             kind = hardware.detect()
-            self._peak = kind.flops * self._model.gpus if kind and self._gpus else None
+            self._peak = kind.flops * self._model.gpus if kind else None
         self._turn = threading.Lock()
         self._last = time.monotonic()
 
     def read(self, work: Work) -> tuple[float, float | None, float | None]:
-        """Seconds since the reading before (or the start), the GPUs' utilisation now, MFU in between.
+        """Seconds since the reading before (or the start), the GPUs' utilisation now, and the work's peak_seconds.
 
-        Call it when the work is done. Utilisation and MFU are None without a GPU, MFU also for one we don't know.
+        Call it when the work is done. The last two are None without a GPU, peak_seconds also for one we don't know.
         """
         with self._turn:
             now = time.monotonic()
@@ -54,18 +57,17 @@ class Gauge:
         busy = hardware.utilization(self._gpus) if self._gpus else None
         if self._model is None or self._peak is None:
             return seconds, busy, None
-        return seconds, busy, mfu(self._model.flops(work.lengths), work, seconds, self._peak)
+        return seconds, busy, peak_seconds(self._model.flops(work.lengths), work, self._peak)
 
 
-def mfu(flops: float, work: Work, seconds: float, peak: float) -> float:
-    """Model FLOPs utilisation (Chowdhery et al. 2022, "PaLM", appendix B): useful operations over those possible.
+def peak_seconds(flops: float, work: Work, peak: float) -> float:
+    """Seconds that some work takes at the peak of the hardware.
 
     flops: to read all of the work's tokens; those that the cache spared are taken off in proportion. peak: operations
     a second of all GPUs of the worker.
     """
     tokens = sum(work.lengths)
-    computed = 1 - work.cached_tokens / tokens if tokens else 0.0
-    return flops * computed / (max(seconds, 1e-9) * peak)
+    return flops * (1 - work.cached_tokens / tokens) / peak if tokens else 0.0
 
 
 class Totals:
@@ -74,7 +76,7 @@ class Totals:
     def __init__(self, footers: Iterable[Footer] = ()) -> None:
         self.tokens = self.cached_tokens = 0
         self._seconds = self._queued = 0.0
-        self._gpu: dict[str, tuple[float, float]] = {}  # what -> (seconds known, their sum of it times seconds)
+        self._gpu_seconds = self._busy = self._known_seconds = self._peak_seconds = 0.0
         for footer in footers:
             self.add(footer)
 
@@ -84,25 +86,28 @@ class Totals:
         self.cached_tokens += footer.cached_tokens
         self._seconds += footer.seconds
         self._queued += footer.queued * footer.seconds
-        for name, value in (("gpu_utilization", footer.gpu_utilization), ("mfu", footer.mfu)):
-            if value is not None:
-                seconds, total = self._gpu.get(name, (0.0, 0.0))
-                self._gpu[name] = (seconds + footer.seconds, total + value * footer.seconds)
+        if footer.gpu_utilization is not None:
+            self._gpu_seconds += footer.seconds
+            self._busy += footer.gpu_utilization * footer.seconds
+        if footer.peak_seconds is not None:
+            self._known_seconds += footer.seconds
+            self._peak_seconds += footer.peak_seconds
 
     def content(self) -> dict[str, float | int | None]:
         """For JSON: `seconds` and tokens a second are of one worker, of which a run may have several.
 
-        cached_share: of the tokens, those that prefix caches spared. queued: requests inside an engine. Utilisation
-        and MFU are in [0, 1], None without GPUs.
+        cached_share: of the tokens, those that prefix caches spared. queued: requests inside an engine. gpu_utilization
+        and mfu are in [0, 1], None without GPUs: mfu is Model FLOPs Utilisation, the model's arithmetic as a share of
+        what the hardware could do in that time (Chowdhery et al. 2022, "PaLM", appendix B).
         """
         return {
             "tokens": self.tokens,
             "seconds": round(self._seconds, 3),
-            "tokens_per_s": round(self.tokens / self._seconds, 1) if self._seconds else None,
-            "cached_share": round(self.cached_tokens / self.tokens, 4) if self.tokens else None,
-            "queued": round(self._queued / self._seconds, 1) if self._seconds else None,
-            "gpu_utilization": self._mean("gpu_utilization"),
-            "mfu": self._mean("mfu"),
+            "tokens_per_s": _share(self.tokens, self._seconds, 1),
+            "cached_share": _share(self.cached_tokens, self.tokens),
+            "queued": _share(self._queued, self._seconds, 1),
+            "gpu_utilization": _share(self._busy, self._gpu_seconds),
+            "mfu": _share(self._peak_seconds, self._known_seconds),
         }
 
     def line(self) -> str:
@@ -112,6 +117,6 @@ class Totals:
         shown += [("GPU {:.0%}", "gpu_utilization"), ("MFU {:.0%}", "mfu")]
         return "".join(", " + text.format(content[key]) for text, key in shown if content[key])
 
-    def _mean(self, name: str) -> float | None:
-        seconds, total = self._gpu.get(name, (0.0, 0.0))
-        return round(total / seconds, 4) if seconds else None
+
+def _share(part: float, whole: float, digits: int = 4) -> float | None:
+    return round(part / whole, digits) if whole else None

@@ -51,7 +51,7 @@ class Worker:
         """Answer a whole shard and commit its file."""
         work = Work()
         table = self.answer(shard, shard.start, shard.stop, work)
-        seconds, gpu_utilization, mfu = self._gauge.read(work)
+        seconds, gpu_utilization, peak_seconds = self._gauge.read(work)
         return commit(
             table,
             shard,
@@ -61,7 +61,7 @@ class Worker:
             cached_tokens=work.cached_tokens,
             queued=work.queued,
             gpu_utilization=gpu_utilization,
-            mfu=mfu,
+            peak_seconds=peak_seconds,
         )
 
     def answer(self, shard: Shard, start: int, stop: int, work: Work | None = None) -> pa.Table:

@@ -23,12 +23,17 @@ class FakeNvml:
         return index
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:
-        return {"GPU-aa": 0, "GPU-bb": 1, "GPU-cc": 2}[uuid]
+        handles = {"GPU-aa": 0, "GPU-bb": 1, "GPU-cc": 2, "MIG-dd": 3}
+        if uuid not in handles:
+            raise RuntimeError("Not Found")
+        return handles[uuid]
 
     def nvmlDeviceGetName(self, handle: int) -> str:
-        return ("NVIDIA L4", "NVIDIA H200", "Quadro K600")[handle]
+        return ("NVIDIA L4", "NVIDIA H200", "Quadro K600", "NVIDIA H200")[handle]
 
     def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:
+        if handle == 3:
+            raise RuntimeError("Not Supported")
         return SimpleNamespace(gpu=(100, 50, 0)[handle])
 
 
@@ -95,6 +100,7 @@ def test_a_machine_without_nvml_or_driver_has_no_gpu(monkeypatch: pytest.MonkeyP
         ("GPU-cc, GPU-bb", [2, 1], None),
         ("", [], None),
         ("-1", [], None),
+        ("GPU-ee", [], None),
     ],
 )
 @pytest.mark.usefixtures("three_gpus")
@@ -112,3 +118,4 @@ def test_only_the_gpus_that_cuda_shows_count(
 @pytest.mark.usefixtures("three_gpus")
 def test_utilisation_is_a_share() -> None:
     assert utilization([0, 1]) == 0.75
+    assert utilization([3]) is None
