@@ -10,10 +10,11 @@ from lib.engines.hardware import Gpu
 from lib.engines.sizing import Sizing
 from lib.errors import ConfigError
 from lib.pipeline.durations import parse_duration, shown
-from lib.pipeline.estimate import Estimate, EstimateConfig, Tokens, computed_seconds, measured_seconds, sample_tokens
+from lib.pipeline.estimate import EstimateConfig, computed_seconds, measured_seconds
 from lib.pipeline.executor import ExecutorConfig
 from lib.pipeline.ray_executor import RayConfig
 from lib.pipeline.run import RunConfig
+from lib.pipeline.sample import Estimate, Tokens, sample_tokens
 from lib.pipeline.worker import Spec
 
 
@@ -113,6 +114,8 @@ def _computed_lines(
         return
     best, worst = (shown(bound / workers) for bound in bounds)
     where = f"of {model.gpus} x {gpu.name}" if model and gpu else "like this machine"
+    if model and gpu and model.dtype == "float32":
+        where += " in 16 bits (engine.dtype=float32 takes several times as long)"
     yield f"time    {best} to {worst} with {workers} worker(s) {where}, computed; plan.measure=true measures it"
 
 
