@@ -13,6 +13,10 @@ Label = tuple[tuple[int, ...], ...]
 """The spellings of one label, each a token sequence; their probabilities are summed."""
 
 
+TokenPair = tuple[TokenIds, int]
+"""Two texts as one request, and how many of its tokens belong to the first: all, where the model sees no difference."""
+
+
 class Message(TypedDict):
     """One turn of a chat."""
 
@@ -44,6 +48,9 @@ class Tokenizer(Protocol):
 
     def embedding_prompt(self, text: str) -> list[int]:
         """Token ids of a text to embed, with what the tokenizer puts around it: [CLS] … [SEP], an end-of-text token."""
+
+    def pair_prompt(self, first: str, second: str) -> TokenPair:
+        """Two texts as a cross-encoder reads them: [CLS] query [SEP] passage [SEP], say."""
 
     def conversation(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a finished chat, as a reward model reads it; exactly one BOS at most.
@@ -175,4 +182,17 @@ class EmbedEngine(Protocol):
         """Vector of each text, of length one: [n, width]."""
 
 
-Engine = LabelEngine | ScoreEngine | GenerateEngine | EmbedEngine
+@runtime_checkable
+class RelevanceEngine(Protocol):
+    """An engine that says how well a passage answers a query (a cross-encoder). Thread-safe.
+
+    memory: bytes of its weights.
+    """
+
+    memory: int
+
+    def relevance(self, pairs: Sequence[TokenPair]) -> Answers:
+        """The model's one output for each pair of query and passage, without an activation: [n, 1]."""
+
+
+Engine = LabelEngine | ScoreEngine | GenerateEngine | EmbedEngine | RelevanceEngine

@@ -54,8 +54,8 @@ def model(battles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
         max_position_embeddings=MAX_MODEL_LEN,
         initializer_range=0.1,
         num_labels=1,
@@ -68,17 +68,19 @@ def model(battles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(job: Job, model: Path, battles: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Finished runs, one for each rule: with 16 rows a batch, and with one."""
+    """Finished runs, one for each rule: with 16 rows a batch, and with one; and one with vLLM."""
     folder = tmp_path_factory.mktemp("runs")
     line = ["data=arena", f"data.path={battles}", "executor=inline", f"engine.max_model_len={MAX_MODEL_LEN}"]
-    line += ["engine=smollm2_135m", f"engine.model={model}", "engine.gguf_file=null"]
-    extra = {
-        "davidson": ["arena.scale=2", "arena.log_nu=-1", f"engine.batch_tokens={16 * MAX_MODEL_LEN}"],
-        "threshold": ["engine.batch_tokens=1"],
+    line += [f"engine.model={model}", "engine.gguf_file=null"]
+    davidson = ["arena.rule=davidson", "arena.scale=2", "arena.log_nu=-1"]
+    runs = {
+        "davidson": ["engine=smollm2_135m", *davidson, f"engine.batch_tokens={16 * MAX_MODEL_LEN}"],
+        "threshold": ["engine=smollm2_135m", "arena.rule=threshold", "engine.batch_tokens=1"],
+        "vllm": ["engine=smollm2_135m_vllm", *davidson],
     }
-    for rule, overrides in extra.items():
-        job("arena", *line, f"arena.rule={rule}", *overrides, f"run.dir={folder / rule}", OMP_NUM_THREADS="1")
-    return {rule: folder / rule for rule in extra}
+    for name, overrides in runs.items():
+        job("arena", *line, *overrides, f"run.dir={folder / name}", OMP_NUM_THREADS="1")
+    return {name: folder / name for name in runs}
 
 
 def result(run: Path) -> pd.DataFrame:
@@ -104,6 +106,10 @@ def test_scores_do_not_depend_on_the_batch(runs: dict[str, Path]) -> None:
     alone, together = scores(runs["threshold"]), scores(runs["davidson"])
     assert np.std(alone) > 0.1  # so that the tolerance says something
     assert np.abs(alone - together).max() < TOLERANCE
+
+
+def test_vllm_gives_the_same_scores(runs: dict[str, Path]) -> None:
+    assert np.abs(scores(runs["vllm"]) - scores(runs["davidson"])).max() < TOLERANCE
 
 
 def test_scores_are_those_of_an_independent_forward_pass(runs: dict[str, Path], model: Path, battles: Path) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lib.config import transient
 from lib.engines.base import EngineConfig
 from lib.errors import ConfigError
-from lib.types import Answers, Engine, Label, Message, TokenIds, Tokenizer, Usage
+from lib.types import Answers, Engine, Label, Message, TokenIds, Tokenizer, TokenPair, Usage
 
 BOS, END = 256, 257
 WIDTH = 16  # of its vectors
@@ -72,6 +72,11 @@ class ByteTokenizer:
         """BOS, the text and an end mark."""
         return [BOS, *text.encode(), END]
 
+    def pair_prompt(self, first: str, second: str) -> TokenPair:
+        """BOS, the first text, an end mark, the second text, an end mark."""
+        beginning = [BOS, *first.encode(), END]
+        return [*beginning, *second.encode(), END], len(beginning)
+
     def conversation(self, messages: Sequence[Message]) -> list[int]:
         """BOS, then for each turn its role, its text and an end mark."""
         return [BOS, *(t for m in messages for t in (_ROLES[m["role"]], *m["content"].encode(), END))]
@@ -96,6 +101,10 @@ class DummyEngine:
         """Scores [n, 1], spread as the standard logistic distribution is."""
         uniform = self._uniform(self._hashes(conversations)[:, None])
         return self._answers(conversations, np.log(uniform / (1 - uniform)))
+
+    def relevance(self, pairs: Sequence[TokenPair]) -> Answers:
+        """Scores [n, 1], as `score` gives them."""
+        return self.score([tokens for tokens, _ in pairs])
 
     def embed(self, texts: Sequence[TokenIds]) -> Answers:
         """Unit vectors [n, 16] without any meaning."""

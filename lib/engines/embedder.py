@@ -61,13 +61,13 @@ class EmbedderEngine:
         return self._model(input_ids=right_padded(batch).to(device), **mask).last_hidden_state
 
     def _pool(self, states: Any, batch: Sequence[TokenIds]) -> Any:
-        """One vector a row, float32."""
+        """One vector a row, float32, of any length."""
         if self._pooling is Pooling.last:
             return last_states(states, batch).float()
         if self._pooling is Pooling.cls:
             return states[:, 0].float()
         mask = token_mask(batch).to(states.device)[:, :, None]
-        return (states.float() * mask).sum(dim=1) / mask.sum(dim=1)
+        return (states.float() * mask).sum(dim=1)  # the mean points the same way
 
 
 def _looks_ahead(model: Any) -> bool:

@@ -53,8 +53,8 @@ def load(folder: Path, *, kind: Kind, dtype: str, quantization: str, device: str
         )
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise EngineError(f"engine.model: {folder} cannot be loaded on {where}: {error}") from error
-    unread = "pooler." if kind is Kind.body else ()  # BERT's own pooling, which few embedders use and not all keep
-    if missing := sorted(key for key in report["missing_keys"] if not key.startswith(unread)):
+    # The pooler of a BERT without a head: nothing here reads it, and not all checkpoints have it.
+    if missing := sorted(key for key in report["missing_keys"] if not key.startswith("pooler.")):
         raise EngineError(f"engine.model: {folder} lacks weights of its architecture: {', '.join(missing[:5])}")
     return Loaded(model.eval(), where.partition(":")[0], _memory(model))
 

@@ -58,7 +58,7 @@ class Stepper:
         self.engine = made.result()
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
-        """vLLM's outputs for the requests, in their order, or the ValueError with which it refused one.
+        """vLLM's outputs for the requests, in their order; for one that it refused, the exception.
 
         The engine takes them in that order too. Raises EngineError where the engine died.
         """
@@ -89,6 +89,7 @@ class Stepper:
             self._bury(f"the vLLM engine died ({why}); its log above says more")
 
     def _step(self, engine: Any, most: int) -> None:
+        from vllm.exceptions import VLLMValidationError
         from vllm.inputs import tokens_input
 
         numbers = itertools.count()
@@ -101,7 +102,7 @@ class Stepper:
                 name = str(next(numbers))
                 try:
                     engine.add_request(name, tokens_input(list(request.tokens)), request.params)
-                except ValueError as refused:
+                except (ValueError, VLLMValidationError) as refused:
                     call.take(index, refused)
                 else:
                     self._running[name] = (call, index)

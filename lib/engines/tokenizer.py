@@ -9,7 +9,7 @@ from typing import Any
 from lib.engines import internlm2
 from lib.engines.hub import TOKENIZER_FILES
 from lib.errors import ConfigError
-from lib.types import Message
+from lib.types import Message, TokenPair
 
 _TODAY = datetime(2024, 7, 26)  # some templates print the date: a run must not change at midnight
 _PROBE = "5c1fd2a0"  # a word that no template prints by itself
@@ -66,6 +66,12 @@ class HuggingFaceTokenizer:
         ids: list[int] = self._backend.encode(text).ids
         return ids
 
+    def pair_prompt(self, first: str, second: str) -> TokenPair:
+        """Token ids of two texts as a cross-encoder reads them, and how many belong to the first."""
+        encoded = self._backend.encode(first, second)
+        kinds: list[int] = encoded.type_ids
+        return encoded.ids, kinds.index(1) if 1 in kinds else len(kinds)
+
     def conversation(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a finished chat; for a model with a reward token also its BOS, and that token at the end."""
         ids = self._chat(messages, add_generation_prompt=False)
@@ -87,6 +93,7 @@ class HuggingFaceTokenizer:
             messages,
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
+            enable_thinking=False,  # of models that can do without (Qwen3): an answer is read where it begins
             strftime_now=_TODAY.strftime,
             date_string=_TODAY.strftime("%d %b %Y"),
         )

@@ -76,7 +76,7 @@ class VllmConfig(CheckpointConfig):
     gpu_memory_utilization: float = transient(default=0.9)
     kv_cache_memory_bytes: int | None = transient(default=None)
     block_size: int | None = transient(default=None)
-    enable_prefix_caching: bool = transient(default=True)
+    enable_prefix_caching: bool | None = transient(default=None)
     enforce_eager: bool = transient(default=False)
     max_num_seqs: int | None = transient(default=None)
     max_num_batched_tokens: int | None = transient(default=None)
@@ -139,7 +139,7 @@ def load_engine(config: VllmConfig, tokenizer: Tokenizer, method: str) -> Engine
     from lib.engines.vllm_engine import GeneratingEngine, PoolingEngine
 
     kind = GeneratingEngine if method in GENERATING else PoolingEngine
-    stepper = vllm_loading.load(config, generates=kind is GeneratingEngine)
+    stepper = vllm_loading.load(config, method)
     return kind(stepper, memory=checkpoint.weight_bytes(config), max_model_len=config.max_model_len)
 
 

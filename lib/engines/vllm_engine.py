@@ -8,7 +8,7 @@ import numpy as np
 from lib.engines.prefixes import meeting_order
 from lib.engines.spellings import distinct, next_tokens, prefixes
 from lib.engines.stepper import Request, Stepper
-from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds, Usage
+from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds, TokenPair, Usage
 
 
 class VllmEngine:
@@ -79,7 +79,7 @@ class GeneratingEngine(VllmEngine):
         values = np.full((len(prompts), len(labels)), np.nan, dtype=np.float32)
         for position, row in enumerate(rows):
             own = outputs[position * len(paths) : (position + 1) * len(paths)]
-            if refused := next((output for output in own if isinstance(output, ValueError)), None):
+            if refused := next((output for output in own if isinstance(output, Exception)), None):
                 errors[row] = f"vLLM refused the request: {refused}"
                 continue
             steps = {
@@ -100,7 +100,7 @@ class GeneratingEngine(VllmEngine):
         outputs, usage = self._answer([Request(prompts[row], _sampling_params(sampling, seeds[row])) for row in rows])
         texts: list[list[Completion]] = [[] for _ in prompts]
         for row, output in zip(rows, outputs, strict=True):
-            if isinstance(output, ValueError):
+            if isinstance(output, Exception):
                 errors[row] = f"vLLM refused the request: {output}"
             else:
                 texts[row] = [Completion(o.text, list(o.token_ids), o.finish_reason) for o in output.outputs]
@@ -117,27 +117,45 @@ class PoolingEngine(VllmEngine):
 
     def score(self, conversations: Sequence[TokenIds]) -> Answers:
         """A reward model's output at each conversation's last token, without an activation: [n, 1]."""
-        task = "classify" if "classify" in self._tasks else "token_classify"
-        return self._pool(conversations, task, lambda output: output.reshape(-1)[-1:], use_activation=False)
+        from vllm import PoolingParams
+
+        if "classify" in self._tasks:
+            params = PoolingParams(task="classify", use_activation=False)
+            return self._pool([Request(tokens, params) for tokens in conversations])
+        # A score for every token that was not in the prefix cache, of which only the last one is wanted.
+        params = PoolingParams(task="token_classify", use_activation=False, skip_reading_prefix_cache=False)
+        return self._pool([Request(tokens, params) for tokens in conversations], read=lambda output: output[-1])
+
+    def relevance(self, pairs: Sequence[TokenPair]) -> Answers:
+        """A cross-encoder's output for each pair of query and passage, without an activation: [n, 1]."""
+        from vllm import PoolingParams
+
+        def params(tokens: TokenIds, first: int) -> Any:
+            types = {"compressed_token_type_ids": first} if first < len(tokens) else None
+            return PoolingParams(task="classify", use_activation=False, extra_kwargs=types)
+
+        return self._pool([Request(tokens, params(tokens, first)) for tokens, first in pairs])
 
     def embed(self, texts: Sequence[TokenIds]) -> Answers:
         """Vectors of unit length: [n, d]."""
-        return self._pool(texts, "embed", lambda output: output, use_activation=True)
-
-    def _pool(self, texts: Sequence[TokenIds], task: str, read: Callable[[Any], Any], **params: Any) -> Answers:
         from vllm import PoolingParams
 
-        errors = self._too_long(texts, 0)
-        rows = [number for number in range(len(texts)) if number not in errors]
-        outputs, usage = self._answer([Request(texts[row], PoolingParams(task=task, **params)) for row in rows])
+        params = PoolingParams(task="embed", use_activation=True)
+        return self._pool([Request(tokens, params) for tokens in texts])
+
+    def _pool(self, requests: Sequence[Request], read: Callable[[Any], Any] = lambda output: output) -> Answers:
+        """Answers [n, width]; read: what vLLM gives for a request -> [width]."""
+        errors = self._too_long([request.tokens for request in requests], 0)
+        rows = [number for number in range(len(requests)) if number not in errors]
+        outputs, usage = self._answer([requests[row] for row in rows])
         found: dict[int, Any] = {}
         for row, output in zip(rows, outputs, strict=True):
-            if isinstance(output, ValueError):
+            if isinstance(output, Exception):
                 errors[row] = f"vLLM refused the request: {output}"
             else:
                 found[row] = read(output.outputs.data.float().numpy())
         width = len(next(iter(found.values()), (0,)))
-        values = np.full((len(texts), width), np.nan, dtype=np.float32)
+        values = np.full((len(requests), width), np.nan, dtype=np.float32)
         for row, value in found.items():
             values[row] = value
         return _answers(values, errors, usage)

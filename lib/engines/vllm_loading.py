@@ -1,12 +1,13 @@
 """Loads a vLLM engine: its environment, its arguments, and its errors in our words."""
 
 import os
+import warnings
 from dataclasses import fields
 from typing import Any
 
 from lib.engines import checkpoint
 from lib.engines.stepper import Stepper
-from lib.engines.vllm import CPU_BLOCK, CPU_CACHE_BYTES, Quantization, VllmConfig
+from lib.engines.vllm import CPU_BLOCK, CPU_CACHE_BYTES, GENERATING, Quantization, VllmConfig
 from lib.errors import ConfigError, EngineError
 
 _ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
@@ -17,24 +18,32 @@ _ON_CPU = {
 }
 
 
-def load(config: VllmConfig, *, generates: bool) -> Stepper:
+def load(config: VllmConfig, method: str) -> Stepper:
     """The engine with its weights, and the thread that steps it.
 
     Raises ConfigError for what vLLM refuses before it loads weights, EngineError where it cannot load them.
     """
     for name, value in {**_ENVIRONMENT, **({} if config.num_gpus else _ON_CPU)}.items():
         os.environ.setdefault(name, value)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of vLLM's own use of torch
+        return _load(config, method)
+
+
+def _load(config: VllmConfig, method: str) -> Stepper:
     from vllm.engine.arg_utils import EngineArgs
     from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine
 
+    from lib.engines import internlm2_model
+
+    internlm2_model.register()
     if current_platform.is_cpu() is not (config.num_gpus == 0):
         built_for = "CPUs" if config.num_gpus else "GPUs"
         raise ConfigError(
             f"engine.num_gpus={config.num_gpus:g}: the installed vLLM is built for {built_for}; change engine.num_gpus "
             "(0 for a CPU), or install the other vLLM (this project's extras cpu and gpu)"
         )
-    arguments = _arguments(config, generates)
+    arguments = _arguments(config, method)
     for key in config.extra:
         if key not in {field.name for field in fields(EngineArgs)}:
             raise ConfigError(f"engine.extra.{key}: vLLM has no such argument (its EngineArgs name them)")
@@ -53,14 +62,15 @@ def load(config: VllmConfig, *, generates: bool) -> Stepper:
         ) from error
 
 
-def _arguments(config: VllmConfig, generates: bool) -> dict[str, Any]:
+def _arguments(config: VllmConfig, method: str) -> dict[str, Any]:
     """EngineArgs by name; what is null is left to vLLM."""
     on_cpu = not config.num_gpus
     chosen = {
         "model": str(checkpoint.weights_folder(config)),
         "tokenizer": str(checkpoint.tokenizer_folder(config)),
+        "skip_tokenizer_init": method != "generate",  # requests are token ids, and only text needs it
         "trust_remote_code": config.trust_remote_code,
-        "runner": "generate" if generates else "pooling",
+        "runner": "generate" if method in GENERATING else "pooling",
         "dtype": config.dtype.value,
         "quantization": None if config.quantization is Quantization.none else config.quantization.value,
         "kv_cache_dtype": config.kv_cache_dtype.value,

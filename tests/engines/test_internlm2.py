@@ -2,9 +2,6 @@
 
 import io
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +14,10 @@ import pytest
 from lib.engines import check, load_engine, load_tokenizer, sizing
 from lib.engines.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers import Quantization, TransformersConfig
+from lib.engines.vllm import VllmConfig
 from lib.errors import ConfigError, EngineError
 from lib.types import Message, ScoreEngine
-from tests.conftest import ROOT, Job
+from tests.conftest import Job
 
 TOLERANCE = 1e-5  # of scores at fp32, whose standard deviation is 1.2 (measured: 2e-6; of vLLM: 4e-6)
 NF4_TOLERANCE = 0.15  # products are in bfloat16 on CPUs that have it (measured: 0.05; the rounding itself: 1.7)
@@ -246,7 +244,7 @@ def config_of(folder: Path, **changes: Any) -> TransformersConfig:
 def engine_of(folder: Path, **changes: Any) -> ScoreEngine:
     config = config_of(folder, **changes)
     check(config, "score")
-    engine = load_engine(config, load_tokenizer(config))
+    engine = load_engine(config, load_tokenizer(config), "score")
     assert isinstance(engine, ScoreEngine)
     return engine
 
@@ -296,39 +294,16 @@ def test_code_in_the_checkpoint_never_runs(build: Build, pieces: bytes) -> None:
 
 def test_vllm_gives_the_same_scores(build: Build, pieces: bytes) -> None:
     """vLLM's own InternLM2ForRewardModel, which shares no more than the config with ours."""
+    pytest.importorskip("vllm")
     folder, requests = build(), conversations(pieces)
-    code = f"""
-import json
-from vllm import LLM, PoolingParams
-from lib.engines import internlm2_model
-internlm2_model.register()
-llm = LLM({str(folder)!r}, runner="pooling", dtype="float32", skip_tokenizer_init=True, enforce_eager=True,
-          kv_cache_memory_bytes=64 << 20, max_num_seqs=8, max_model_len=128)
-outputs = llm.encode([{{"prompt_token_ids": ids}} for ids in {requests}], pooling_task="token_classify",
-                     pooling_params=PoolingParams(use_activation=False), use_tqdm=False)
-print("scores", json.dumps([output.outputs.data[-1].tolist() for output in outputs]))
-"""
-    environment = {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "TORCHDYNAMO_DISABLE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    line = next(line for line in done.stdout.splitlines() if line.startswith("scores "))
-    vllms = np.array(json.loads(line.removeprefix("scores ")))
-    np.testing.assert_allclose(engine_of(folder).score(requests).values, vllms, atol=TOLERANCE, rtol=0)
+    config = VllmConfig(model=str(folder), max_model_len=128, kv_cache_memory_bytes=64 << 20)
+    engine = load_engine(config, load_tokenizer(config), "score")
+    assert isinstance(engine, ScoreEngine)
+    first = engine.score(requests)
+    np.testing.assert_allclose(engine_of(folder).score(requests).values, first.values, atol=TOLERANCE, rtol=0)
+    again = engine.score(requests)
+    assert again.usage.cached_tokens > first.usage.cached_tokens, "beginnings come from the cache"
+    np.testing.assert_allclose(again.values, first.values, atol=TOLERANCE, rtol=0)
 
 
 def nf4_rounded(weights: Weights) -> Weights:

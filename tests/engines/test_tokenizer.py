@@ -169,3 +169,25 @@ def test_chat_template_overrides_the_tokenizers_own(tmp_path: Path) -> None:
     word_tokenizer().save_pretrained(tmp_path)
     tokenizer = load(tmp_path, chat_template=IGNORES_SYSTEM, add_bos=None, trust_remote_code=False, key="")
     assert tokenizer.chat_prompt([USER]) == [W3, EOS]
+
+
+def test_two_texts_as_a_cross_encoder_reads_them() -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = word_tokenizer()
+    assert HuggingFaceTokenizer(tokenizer).pair_prompt("w1", "w2 w3")[0] == [W1, W2, W3]
+    special = [("<bos>", BOS), ("<eos>", EOS)]
+    template = {"single": "<bos> $A <eos>", "pair": "<bos> $A <eos> $B:1 <eos>:1"}
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(**template, special_tokens=special)
+    assert HuggingFaceTokenizer(tokenizer).pair_prompt("w1", "w2 w3") == ([BOS, W1, EOS, W2, W3, EOS], 3)
+    template["pair"] = "<bos> $A <eos> <eos> $B <eos>"
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(**template, special_tokens=special)
+    assert HuggingFaceTokenizer(tokenizer).pair_prompt("w1", "w2") == ([BOS, W1, EOS, EOS, W2, EOS], 6)
+
+
+def test_a_model_that_can_do_without_thinking_does() -> None:
+    template = (
+        "{% for m in messages %}{{ m['content'] }} {% endfor %}"
+        "{% if enable_thinking is defined and enable_thinking is false %}w4{% endif %}"
+    )
+    assert tokenizer_of(template).chat_prompt([USER]) == [W3, W4]
