@@ -61,9 +61,14 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Usage:
-    """What answering took. cached_tokens: tokens that were not computed again, since another request began so too."""
+    """What answering took.
+
+    cached_tokens: of the prompts' tokens those that were not computed again, since another request began so too.
+    queued: requests inside the engine meanwhile, on average: of all its callers, running or next in line.
+    """
 
     cached_tokens: int = 0
+    queued: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,15 @@ def test_a_run_leaves_all_its_files(
         assert {"log_loss", "accuracy", "brier", "ece", "kappa", "coverage", "rows", "failed"} <= keys.keys()
     assert (metrics["rows"], metrics["failed"], metrics["coverage"]) == (20, 0, 1.0)
     assert metrics["uniform"]["log_loss"] == pytest.approx(1.0986, abs=1e-4)
+    engine = metrics["engine"]
+    assert engine["tokens"] == sum(pq.read_table(run / "result.parquet")["tokens"].to_pylist())
+    assert 0 < engine["cached_share"] < 1
+    assert 8 <= engine["queued"] <= 16  # shards of 8 and 4 rows, with two requests each
+    assert engine["gpu_utilization"] is engine["mfu"] is None
     progress = json.loads((run / "progress.json").read_text())
     assert (progress["state"], progress["rows_done"]) == ("done", 20)
+    assert progress["cached_share"] == engine["cached_share"]
+    assert f"{engine['cached_share']:.0%} cached, " in done.stderr.splitlines()[-1]
     assert "submission.csv (20 rows, checked)" in done.stdout
 
 
@@ -168,6 +175,23 @@ def test_plan_measures_and_the_run_goes_on_from_there(job: Job, battles: Battles
     shards = len(list((tmp_path / "run" / "shards").iterdir()))
     assert shards == 10
     assert f"{25 - shards} shards to do" in job("judge", *line).stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["engine=dummy", "plan.gpu=Voodoo2"], "plan.gpu=Voodoo2: not a GPU we know; use one of T4, "),
+        (["engine=dummy", "plan.gpu=L4"], "plan.gpu=L4: engine.num_gpus=0 means"),
+        (["engine=dummy", "plan.deadline=tonight"], "plan.deadline=tonight: must be a number"),
+        (["engine=qwen3_8b", "plan.gpu=L4"], "engine.model=Qwen/Qwen3-8B: neither a folder here nor to be had"),
+    ],
+    ids=str,
+)
+def test_plans_that_cannot_be_made(overrides: list[str], said: str, job: Job, battles: Battles, tmp_path: Path) -> None:
+    line = ["data=arena", f"data.path={battles(10)}", "executor=inline", f"run.dir={tmp_path / 'run'}", *overrides]
+    refused = job("plan", *line, code=2, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "empty"))
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_kaggle_test_file_matches_its_sample_submission(job: Job, shared: Path, tmp_path: Path) -> None:

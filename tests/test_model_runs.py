@@ -1,13 +1,16 @@
 """Runs of `jobs.judge` with the packaged real model."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Job
+from tests.conftest import ROOT, Job
 
 PROBABILITIES = ("p_a", "p_b", "p_tie")
 TOLERANCE = 1e-5  # another number of threads adds float32 sums in another order
@@ -53,3 +56,33 @@ def test_the_japanese_judge(job: Job, tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "ja" / "result.parquet")
     assert table["error"].null_count == 4
     assert all(0 < mass <= 1 for mass in table["label_mass"].to_pylist())
+
+
+def test_vllm_says_how_well_it_was_used(job: Job, tmp_path: Path) -> None:
+    run = tmp_path / "vllm"
+    job("judge", "engine=smollm2_135m_vllm", "executor=inline", "data.limit=6", f"run.dir={run}", "run.shard_rows=3")
+    assert np.isfinite(probabilities(run)).all()
+    engine = json.loads((run / "metrics.json").read_text())["engine"]
+    assert engine["tokens"] == sum(pq.read_table(run / "result.parquet")["tokens"].to_pylist())
+    assert 0.1 < engine["cached_share"] < 1  # the judge's instructions, and what both orders begin with
+    assert 0 < engine["queued"] <= 12  # two shards in flight, of 3 rows in two orders
+    assert engine["gpu_utilization"] is engine["mfu"] is None
+
+
+def test_the_plan_of_a_vllm_run_does_not_import_vllm(tmp_path: Path) -> None:
+    line = ["engine=smollm2_135m_vllm", "engine.num_gpus=1", "plan.gpu=L4", "plan.deadline=90m", "executor=inline"]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "jobs.plan", *line, f"run.dir={tmp_path / 'run'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "lib.engines.vllm" in imported
+    assert not {"vllm", "ray"} & imported
+    said = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert said.keys() == {"rows", "turns", "tokens", "cut", "prefix", "memory", "cache", "time", "cost", "workers"}
+    assert "538 MB of weights + 47 MB of cache for a request of 1,024 tokens: needs 1 x L4" in said["memory"]
+    assert "tokens of 45 KiB" in said["cache"]  # 2 x 30 layers x 3 key-value heads x 64 x 4 bytes
+    assert said["workers"].startswith("workers 1 (1 GPUs)")

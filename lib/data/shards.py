@@ -21,7 +21,11 @@ _KEY = b"overnight"
 class Footer:
     """What a shard file says of itself.
 
-    tokens: tokens that went through the engine; seconds: wall time of the shard, waiting for the engine included.
+    tokens: of the rows' requests. cached_tokens: of these, tokens that the engine's prefix cache spared. queued:
+    requests inside the engine meanwhile, on average, of all shards. seconds: wall time since the worker's shard before
+    this one was finished, so that the sum of a worker's shards is its engine's time. gpu_utilization: share of the time
+    in which the worker's GPUs had work, in [0, 1]; peak_seconds: those that the model's arithmetic would have taken at
+    the GPUs' peak; both None where there is no GPU (peak_seconds: none that we know).
     """
 
     fingerprint: str
@@ -32,10 +36,25 @@ class Footer:
     failed: int
     tokens: int
     seconds: float
+    cached_tokens: int
+    queued: float
+    gpu_utilization: float | None
+    peak_seconds: float | None
 
 
-def commit(table: pa.Table, shard: Shard, manifest: Manifest, folder: Path, *, seconds: float) -> Footer:
-    """Write the shard's result table into the run folder, whole or not at all."""
+def commit(
+    table: pa.Table,
+    shard: Shard,
+    manifest: Manifest,
+    folder: Path,
+    *,
+    seconds: float,
+    cached_tokens: int = 0,
+    queued: float = 0.0,
+    gpu_utilization: float | None = None,
+    peak_seconds: float | None = None,
+) -> Footer:
+    """Write the shard's result table into the run folder, whole or not at all; the rest is for its footer."""
     assert table.num_rows == shard.rows
     failed = table.num_rows - table["error"].null_count
     footer = Footer(
@@ -47,6 +66,10 @@ def commit(table: pa.Table, shard: Shard, manifest: Manifest, folder: Path, *, s
         failed=failed,
         tokens=pc.sum(table["tokens"]).as_py() or 0,
         seconds=round(seconds, 3),
+        cached_tokens=cached_tokens,
+        queued=round(queued, 1),
+        gpu_utilization=gpu_utilization,
+        peak_seconds=peak_seconds,
     )
     table = table.replace_schema_metadata({_KEY: json.dumps(asdict(footer)).encode()})
     with atomic_path(folder / FOLDER / shard.file_name) as temporary:

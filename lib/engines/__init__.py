@@ -1,11 +1,11 @@
 """Engines: loaded models that answer requests. Here is the map from a config to the module that knows it."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from lib.engines import dummy, transformers, vllm
 from lib.engines.base import EngineConfig
 from lib.engines.dummy import DummyConfig
+from lib.engines.sizing import Sizing
 from lib.engines.transformers import TransformersConfig
 from lib.engines.vllm import VllmConfig
 from lib.types import Engine, Tokenizer
@@ -16,8 +16,7 @@ class _Module(Protocol):
     def load_engine(self, config: Any, tokenizer: Tokenizer, method: str) -> Engine: ...
     def identity(self, config: Any) -> dict[str, str]: ...
     def check(self, config: Any, method: str) -> None: ...
-    def forward_flops(self, config: Any, lengths: Sequence[int]) -> float | None: ...
-    def peak_flops(self, config: Any) -> float: ...
+    def sizing(self, config: Any) -> Sizing | None: ...
 
 
 # These modules are light: torch and the like are imported by their functions.
@@ -50,11 +49,6 @@ def identity(config: EngineConfig) -> dict[str, str]:
     return _MODULES[type(config)].identity(config)
 
 
-def forward_flops(config: EngineConfig, lengths: Sequence[int]) -> float | None:
-    """Floating-point operations to answer requests of these lengths (tokens); None for an engine without a model."""
-    return _MODULES[type(config)].forward_flops(config, lengths)
-
-
-def peak_flops(config: EngineConfig) -> float:
-    """Floating-point operations a second of a matrix product on this machine, measured."""
-    return _MODULES[type(config)].peak_flops(config)
+def sizing(config: EngineConfig) -> Sizing | None:
+    """How large the engine's model is, from its settings alone; None without a model, or where that is unknown."""
+    return _MODULES[type(config)].sizing(config)

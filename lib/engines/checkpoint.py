@@ -1,7 +1,7 @@
 """A Hugging Face checkpoint: the config of one, where its files lie, what they say, and what identifies them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 from lib.engines import flops, gguf, hub, internlm2, pooling
 from lib.engines import tokenizer as tokenizers
 from lib.engines.base import EngineConfig
+from lib.engines.sizing import SETTINGS, Sizing, cache_per_token, embedding_parameters, stored_bytes
 from lib.errors import ConfigError
 from lib.types import Tokenizer
 
@@ -107,9 +108,51 @@ def load_tokenizer(config: CheckpointConfig) -> Tokenizer:
     )
 
 
-def forward_flops(config: CheckpointConfig, lengths: Sequence[int]) -> float:
-    """Floating-point operations to answer requests of these lengths."""
-    return flops.forward_flops(flops.count_parameters(_metadata_folder(config)), settings(config), lengths)
+def sizing(
+    config: CheckpointConfig, *, layer_bytes: float | None = None, cache_value_bytes: float | None = None, **engine: Any
+) -> Sizing | None:
+    """The model's size from config.json; nothing is downloaded or loaded.
+
+    layer_bytes: of a parameter that is quantised while loading; None: as the checkpoint has it. cache_value_bytes:
+    of a value in the key-value cache; None: as the dtype. engine: the other fields of Sizing.
+    None where the size is unknown: of an architecture that transformers does not have, or is no transformer, or of a
+    quantisation that we cannot read from config.json.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    from lib.engines import internlm2_model
+
+    internlm2_model.register()
+    path = _metadata_folder(config)
+    found = settings(config)
+    if found.get("model_type") not in CONFIG_MAPPING:
+        return None
+    text_config = AutoConfig.from_pretrained(path, local_files_only=True).get_text_config()
+    text = {name: getattr(text_config, name, None) for name in SETTINGS}  # defaults and other names of theirs included
+    if text["num_attention_heads"] is None:  # no transformer
+        return None
+    value_bytes = 4 if config.dtype is Dtype.float32 else 2
+    parameters = flops.count_parameters(path)
+    quantization = found.get("quantization_config")
+    if layer_bytes is None:
+        layer_bytes = value_bytes if quantization is None else stored_bytes(quantization)
+    if quantization and _is_whole(path):  # which layers stay as they were is told by the files alone
+        weights = sum((path / name).stat().st_size for name in _safetensors(path))
+    elif layer_bytes is None:
+        return None
+    else:
+        embeddings = embedding_parameters(text, head=is_causal(config))
+        weights = round(parameters * layer_bytes + embeddings * value_bytes)
+    return Sizing(
+        settings=text,
+        parameters=parameters,
+        weights=weights,
+        cache_per_token=cache_per_token(text, cache_value_bytes or value_bytes),
+        max_model_len=config.max_model_len,
+        dtype=config.dtype.value,
+        **engine,
+    )
 
 
 def settings(config: CheckpointConfig) -> Mapping[str, Any]:
@@ -195,3 +238,12 @@ def _tokenizer_key(config: CheckpointConfig) -> str:
 
 def _safetensors(path: Path) -> list[str]:
     return [file.name for file in path.glob("*.safetensors")]
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether all weights are there: those that an index names, or the one file of a model without an index."""
+    there = _safetensors(path)
+    index = path / "model.safetensors.index.json"
+    if not index.is_file():
+        return bool(there)
+    return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) <= set(there)

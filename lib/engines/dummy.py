@@ -1,9 +1,11 @@
 """The dummy engine: deterministic answers without a model, for tests and for looking at the machinery alone.
 
-Answers depend on a request's tokens, the seed and, for labels, the label's tokens: never on batch or order.
+Answers depend on a request's tokens, the seed and, for labels, the label's tokens: never on batch or order. It says of
+itself that it reads the common beginning of all requests once, and that it has all of them inside at the same time.
 """
 
 import array
+import itertools
 import os
 import time
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ import numpy.typing as npt
 from lib.config import transient
 from lib.engines.base import EngineConfig
 from lib.errors import ConfigError
-from lib.types import Answers, Engine, Label, Message, TokenIds, Tokenizer, TokenPair
+from lib.types import Answers, Engine, Label, Message, TokenIds, Tokenizer, TokenPair, Usage
 
 BOS, END = 256, 257
 WIDTH = 16  # of its vectors
@@ -119,7 +121,8 @@ class DummyEngine:
         failed = [] if config.fail_on is None else [i for i, r in enumerate(requests) if _contains(r, config.fail_on)]
         answers = values.astype(np.float32)
         answers[failed] = np.nan
-        return Answers(answers, dict.fromkeys(failed, f"the request contains engine.fail_on={config.fail_on!r}"))
+        errors = dict.fromkeys(failed, f"the request contains engine.fail_on={config.fail_on!r}")
+        return Answers(answers, errors, _usage([request for i, request in enumerate(requests) if i not in errors]))
 
     def _hashes(self, requests: Sequence[TokenIds]) -> npt.NDArray[np.uint64]:
         return np.fromiter(map(self._hash, requests), dtype=np.uint64, count=len(requests))
@@ -135,6 +138,14 @@ class DummyEngine:
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         x ^= x >> np.uint64(31)
         return np.asarray(((x >> np.uint64(11)).astype(np.float64) + 0.5) / 2**53)
+
+
+def _usage(requests: Sequence[TokenIds]) -> Usage:
+    if not requests:
+        return Usage()
+    ranked = sorted(map(list, requests))
+    common = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(ranked[0], ranked[-1], strict=False))
+    return Usage(cached_tokens=sum(1 for _ in common) * (len(requests) - 1), queued=float(len(requests)))
 
 
 def _contains(request: TokenIds, text: str) -> bool:
@@ -160,10 +171,5 @@ def check(config: DummyConfig, method: str) -> None:
     """It can all methods, and has nothing that could be missing."""
 
 
-def forward_flops(config: DummyConfig, lengths: Sequence[int]) -> None:
-    """No model, no arithmetic."""
-
-
-def peak_flops(config: DummyConfig) -> float:
-    """No model, no arithmetic."""
-    raise AssertionError("the dummy engine has no peak")
+def sizing(config: DummyConfig) -> None:
+    """No model, no size."""

@@ -6,17 +6,23 @@ from lib.types import TokenIds
 
 
 def reusable_tokens(prompts: Sequence[TokenIds], block: int) -> int:
-    """Tokens that an endless cache of whole blocks would spare: of beginnings that an earlier prompt has too.
+    """Tokens that an endless cache of whole blocks would spare: of beginnings that an earlier prompt has too."""
+    return sum(reusable_beginnings(prompts, block))
+
+
+def reusable_beginnings(prompts: Sequence[TokenIds], block: int) -> list[int]:
+    """The same for each prompt: tokens of its longest beginning that an earlier one has too.
 
     The last token of a prompt is always computed, as its answer is read there.
     """
     seen: set[int] = set()
-    spared = 0
-    for prompt in prompts:
+    spared = [0] * len(prompts)
+    for number, prompt in enumerate(prompts):
         beginning = 0
         for end in range(block, len(prompt), block):
             beginning = hash((beginning, *prompt[end - block : end]))
-            spared += block * (beginning in seen)
+            if beginning in seen:
+                spared[number] = end
             seen.add(beginning)
     return spared
 

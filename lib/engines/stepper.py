@@ -41,7 +41,10 @@ class _Call:
 
 
 class Stepper:
-    """A vLLM engine and the thread that steps it. `answer` may be called from several threads."""
+    """A vLLM engine and the thread that steps it. `answer` may be called from several threads.
+
+    load: steps so far, and the requests inside the engine (running or next in line) in each of them, summed.
+    """
 
     def __init__(self, make: Callable[[], Any]) -> None:
         """Make the engine in the thread that steps it. make: returns a vllm LLMEngine. Raises what `make` raises."""
@@ -49,6 +52,7 @@ class Stepper:
         self._running: dict[str, tuple[_Call, int]] = {}
         self._changed = threading.Condition()
         self._dead: str | None = None
+        self.load = (0, 0)
         made: Future[Any] = Future()
         threading.Thread(target=self._live, args=(make, made), name="stepper", daemon=True).start()
         self.engine = made.result()
@@ -102,7 +106,10 @@ class Stepper:
                     call.take(index, refused)
                 else:
                     self._running[name] = (call, index)
-            for output in engine.step() if self._running else ():
+            if not self._running:  # all refused
+                continue
+            self.load = (self.load[0] + 1, self.load[1] + len(self._running))
+            for output in engine.step():
                 if output.finished:
                     call, index = self._running.pop(output.request_id)
                     call.take(index, output)

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lib.config import transient
-from lib.engines import checkpoint, flops
+from lib.engines import checkpoint
 from lib.engines import pooling as poolings
 from lib.engines.checkpoint import CheckpointConfig
 from lib.engines.pooling import Pooling
+from lib.engines.sizing import NF4_BYTES, NF4_DOUBLE_BYTES, Sizing
 from lib.errors import ConfigError
 from lib.types import Engine, Tokenizer
 
 identity = checkpoint.identity
 load_tokenizer = checkpoint.load_tokenizer
-forward_flops = checkpoint.forward_flops
 
 
 class Quantization(Enum):
@@ -30,6 +30,9 @@ class Quantization(Enum):
     int8 = "int8"
     nf4 = "nf4"
     nf4_double = "nf4_double"
+
+
+_LAYER_BYTES = {Quantization.int8: 1.0, Quantization.nf4: NF4_BYTES, Quantization.nf4_double: NF4_DOUBLE_BYTES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +115,6 @@ def pooling(config: TransformersConfig) -> Pooling:
     return found
 
 
-def peak_flops(config: TransformersConfig) -> float:
-    """Floating-point operations a second of this machine's matrix product, in the engine's number format."""
-    return flops.peak_flops(config.device, config.dtype.value)
+def sizing(config: TransformersConfig) -> Sizing | None:
+    """The model's size, on one GPU."""
+    return checkpoint.sizing(config, layer_bytes=_LAYER_BYTES.get(config.quantization), device=config.device)

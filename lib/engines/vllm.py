@@ -7,14 +7,14 @@ from enum import Enum
 from typing import Any
 
 from lib.config import transient
-from lib.engines import checkpoint, flops
+from lib.engines import checkpoint
 from lib.engines.checkpoint import CheckpointConfig
+from lib.engines.sizing import NF4_BYTES, Sizing
 from lib.errors import ConfigError
 from lib.types import Engine, Tokenizer
 
 identity = checkpoint.identity
 load_tokenizer = checkpoint.load_tokenizer
-forward_flops = checkpoint.forward_flops
 
 
 class Quantization(Enum):
@@ -48,6 +48,11 @@ class KvCacheDtype(Enum):
 
 GENERATING = ("label_logprobs", "generate")  # the methods of a language model; the others are a pooler's
 _IN_CHECKPOINT = (Quantization.awq, Quantization.gptq, Quantization.fp8, Quantization.compressed_tensors)
+_LAYER_BYTES = {Quantization.online_fp8: 1.0, Quantization.online_int8: 1.0, Quantization.bitsandbytes: NF4_BYTES}
+_CACHE_BYTES = {KvCacheDtype.auto: None, KvCacheDtype.bfloat16: 2}  # of a value; the others are 8-bit
+CPU_CACHE_BYTES = 1 << 30
+CPU_BLOCK = 32  # tokens; vLLM's own default of 128 misses most of what prompts share
+_GPU_BLOCK, _MOST_AT_ONCE = 16, 256  # vLLM's own defaults, on most GPUs
 _PLUGINS = {Quantization.bitsandbytes: "vllm-bnb-plugin", Quantization.gguf: "vllm-gguf-plugin"}
 
 
@@ -138,6 +143,18 @@ def load_engine(config: VllmConfig, tokenizer: Tokenizer, method: str) -> Engine
     return kind(stepper, memory=checkpoint.weight_bytes(config), max_model_len=config.max_model_len)
 
 
-def peak_flops(config: VllmConfig) -> float:
-    """Floating-point operations a second of this machine's matrix product, in the engine's number format."""
-    return flops.peak_flops("auto" if config.num_gpus else "cpu", config.dtype.value)
+def sizing(config: VllmConfig) -> Sizing | None:
+    """The model's size, on the GPUs of one worker (num_gpus=0: on the CPU)."""
+    on_cpu = not config.num_gpus
+    block = config.block_size or (CPU_BLOCK if on_cpu else _GPU_BLOCK)
+    return checkpoint.sizing(
+        config,
+        layer_bytes=_LAYER_BYTES.get(config.quantization),
+        cache_value_bytes=_CACHE_BYTES.get(config.kv_cache_dtype, 1),
+        device="cpu" if on_cpu else "auto",
+        gpus=config.tensor_parallel_size * config.pipeline_parallel_size,
+        memory_share=config.gpu_memory_utilization,
+        cache_bytes=config.kv_cache_memory_bytes or (CPU_CACHE_BYTES if on_cpu else None),
+        block=None if config.enable_prefix_caching is False else block,
+        most_at_once=config.max_num_seqs or _MOST_AT_ONCE,
+    )

@@ -32,13 +32,19 @@ class VllmEngine:
             if not 0 < len(tokens) <= most
         }
 
-    def _answer(self, requests: Sequence[Request]) -> list[Any]:
-        """Outputs in the order of the requests, which the engine gets in the order that its cache likes best."""
+    def _answer(self, requests: Sequence[Request], each: int = 1) -> tuple[list[Any], Usage]:
+        """Outputs in the order of the requests, which the engine gets in the order that its cache likes best.
+
+        each: requests of one prompt, side by side; cached tokens count for the first of them.
+        """
         order = meeting_order([request.tokens for request in requests], self._block)
         outputs: list[Any] = [None] * len(requests)
+        before = self._stepper.load
         for index, output in zip(order, self._stepper.answer([requests[i] for i in order]), strict=True):
             outputs[index] = output
-        return outputs
+        steps, inside = np.subtract(self._stepper.load, before).tolist()
+        cached = sum(getattr(output, "num_cached_tokens", None) or 0 for output in outputs[::each])
+        return outputs, Usage(cached_tokens=cached, queued=inside / max(steps, 1))
 
 
 class GeneratingEngine(VllmEngine):
@@ -66,9 +72,10 @@ class GeneratingEngine(VllmEngine):
         ]
         errors = self._too_long(prompts, 1 + max(map(len, paths)))
         rows = [number for number in range(len(prompts)) if number not in errors]
-        outputs = self._answer(
-            [Request([*prompts[row], *path], asked) for row in rows for path, asked in zip(paths, params, strict=True)]
-        )
+        requests = [
+            Request([*prompts[row], *path], asked) for row in rows for path, asked in zip(paths, params, strict=True)
+        ]
+        outputs, usage = self._answer(requests, each=len(paths))
         values = np.full((len(prompts), len(labels)), np.nan, dtype=np.float32)
         for position, row in enumerate(rows):
             own = outputs[position * len(paths) : (position + 1) * len(paths)]
@@ -84,20 +91,20 @@ class GeneratingEngine(VllmEngine):
                 np.logaddexp.reduce([sum(steps[s[: i + 1]] for i in range(len(s))) for s in label])
                 for label in spellings
             ]
-        return _answers(values, errors, outputs)
+        return _answers(values, errors, usage)
 
     def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
         """What follows each prompt, without the prompt. seeds: one for each; unused where sampling is greedy."""
         errors = self._too_long(prompts, 1)
         rows = [number for number in range(len(prompts)) if number not in errors]
-        outputs = self._answer([Request(prompts[row], _sampling_params(sampling, seeds[row])) for row in rows])
+        outputs, usage = self._answer([Request(prompts[row], _sampling_params(sampling, seeds[row])) for row in rows])
         texts: list[list[Completion]] = [[] for _ in prompts]
         for row, output in zip(rows, outputs, strict=True):
             if isinstance(output, Exception):
                 errors[row] = f"vLLM refused the request: {output}"
             else:
                 texts[row] = [Completion(o.text, list(o.token_ids), o.finish_reason) for o in output.outputs]
-        return Completions(texts, errors, _usage(outputs))
+        return Completions(texts, errors, usage)
 
 
 class PoolingEngine(VllmEngine):
@@ -140,7 +147,7 @@ class PoolingEngine(VllmEngine):
         """Answers [n, width]; read: what vLLM gives for a request -> [width]."""
         errors = self._too_long([request.tokens for request in requests], 0)
         rows = [number for number in range(len(requests)) if number not in errors]
-        outputs = self._answer([requests[row] for row in rows])
+        outputs, usage = self._answer([requests[row] for row in rows])
         found: dict[int, Any] = {}
         for row, output in zip(rows, outputs, strict=True):
             if isinstance(output, Exception):
@@ -151,18 +158,14 @@ class PoolingEngine(VllmEngine):
         values = np.full((len(requests), width), np.nan, dtype=np.float32)
         for row, value in found.items():
             values[row] = value
-        return _answers(values, errors, outputs)
+        return _answers(values, errors, usage)
 
 
-def _answers(values: Any, errors: dict[int, str], outputs: Sequence[Any]) -> Answers:
+def _answers(values: Any, errors: dict[int, str], usage: Usage) -> Answers:
     for number in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
         errors.setdefault(number, "the model's output is not a finite number")
         values[number] = np.nan
-    return Answers(values, errors, _usage(outputs))
-
-
-def _usage(outputs: Sequence[Any]) -> Usage:
-    return Usage(cached_tokens=sum(getattr(output, "num_cached_tokens", None) or 0 for output in outputs))
+    return Answers(values, errors, usage)
 
 
 def _sampling_params(sampling: Sampling, seed: int) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lib.engines import checkpoint
 from lib.engines.stepper import Stepper
-from lib.engines.vllm import GENERATING, Quantization, VllmConfig
+from lib.engines.vllm import CPU_BLOCK, CPU_CACHE_BYTES, GENERATING, Quantization, VllmConfig
 from lib.errors import ConfigError, EngineError
 
 _ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
@@ -16,8 +16,6 @@ _ON_CPU = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # as many threads as torch has here, wherever the system puts them
     "TORCHDYNAMO_DISABLE": "1",  # else the first log-probabilities wait for a compiler
 }
-_CPU_CACHE_BYTES = 1 << 30
-_CPU_BLOCK = 32  # tokens; vLLM's own default of 128 misses most of what prompts share
 
 
 def load(config: VllmConfig, method: str) -> Stepper:
@@ -82,8 +80,8 @@ def _arguments(config: VllmConfig, method: str) -> dict[str, Any]:
         "tensor_parallel_size": config.tensor_parallel_size,
         "pipeline_parallel_size": config.pipeline_parallel_size,
         "gpu_memory_utilization": config.gpu_memory_utilization,
-        "kv_cache_memory_bytes": config.kv_cache_memory_bytes or (_CPU_CACHE_BYTES if on_cpu else None),
-        "block_size": config.block_size or (_CPU_BLOCK if on_cpu else None),
+        "kv_cache_memory_bytes": config.kv_cache_memory_bytes or (CPU_CACHE_BYTES if on_cpu else None),
+        "block_size": config.block_size or (CPU_BLOCK if on_cpu else None),
         "enable_prefix_caching": config.enable_prefix_caching,
         "enforce_eager": config.enforce_eager or on_cpu,
         "max_num_seqs": config.max_num_seqs,

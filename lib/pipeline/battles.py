@@ -12,9 +12,11 @@ from lib.data.battles import BattlesConfig
 from lib.data.intake import read_ids
 from lib.data.manifest import read_manifest
 from lib.data.merge import RESULT
+from lib.data.shards import unfinished
 from lib.data.submission import SUBMISSION, MergeConfig, require_same_ids, write_submission
 from lib.engines.base import EngineConfig
 from lib.pipeline.executor import ExecutorConfig
+from lib.pipeline.gauge import Totals
 from lib.pipeline.run import RunConfig, execute, open_run, require_error_rate
 from lib.report.battles import METRICS, REPORT, Predictions, from_result, summary, write_report
 from lib.tasks.base import Task
@@ -70,12 +72,20 @@ def report(folder: Path) -> None:
         **{key: str(value) for key in _SHOWN if (value := manifest.identity.get(key)) is not None},
         "fingerprint": manifest.fingerprint,
     }
-    print_report(from_result(folder / RESULT), folder, f"{manifest.job}: {folder.name}", details)
+    _, footers = unfinished(manifest, folder, retry_failed=False)
+    engine = Totals(footers).content()
+    print_report(from_result(folder / RESULT), folder, f"{manifest.job}: {folder.name}", details, engine)
 
 
-def print_report(predictions: Predictions, out: Path, title: str, details: Mapping[str, str]) -> None:
-    """Write `metrics.json` and `report.html` into `out`, and print the table."""
-    print(summary(write_report(predictions, out, title=title, details=details)))
+def print_report(
+    predictions: Predictions,
+    out: Path,
+    title: str,
+    details: Mapping[str, str],
+    engine: Mapping[str, float | int | None] | None = None,
+) -> None:
+    """Write `metrics.json` and `report.html` into `out`, and print the table. engine: as of `write_report`."""
+    print(summary(write_report(predictions, out, title=title, details=details, engine=engine)))
     print(f"metrics:    {out / METRICS}")
     print(f"report:     {out / REPORT}")
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from lib.data.atomic import write_text
 from lib.data.shards import Footer
 from lib.errors import Stopped
+from lib.pipeline.gauge import Totals
 from lib.pipeline.log import log
 
 FILE_NAME = "progress.json"
@@ -29,7 +30,8 @@ class Progress:
         for footer in done:
             self._rows_before += footer.rows
             self._failed_before += footer.failed
-        self.rows = self.failed = self._tokens = 0  # of this session
+        self.rows = self.failed = 0  # of this session
+        self._engine = Totals()
         self._started = time.time()
         self._logged = self._written = time.monotonic()
         self._state = "running"
@@ -52,9 +54,9 @@ class Progress:
         """Count a finished shard."""
         self.rows += footer.rows
         self.failed += footer.failed
-        self._tokens += footer.tokens
+        self._engine.add(footer)
         self._bar.update(footer.rows)
-        self._bar.set_postfix_str(f"{self._rate(self._tokens):,.0f} tokens/s, {self.all_failed} failed")
+        self._bar.set_postfix_str(f"{self._speed}, {self.all_failed} failed")
         now = time.monotonic()
         if now - self._written >= _WRITE_EVERY:
             self._written = now
@@ -74,11 +76,12 @@ class Progress:
         ending = "" if not left else f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
         return (
             f"{self._rows_before + self.rows:,} of {self._rows:,} rows, {self._rate(self.rows):,.1f} rows/s, "
-            f"{self._rate(self._tokens):,.0f} tokens/s, {self.all_failed:,} failed{ending}"
+            f"{self._speed}, {self.all_failed:,} failed{ending}"
         )
 
     def content(self) -> dict[str, float | int | str | None]:
-        """What `progress.json` holds; times in seconds, rates of this session."""
+        """What `progress.json` holds; times in seconds, rates and the engine's figures of this session."""
+        engine = self._engine.content()
         left = self._seconds_left
         return {
             "state": self._state,
@@ -86,11 +89,16 @@ class Progress:
             "rows_done": self._rows_before + self.rows,
             "failed": self.all_failed,
             "rows_per_s": round(self._rate(self.rows), 3),
-            "tokens_per_s": round(self._rate(self._tokens), 1),
+            "tokens_per_s": round(self._rate(self._engine.tokens), 1),
+            **{key: engine[key] for key in ("cached_share", "queued", "gpu_utilization", "mfu")},
             "eta_seconds": None if left is None else round(left, 1),
             "started": round(self._started, 3),
             "updated": round(time.time(), 3),
         }
+
+    @property
+    def _speed(self) -> str:
+        return f"{self._rate(self._engine.tokens):,.0f} tokens/s{self._engine.line()}"
 
     @property
     def _seconds_left(self) -> float | None:

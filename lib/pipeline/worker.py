@@ -14,6 +14,7 @@ from lib.data.shards import Footer, commit
 from lib.engines import load_engine, load_tokenizer
 from lib.engines.base import EngineConfig
 from lib.errors import OvernightError
+from lib.pipeline.gauge import Gauge, Work
 from lib.tasks.base import Task
 
 CARRIED = ("file", "row", "id", "label")
@@ -43,23 +44,38 @@ class Worker:
         self._spec = spec
         self._tokenizer = load_tokenizer(spec.engine)
         self._engine = load_engine(spec.engine, self._tokenizer, spec.task.method)
+        self._gauge = Gauge(spec.engine)
         self.ready = f"{self._engine.memory / 2**20:,.0f} MiB of weights, {time.monotonic() - start:.1f} s to load"
 
     def process(self, shard: Shard) -> Footer:
         """Answer a whole shard and commit its file."""
-        start = time.monotonic()
-        table = self.answer(shard, shard.start, shard.stop)
-        return commit(table, shard, self._spec.manifest, self._spec.folder, seconds=time.monotonic() - start)
+        work = Work()
+        table = self.answer(shard, shard.start, shard.stop, work)
+        seconds, gpu_utilization, peak_seconds = self._gauge.read(work)
+        return commit(
+            table,
+            shard,
+            self._spec.manifest,
+            self._spec.folder,
+            seconds=seconds,
+            cached_tokens=work.cached_tokens,
+            queued=work.queued,
+            gpu_utilization=gpu_utilization,
+            peak_seconds=peak_seconds,
+        )
 
-    def answer(self, shard: Shard, start: int, stop: int) -> pa.Table:
-        """The result table of rows [start, stop) of a shard; a row that can't be answered carries its `error`."""
+    def answer(self, shard: Shard, start: int, stop: int, work: Work | None = None) -> pa.Table:
+        """The result table of rows [start, stop) of a shard; a row that can't be answered carries its `error`.
+
+        work: what was asked of the engine is added to it.
+        """
         rows = _read(self._spec, shard, start, stop)
         fine = pc.is_null(rows["error"])
-        answered = self._answer(rows.filter(fine))
+        answered = self._answer(rows.filter(fine), work or Work())
         refused = failed_rows(rows.filter(pc.invert(fine)), self._spec.task.schema)
         return pa.concat_tables([answered, refused]).sort_by("row")
 
-    def _answer(self, rows: pa.Table) -> pa.Table:
+    def _answer(self, rows: pa.Table, work: Work) -> pa.Table:
         """Answer rows. Where that raises, halve them until the row that makes it raise is alone."""
         if rows.num_rows == 0:
             return failed_rows(rows, self._spec.task.schema)
@@ -74,7 +90,8 @@ class Worker:
             if rows.num_rows == 1:
                 return failed_rows(rows, task.schema, f"{type(error).__name__}: {error}")
             half = rows.num_rows // 2
-            return pa.concat_tables([self._answer(rows.slice(0, half)), self._answer(rows.slice(half))])
+            return pa.concat_tables([self._answer(rows.slice(0, half), work), self._answer(rows.slice(half), work)])
+        work.add(prepared.requests, answers.usage)
         errors = pa.array([result.errors.get(row) for row in range(rows.num_rows)], pa.string())
         return _table(rows, result.columns, errors)
 

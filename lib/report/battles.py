@@ -62,14 +62,23 @@ def measure(predictions: Predictions) -> BattleMetrics:
     return metrics
 
 
-def write_report(predictions: Predictions, out_dir: Path, *, title: str, details: Mapping[str, str]) -> BattleMetrics:
+def write_report(
+    predictions: Predictions,
+    out_dir: Path,
+    *,
+    title: str,
+    details: Mapping[str, str],
+    engine: Mapping[str, float | int | None] | None = None,
+) -> BattleMetrics:
     """Measure, write `metrics.json` and `report.html` into `out_dir` (each whole or not at all), return the metrics.
 
-    details: what the reader should know of the run (model, data, prompt, …), shown as it is.
+    details: what the reader should know of the run (model, data, prompt, …), shown as it is. engine: how well the run
+    used its engines, for `metrics.json`; None for predictions that come from no run.
     """
     metrics = measure(predictions)
     out_dir.mkdir(parents=True, exist_ok=True)
-    write_text(out_dir / METRICS, json.dumps(metrics.to_dict(), indent=2, allow_nan=False) + "\n")
+    content = {**metrics.to_dict(), **({} if engine is None else {"engine": engine})}
+    write_text(out_dir / METRICS, json.dumps(content, indent=2, allow_nan=False) + "\n")
     lead = [*_rows_lines(metrics), *_verdict_lines(metrics)]
     write_text(out_dir / REPORT, render(title, lead, _sections(predictions, metrics, details)))
     return metrics

@@ -26,12 +26,14 @@ class Prepared:
     """Requests about n rows, ready for an engine, and what the task wants to remember of the rows.
 
     requests: token ids, in the order in which the task reads the answers, equally many for each row.
-    cut: tokens that were cut from each row.
+    cut: tokens that were cut from each row. new_tokens: that the engine may write after each request, at most; 0 for
+    one that only reads.
     """
 
     requests: list[list[int]]
     cut: list[int]
     notes: Any
+    new_tokens: int = 0
 
 
 class Task(Protocol):

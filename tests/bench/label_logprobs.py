@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.engines import forward_flops, load_engine, load_tokenizer
+from lib.engines import load_engine, load_tokenizer, sizing
 from lib.engines.batching import padding_efficiency, plan
 from lib.engines.causal import CausalEngine
 from lib.engines.transformers import TransformersConfig
@@ -84,8 +84,9 @@ def compare(name: str, prompts: list[list[int]], engine: CausalEngine, labels: S
         loop.append(seconds(lambda: answers.append(generate_one_token_each(engine._model, prompts, labels))))
     np.testing.assert_allclose(answers[0], answers[1], atol=2e-3)  # both answer the same question
     lengths = [len(prompt) for prompt in prompts]
-    flops = forward_flops(CONFIG, lengths)
-    assert flops is not None
+    model = sizing(CONFIG)
+    assert model is not None
+    flops = model.flops(lengths)
     ceiling = float(np.median(square))
     print(
         f"| {name} ({len(prompts)}) | {min(lengths)} to {max(lengths)} | {tokens(prompts) / np.median(loop):.0f} | "

@@ -8,7 +8,7 @@ from lib.engines import check, identity, load_engine, load_tokenizer
 from lib.engines.base import EngineConfig
 from lib.engines.dummy import ByteTokenizer, DummyConfig, DummyEngine
 from lib.errors import ConfigError
-from lib.types import Message
+from lib.types import Message, Usage
 
 LABELS = [((65,),), ((66,), (32, 66)), ((228, 1),)]
 TOKENIZER = ByteTokenizer()
@@ -61,6 +61,12 @@ def test_fail_on_marks_the_rows_that_hold_the_text() -> None:
     assert list(answers.errors) == [3]
     assert np.isnan(answers.values[3]).all()
     assert np.isfinite(np.delete(answers.values, 3, axis=0)).all()
+
+
+def test_what_it_says_of_itself_follows_from_the_requests() -> None:
+    usage = DummyEngine(DummyConfig(fail_on="other")).score([[1, 2, 3], [1, 2, 4, 5], [1, 2], list(b"other")]).usage
+    assert (usage.cached_tokens, usage.queued) == (4, 3)  # [1, 2] is read once, and spared twice
+    assert DummyEngine(DummyConfig()).score([]).usage == Usage()
 
 
 def test_exit_on_kills_the_process_without_a_trace() -> None:

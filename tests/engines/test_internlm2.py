@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from lib.engines import check, forward_flops, load_engine, load_tokenizer
+from lib.engines import check, load_engine, load_tokenizer, sizing
 from lib.engines.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers import Quantization, TransformersConfig
 from lib.engines.vllm import VllmConfig
@@ -367,7 +367,9 @@ def test_the_arithmetic_of_a_forward_pass_is_known(build: Build) -> None:
     weights = random_weights(460, bias=False)
     parameters = sum(w.numel() for name, w in weights.items() if "embeddings" not in name and "v_head" not in name)
     attention = 2 * LAYERS * HEADS * HEAD_DIM * (10**2 + 20**2)
-    assert forward_flops(config_of(build(weights)), [10, 20]) == 2 * parameters * 30 + attention
+    model = sizing(config_of(build(weights)))
+    assert model is not None
+    assert model.flops([10, 20]) == 2 * parameters * 30 + attention
 
 
 def test_battles_are_scored_end_to_end(

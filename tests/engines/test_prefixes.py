@@ -1,6 +1,6 @@
 import random
 
-from lib.engines.prefixes import meeting_order, reusable_tokens
+from lib.engines.prefixes import meeting_order, reusable_beginnings, reusable_tokens
 
 SYSTEM = list(range(8))
 
@@ -10,6 +10,12 @@ def test_whole_blocks_that_stood_before_are_spared() -> None:
     assert reusable_tokens([SYSTEM, SYSTEM], 4) == 4, "the block with the last token is computed again"
     assert reusable_tokens([[*SYSTEM, 1], [*SYSTEM, 2], [*SYSTEM, 1, 5, 6, 7, 8]], 4) == 16
     assert reusable_tokens([[0, 1, 2, 3, 9], [9, 1, 2, 3, 0, 1, 2, 3, 9]], 4) == 0, "the same block elsewhere"
+
+
+def test_what_is_spared_of_each() -> None:
+    prompts = [[1, 2, 3, 4, 5], [1, 2, 3, 4, 6, 7], [1, 2, 9, 4, 5], [1, 2, 3, 4], [3, 4, 5, 6]]
+    assert reusable_beginnings(prompts, 2) == [0, 4, 2, 2, 0]
+    assert reusable_beginnings(prompts, 3) == [0, 3, 0, 3, 0]
 
 
 def battles(count: int, seed: int = 0) -> list[list[int]]:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,14 @@ from scipy import stats
 
 from lib.data.battles import OnBadRow
 from lib.data.shards import unfinished
+from lib.engines.hardware import GPUS
+from lib.engines.sizing import Sizing
 from lib.errors import ConfigError, RunFailed
-from lib.pipeline.estimate import Estimate, EstimateConfig, computed_seconds, measured_seconds, sample_tokens
+from lib.pipeline import estimate
+from lib.pipeline.estimate import EstimateConfig, computed_seconds, measured_seconds
 from lib.pipeline.inline import InlineConfig
 from lib.pipeline.run import RunConfig
+from lib.pipeline.sample import Estimate, Tokens, sample_tokens
 from tests.pipeline.conftest import Plan
 
 Battles = Callable[..., Path]
@@ -108,12 +113,55 @@ def test_a_finished_run_has_no_time_to_plan(battles: Battles, plan: Plan) -> Non
         measured_seconds(spec, RunConfig(), InlineConfig(), 10)
 
 
-def test_no_model_no_arithmetic(battles: Battles, plan: Plan) -> None:
-    spec = plan(battles(10))
-    assert computed_seconds(spec, sample_tokens(spec, 10), 1) is None
+SIZE = Sizing(
+    settings={"num_attention_heads": 1, "num_hidden_layers": 1, "hidden_size": 1},
+    parameters=10**9,
+    weights=2 * 10**9,
+    cache_per_token=1000,
+    max_model_len=512,
+    dtype="float32",
+    device="cpu",
+)
+READ = Tokens(
+    sampled=2,
+    tokens=Estimate(200, 0),
+    turns=Estimate(3, 0),
+    share_cut=Estimate(0, 0),
+    cut_tokens=0,
+    lengths=[250, 150],
+    reused=[0, 100],
+    new_tokens=0,
+)
 
 
-@pytest.mark.parametrize(("key", "value"), [("sample", 1), ("rows", 0)])
-def test_refusals(key: str, value: int) -> None:
+def test_time_on_a_gpu_is_that_of_its_data_sheet() -> None:
+    assert SIZE.flops([100]) == pytest.approx(2e9 * 100, rel=1e-6)
+    best, worst = computed_seconds(SIZE, READ, 1000, GPUS["T4"]) or (0, 0)
+    at_peak = 500 * 2e9 * 300 / 65e12  # 300 tokens are computed of each 2 rows
+    assert (best, worst) == pytest.approx((at_peak / 0.55, at_peak / 0.25), rel=1e-3)
+    more = replace(READ, new_tokens=10)
+    assert (computed_seconds(SIZE, more, 1000, GPUS["T4"]) or (0, 0))[0] > best
+
+
+def test_time_here_is_that_of_a_measured_matrix_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(estimate, "peak_flops", lambda *where: asked.append(where) or 1e12)
+    best, worst = computed_seconds(SIZE, READ, 1000, None) or (0, 0)
+    assert asked == [("cpu", "float32")]
+    assert (best, worst) == pytest.approx((300 / 0.7, 300 / 0.3), rel=1e-3)
+    assert computed_seconds(SIZE, replace(READ, new_tokens=10), 1000, None) is None
+
+
+def test_beginnings_are_found_in_token_ids(battles: Battles, plan: Plan) -> None:
+    spec = plan(battles(20))
+    plain, cached = sample_tokens(spec, 100), sample_tokens(spec, 100, block=4)
+    assert set(plain.reused) == {0}
+    assert cached.lengths == plain.lengths
+    assert cached.reused[0] == 0
+    assert all(0 < reused < length for reused, length in zip(cached.reused[1:], cached.lengths[1:], strict=True))
+
+
+@pytest.mark.parametrize(("key", "value"), [("sample", 1), ("rows", 0), ("gpu", "Voodoo2"), ("deadline", "soon")])
+def test_refusals(key: str, value: int | str) -> None:
     with pytest.raises(ConfigError, match=rf"plan\.{key}={value}"):
         EstimateConfig(**{key: value})

@@ -1,6 +1,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def footer(shard: int, rows: int, failed: int = 0, tokens: int = 0) -> Footer:
-    return Footer(fingerprint="f", shard=shard, input=0, start=0, rows=rows, failed=failed, tokens=tokens, seconds=1.0)
+def footer(shard: int, rows: int, failed: int = 0, tokens: int = 0, **gauged: Any) -> Footer:
+    plain = {"seconds": 1.0, "cached_tokens": 0, "queued": 0.0, "gpu_utilization": None, "peak_seconds": None}
+    return Footer(
+        fingerprint="f", shard=shard, input=0, start=0, rows=rows, failed=failed, tokens=tokens, **(plain | gauged)
+    )
 
 
 def written(folder: Path) -> dict[str, object]:
@@ -51,13 +55,17 @@ def test_content_counts_all_rows_and_rates_those_of_this_session(clock: Clock, t
             "failed": 2,
             "rows_per_s": 0.0,
             "tokens_per_s": 0.0,
+            "cached_share": None,
+            "queued": None,
+            "gpu_utilization": None,
+            "mfu": None,
             "eta_seconds": None,
             "started": 1000.0,
             "updated": 1000.0,
         }
         clock.now += 4
-        progress.add(footer(2, 10, failed=3, tokens=500))
-        progress.add(footer(3, 6, tokens=100))
+        progress.add(footer(2, 10, failed=3, tokens=500, cached_tokens=90, queued=12.0))
+        progress.add(footer(3, 6, tokens=100, cached_tokens=30, queued=16.0))
         assert (progress.rows, progress.failed, progress.all_failed) == (16, 3, 5)
         assert progress.content() == {
             "state": "running",
@@ -66,11 +74,15 @@ def test_content_counts_all_rows_and_rates_those_of_this_session(clock: Clock, t
             "failed": 5,
             "rows_per_s": 4.0,  # 16 rows in 4 s
             "tokens_per_s": 150.0,
+            "cached_share": 0.2,
+            "queued": 14.0,
+            "gpu_utilization": None,
+            "mfu": None,
             "eta_seconds": 16.0,  # 64 rows
             "started": 1000.0,
             "updated": 1004.0,
         }
-        assert progress.line() == "36 of 100 rows, 4.0 rows/s, 150 tokens/s, 5 failed, 16 s left"
+        assert progress.line() == "36 of 100 rows, 4.0 rows/s, 150 tokens/s, 20% cached, 14 queued, 5 failed, 16 s left"
 
 
 def test_a_finished_run_has_nothing_left(clock: Clock, tmp_path: Path) -> None:
