@@ -81,8 +81,7 @@ def test_labels_of_several_tokens_and_japanese(
 ) -> None:
     task = judge(["A", "B", "同等"], Swap.both)
     assert max(len(spelling) for label in task._labels(smollm2) for spelling in label) > 3
-    answers = agree(task, battles.slice(0, 6), smollm2, LIMIT, vllm, transformers)
-    assert answers.usage.cached_tokens > 0, "the prompt before a label's second token is computed once"
+    agree(task, battles.slice(0, 6), smollm2, LIMIT, vllm, transformers)
 
 
 def test_both_orders_share_their_question(vllm: LabelEngine, smollm2: HuggingFaceTokenizer, battles: pa.Table) -> None:
