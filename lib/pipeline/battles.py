@@ -61,7 +61,7 @@ def run_battles(job: str, config: BattleJobConfig, task: Task) -> None:
         require_same_ids(pa.concat_arrays(ids), Path(config.merge.sample))
     merged = execute(spec, config.run, config.executor)
     report(spec.folder)
-    require_error_rate(merged, config.run, spec.folder)
+    require_error_rate(merged, config.run.max_error_rate, spec.folder)
     submit(spec.folder, config.merge)
 
 

@@ -121,11 +121,11 @@ def run_shards(executor: ExecutorConfig, spec: Spec, shards: Sequence[Shard], st
     return _EXECUTORS[type(executor)](executor, spec, shards, stop)
 
 
-def require_error_rate(merged: Merged, config: RunConfig, folder: Path) -> None:
+def require_error_rate(merged: Merged, max_error_rate: float, folder: Path) -> None:
     """Raise RunFailed where more rows failed than `run.max_error_rate` allows."""
-    if merged.failed > config.max_error_rate * merged.rows:
+    if merged.failed > max_error_rate * merged.rows:
         raise RunFailed(
-            f"{merged.failed} of {merged.rows} rows failed, more than run.max_error_rate={config.max_error_rate:g} "
+            f"{merged.failed} of {merged.rows} rows failed, more than run.max_error_rate={max_error_rate:g} "
             f"allows; the first: {merged.first_failure} (all of them: {folder / FAILURES}). Mend the cause and run "
             "again with run.retry_failed=true, or go on without them with a higher run.max_error_rate and, for a "
             "submission, merge.on_failed=uniform or prior"
