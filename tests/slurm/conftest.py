@@ -1,5 +1,6 @@
 """What tests of clusters share: a real Slurm of three nodes on this machine, and the result of an undisturbed run."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -10,13 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from lib.cluster.slurm import ENDED
+from lib.cluster.submission import ENDED
 from tests.conftest import ROOT, Job
 
 HERE = Path(__file__).parent
-HOME = Path("/tmp/overnight-slurm")
+HOME = Path(f"/tmp/overnight-slurm-{os.getpid()}")  # short: sockets lie in it
+LOCK = Path("/tmp/overnight-slurm.lock")
+SCRIPTS = {**os.environ, "SLURM_CI_ROOT": str(HOME)}
 ROWS = 200
-FAST, SLOW = (f"engine.seconds_per_request={seconds}" for seconds in (0, 0.05))  # a shard of SLOW takes half a second
+
+
+def pace(seconds: float) -> str:
+    """The override that makes a shard take so many seconds (a worker has two in flight). It changes no result."""
+    return f"engine.seconds_per_request={seconds / 10}"
 
 
 def until(true: Callable[[], object], what: str, seconds: float = 240) -> None:
@@ -72,7 +79,7 @@ class Slurm:
 
     def node(self, command: str, name: str) -> None:
         """node-down or node-up."""
-        subprocess.run([HERE / "start-slurm.sh", command, name], check=True, timeout=60)
+        subprocess.run([HERE / "start-slurm.sh", command, name], env=SCRIPTS, check=True, timeout=60)
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +89,16 @@ def slurm() -> Iterator[Slurm]:
         pytest.skip("needs root and Debian's packages, to start slurmctld, slurmd and munged")
     if subprocess.run(["unshare", "--net", "--pid", "--fork", "true"], check=False).returncode:
         pytest.skip("needs the right to make namespaces: each node of the cluster has its own")
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one at a time on a machine: the nodes' control groups have names
+        yield from _running()
+
+
+def _running() -> Iterator[Slurm]:
     try:
         started = subprocess.run(
             [HERE / "start-slurm.sh"],
+            env=SCRIPTS,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -94,7 +108,8 @@ def slurm() -> Iterator[Slurm]:
         assert started.returncode == 0, started.stdout + started.stderr
         yield Slurm()
     finally:
-        subprocess.run([HERE / "stop-slurm.sh"], stdout=subprocess.DEVNULL, check=False, timeout=120)
+        subprocess.run([HERE / "stop-slurm.sh"], env=SCRIPTS, stdout=subprocess.DEVNULL, check=False, timeout=120)
+        shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -128,8 +128,8 @@ E
       echo "NodeName=$n NodeHostname=$n NodeAddr=$(node_ip $n) Port=$(node_port $n) CPUs=$CPUS RealMemory=$MEM$([ "$GPUS" -gt 0 ] && echo " Gres=gpu:h200:$GPUS") State=UNKNOWN"
     done
     cat <<E
-PartitionName=gpu Nodes=ALL Default=YES DefaultTime=10 MaxTime=60 State=UP PriorityTier=1
-PartitionName=high Nodes=ALL DefaultTime=10 MaxTime=60 State=UP PriorityTier=10
+PartitionName=gpu Nodes=ALL Default=YES DefaultTime=10 MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=high Nodes=ALL DefaultTime=10 MaxTime=INFINITE State=UP PriorityTier=10
 E
   } > "$R/etc/slurm.conf"
   cat > "$R/etc/slurmdbd.conf" <<E
