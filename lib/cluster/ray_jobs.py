@@ -49,4 +49,4 @@ def _ask(address: str, question: Callable[[Any], Answer]) -> Answer:
     try:
         return question(JobSubmissionClient(address))
     except (ConnectionError, RuntimeError) as error:
-        raise ClusterError(f"{address}: Ray's dashboard does not do that: {error}") from error
+        raise ClusterError(f"{address}: Ray's dashboard does not do that: {' '.join(str(error).split())}") from error

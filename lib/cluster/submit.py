@@ -151,7 +151,7 @@ def _end(job: str, state: State, desk: Desk) -> None:
     if state.name in ("COMPLETED", "SUCCEEDED"):
         return
     if state.exit_code in (1, 2):
-        raise JobEnded(f"job {job} failed: see its output in {desk.folder} and {desk.run / 'log.txt'}", state.exit_code)
+        raise JobEnded(f"job {job} failed; its output and {desk.run / 'log.txt'} say why", state.exit_code)
     raise Stopped(f"job {job} ended unfinished ({state})", 75)
 
 

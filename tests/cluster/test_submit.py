@@ -62,6 +62,12 @@ def test_without_a_scheduler_it_says_so(job: Job, battles: Battles, tmp_path: Pa
     assert "0 of 4 rows" in job("status", f"run.dir={tmp_path / 'run'}", PATH="/nowhere").stdout
 
 
+def test_without_a_ray_cluster_it_says_so(job: Job, battles: Battles, tmp_path: Path) -> None:
+    line = ["data=arena", f"data.path={battles(4)}", "engine=dummy", f"run.dir={tmp_path / 'run'}"]
+    done = job("submit", "cluster=ray", "cluster.address=http://127.0.0.1:9", *line, code=1)
+    assert "http://127.0.0.1:9: Ray's dashboard does not do that" in done.stderr.splitlines()[-1]
+
+
 def test_a_snapshot_holds_all_that_runs(tmp_path: Path) -> None:
     snapshot = Snapshot(tmp_path)
     snapshot.write()

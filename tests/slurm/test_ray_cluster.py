@@ -111,6 +111,4 @@ def test_a_run_is_submitted_to_a_running_cluster(
     broken = [*cluster, *line, "engine.fail_on=answer", f"run.dir={tmp_path / 'broken'}"]
     failed = job("submit", *broken, "--wait", code=1, **environment)
     assert "rows failed" in failed.stdout
-    assert "failed: see its output" in failed.stderr.splitlines()[-1]
-    unreachable = job("submit", "cluster=ray", "cluster.address=http://127.0.0.1:9", *line, f"run.dir={run}", code=1)
-    assert "http://127.0.0.1:9" in unreachable.stderr.splitlines()[-1]
+    assert "failed; its output" in failed.stderr.splitlines()[-1]

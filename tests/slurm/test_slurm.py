@@ -76,7 +76,7 @@ def test_what_a_cancelled_element_left_is_submitted_alone(
 ) -> None:
     run = tmp_path / "run"
     submission = [*ARRAY, *line, f"run.dir={run}"]
-    array, merge = slurm.submit(*submission, pace(2), "cluster.at_once=2")
+    array, merge = slurm.submit(*submission, pace(2))
     until(lambda: {number % 4 for number in shards(run)} >= {0, 1}, "elements 0 and 1 have done something")
     slurm.run("scancel", f"{array}_1")
     refused = slurm.job("submit", *submission, code=2)  # the others are still at work
@@ -146,6 +146,19 @@ def test_time_limits_are_slices(short_of_time: tuple[Path, list[str]], slurm: Sl
     assert len(set(todo)) == slices
 
 
+def test_a_preempted_job_is_queued_again(slurm: Slurm, line: list[str], laptop: bytes, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    place = ["cluster.count=1", "cluster.options=['--nodelist=node3']"]
+    array, merge = slurm.submit(*ARRAY, *place, *line, pace(1), f"run.dir={run}")
+    until(lambda: len(shards(run)) > 1, "some shards are done")
+    slurm.run("sbatch", "--partition=high", "--nodelist=node3", "--exclusive", "--output=/dev/null", "--wrap=true")
+    assert slurm.wait(merge) == "COMPLETED|0:0"
+    require_equal(run, laptop)
+    log = (run / "log-0of1.txt").read_text()
+    assert "stopped: " in log  # SIGTERM reached the driver
+    assert "Restarts=1" in slurm.run("scontrol", "show", "job", f"{array}_0").stdout
+
+
 def test_a_dead_node_is_another_node_s_work(
     slurm: Slurm, line: list[str], laptop: bytes, tmp_path: Path, dead_node: list[str]
 ) -> None:
@@ -164,10 +177,10 @@ def test_two_ray_clusters_on_the_same_two_nodes(slurm: Slurm, line: list[str], l
     """One by jobs.submit, with a GPU for each of its workers; one by `sbatch slurm/ray.sbatch` itself."""
     one, two = tmp_path / "one", tmp_path / "two"
     gpus = ["cluster.gres=gpu:1", "engine.num_gpus=1", "cluster.options=['--nodelist=node[1-2]']"]
-    (first,) = slurm.submit(*RAY, *gpus, *line, pace(3), f"run.dir={one}")
+    (first,) = slurm.submit(*RAY, *gpus, *line, pace(2), f"run.dir={one}")
     command = ["sbatch", "--parsable", "--nodes=2", "--nodelist=node[1-2]", "--cpus-per-task=2", "slurm/ray.sbatch"]
     command[1:1] = [f"--output={tmp_path}/two.out"]
-    second = slurm.run(*command, "judge", *line, pace(3), f"run.dir={two}", "executor.cpus_per_worker=2").stdout.strip()
+    second = slurm.run(*command, "judge", *line, pace(2), f"run.dir={two}", "executor.cpus_per_worker=2").stdout.strip()
 
     until(lambda: shards(one) and shards(two), "both work")
     states = [slurm.run("squeue", "-h", "-j", job, "-o", "%T %N").stdout.strip() for job in (first, second)]
@@ -195,7 +208,7 @@ def test_the_job_ends_as_its_driver_does(slurm: Slurm, line: list[str], tmp_path
     """An engine that fails half of its rows: the run has failed, and so has the Slurm job."""
     broken = [*line, "engine.fail_on=answer", f"run.dir={tmp_path / 'run'}"]
     refused = slurm.job("submit", *ARRAY, "cluster.count=1", *broken, "--wait", code=1)
-    assert "failed: see its output in" in refused.stderr.splitlines()[-1]
+    assert "failed; its output" in refused.stderr.splitlines()[-1]
 
 
 def test_what_is_submitted_is_a_copy(slurm: Slurm, line: list[str], laptop: bytes, tmp_path: Path) -> None:
