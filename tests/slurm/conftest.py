@@ -26,7 +26,7 @@ def pace(seconds: float) -> str:
     return f"engine.seconds_per_request={seconds / 10}"
 
 
-def until(true: Callable[[], object], what: str, seconds: float = 240) -> None:
+def until(true: Callable[[], object], what: str, seconds: float = 600) -> None:
     """Wait until something is so; fail, saying what, when it takes too long."""
     end = time.monotonic() + seconds
     while not true():
@@ -72,7 +72,7 @@ class Slurm:
         """State and exit code of a job or an element, such as COMPLETED|0:0; "" while accounting doesn't know it."""
         return self.run("sacct", "-nPX", "-j", job, "-o", "state,exitcode").stdout.strip()
 
-    def wait(self, job: str, seconds: float = 300) -> str:
+    def wait(self, job: str, seconds: float = 600) -> str:
         """Wait for the end of a job, however often it is queued again; its state and exit code."""
         until(lambda: self.state(job).split("|")[0].split(" ")[0] in ENDED, f"job {job} has ended", seconds)
         return self.state(job)
