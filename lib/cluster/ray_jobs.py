@@ -1,6 +1,7 @@
 """A Ray cluster that runs already: submitting to it through its job-submission client."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,16 +9,29 @@ from typing import Any, TypeVar
 from lib.cluster.submission import ENDED, State, Submission
 from lib.errors import ClusterError
 
+_NOT_YET = 120.0  # seconds
 Answer = TypeVar("Answer")
 
 
 def submit(address: str, entrypoint: str, code: Path, name: str) -> str:
-    """Submit a shell line, to be run in a copy of the folder `code`; the job's id. Raises ClusterError."""
+    """Submit a shell line, to be run in a copy of the folder `code`; the job's id.
+
+    A cluster that has just begun takes no jobs yet: it gets two minutes. Raises ClusterError.
+    """
     environment = {"working_dir": str(code), "excludes": ["**/__pycache__"]}
-    return _ask(
-        address,
-        lambda client: str(client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env=environment)),
-    )
+    end = time.monotonic() + _NOT_YET
+    while True:
+        try:
+            return _ask(
+                address,
+                lambda client: str(
+                    client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env=environment)
+                ),
+            )
+        except ClusterError as error:
+            if "No available agent" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(2)
 
 
 def states(submission: Submission) -> dict[str, State]:
