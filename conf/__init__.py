@@ -5,6 +5,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from lib.cluster.config import RayJobsConfig, SlurmArrayConfig, SlurmConfig
+from lib.cluster.notify import NotifyConfig
 from lib.data.battles import BattlesConfig
 from lib.engines.dummy import DummyConfig
 from lib.engines.transformers import TransformersConfig
@@ -14,12 +16,16 @@ from lib.pipeline.ray_executor import RayConfig
 from lib.tasks.prompts import PromptConfig
 
 SCHEMAS = {
+    "cluster/ray": RayJobsConfig,
+    "cluster/slurm": SlurmConfig,
+    "cluster/slurm_array": SlurmArrayConfig,
     "data/battles": BattlesConfig,
     "engine/dummy": DummyConfig,
     "engine/transformers": TransformersConfig,
     "engine/vllm": VllmConfig,
     "executor/inline": InlineConfig,
     "executor/ray": RayConfig,
+    "notify": NotifyConfig,
     "prompt": PromptConfig,
 }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lib.launch import launch
 from lib.pipeline.battles import BattleJobConfig, run_battles
+from lib.tasks.base import Task
 from lib.tasks.reward import ArenaConfig, Reward
 
 
@@ -17,9 +18,14 @@ class Config(BattleJobConfig):
     arena: ArenaConfig
 
 
+def task(config: Config) -> Task:
+    """What is asked about each row."""
+    return Reward(config.arena)
+
+
 def main(config: Config) -> None:
     """Run the job."""
-    run_battles("arena", config, Reward(config.arena))
+    run_battles("arena", config, task(config))
 
 
 if __name__ == "__main__":

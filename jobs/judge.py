@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lib.launch import launch
 from lib.pipeline.battles import BattleJobConfig, run_battles
+from lib.tasks.base import Task
 from lib.tasks.pairwise import Pairwise, PairwiseConfig
 from lib.tasks.prompts import PromptConfig
 
@@ -19,9 +20,14 @@ class Config(BattleJobConfig):
     judge: PairwiseConfig
 
 
+def task(config: Config) -> Task:
+    """What is asked about each row."""
+    return Pairwise(config.judge, config.prompt)
+
+
 def main(config: Config) -> None:
     """Run the job."""
-    run_battles("judge", config, Pairwise(config.judge, config.prompt))
+    run_battles("judge", config, task(config))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from lib.data.submission import MergeConfig, blend_submissions
 from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.battles import RunFolder, report, submit
+from lib.pipeline.run import require_error_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +26,17 @@ class Merge(MergeConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Run(RunFolder):
+    """max_error_rate: share of rows that may have failed before the run counts as failed."""
+
+    max_error_rate: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """`conf/merge.yaml`."""
 
-    run: RunFolder
+    run: Run
     merge: Merge
 
     def __post_init__(self) -> None:
@@ -41,8 +49,9 @@ def main(config: Config) -> None:
     """Run the job."""
     if config.run.dir is not None:
         folder = Path(config.run.dir)
-        merge_shards(read_manifest(folder), folder)
+        merged = merge_shards(read_manifest(folder), folder)
         report(folder)
+        require_error_rate(merged, config.run.max_error_rate, folder)
         submit(folder, config.merge)
         return
     assert config.merge.out is not None

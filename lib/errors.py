@@ -46,6 +46,18 @@ class RunFailed(OvernightError):
     """The run ended without a usable result: the message says why."""
 
 
+class ClusterError(OvernightError):
+    """The cluster refuses or can't be reached: says which of its commands said what."""
+
+
+class JobEnded(OvernightError):
+    """A submitted job has ended otherwise than well; `exit_code` is the job's."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class Stopped(OvernightError):
     """The run was stopped by a signal before its end; the same command resumes it."""
 

@@ -6,12 +6,14 @@ import shlex
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 import conf
@@ -22,9 +24,15 @@ from lib.pipeline.stop import STOPPED, stopped_by_signals
 Config = TypeVar("Config")
 
 
-def launch(job: Callable[[Config], None], config_type: type[Config], name: str) -> NoReturn:
-    """Compose `conf/<name>.yaml` with the command line, make the typed config, run the job, exit with its code."""
+def launch(
+    job: Callable[[Config], None], config_type: type[Config], name: str, flags: Mapping[str, str] | None = None
+) -> NoReturn:
+    """Compose `conf/<name>.yaml` with the command line, make the typed config, run the job, exit with its code.
+
+    flags: short ways to say an override, as in {"--watch": "watch=true"}.
+    """
     conf.register(name, config_type)
+    sys.argv[1:] = [(flags or {}).get(argument, argument) for argument in sys.argv[1:]]
     codes: list[int] = []  # one for each point of a --multirun
 
     @hydra.main(version_base="1.3", config_path=str(Path(conf.__file__).parent), config_name=name)
@@ -61,6 +69,24 @@ def _run(job: Callable[[Config], None], composed: DictConfig, name: str) -> int:
         log.error("%s: %s", type(error).__name__, error)
         return ExitCode.FAILED
     return ExitCode.DONE
+
+
+def command_line() -> list[str]:
+    """The overrides that this job was given; of a --multirun those of this point."""
+    return list(HydraConfig.get().overrides.task)
+
+
+def compose_job(name: str, config_type: type[Any], overrides: Sequence[str]) -> Any:
+    """Within a job, the typed config of another one. Raises ConfigError for what that job would refuse."""
+    conf.register(name, config_type)
+    try:
+        composed = hydra.compose(name, list(overrides), return_hydra_config=True)
+    except HydraException as error:
+        raise ConfigError(f"jobs.{name} refuses this: {error}") from error
+    HydraConfig.instance().set_config(composed)  # run.name asks it what was chosen
+    with open_dict(composed):
+        del composed["hydra"]
+    return typed(composed)
 
 
 def typed(composed: DictConfig) -> Any:

@@ -8,12 +8,16 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import conf
-from jobs import arena, evaluate, judge, merge, plan
+from jobs import arena, evaluate, judge, merge, plan, status, submit
 from lib.launch import typed
 
 CONF = Path(conf.__file__).parent
-_ROWS = ("judge", "arena", "plan")  # jobs about rows
-JOBS: dict[str, Any] = {"judge": judge, "arena": arena, "evaluate": evaluate, "merge": merge, "plan": plan}
+_ROWS = ("judge", "arena", "plan", "submit")  # jobs about rows
+_OPTIONS = {"judge": ("data", "engine", "prompt", "executor"), "submit": ("cluster",), "status": ("notify",)}
+JOBS: dict[str, Any] = {
+    "judge": judge, "arena": arena, "evaluate": evaluate, "merge": merge, "plan": plan,
+    "submit": submit, "status": status,
+}  # fmt: skip
 
 
 def make(job: str, *overrides: str) -> Any:
@@ -46,17 +50,17 @@ def test_every_job_file_has_a_config(job: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "option"),
-    [(group, option) for group in ("data", "engine", "prompt", "executor") for option in options(group)],
+    ("job", "group", "option"),
+    [(job, group, option) for job, groups in _OPTIONS.items() for group in groups for option in options(group)],
 )
-def test_every_option_composes_into_its_own_type(group: str, option: str) -> None:
-    overrides = [f"{group}={option}"] + (["data.path=x"] if group == "data" else [])
-    config = getattr(make("judge", *overrides), group)
+def test_every_option_composes_into_its_own_type(job: str, group: str, option: str) -> None:
+    given = {"data": ["data.path=x"], "notify": ["notify.to=x", "run.dir=x"]}
+    config = getattr(make(job, f"{group}={option}", *given.get(group, [])), group)
     assert type(config) in [schema for name, schema in conf.SCHEMAS.items() if name.split("/")[0] == group]
 
 
 @pytest.mark.parametrize(
-    "option", [(g, o) for g in ("data", "engine", "prompt", "executor") for o in options(g)], ids=str
+    "option", [(g, o) for groups in _OPTIONS.values() for g in groups for o in options(g)], ids=str
 )
 def test_option_files_say_what_they_are_for(option: tuple[str, str]) -> None:
     assert (CONF / option[0] / f"{option[1]}.yaml").read_text().startswith("# ")

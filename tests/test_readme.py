@@ -14,7 +14,9 @@ from tests.conftest import ROOT, Job
 from tests.test_configs import make
 
 PYTHON = ".venv/bin/python -m jobs."
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+BEFORE, _, REST = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## On a cluster\n")
+CLUSTER, _, AFTER = REST.partition("\n## ")  # its commands are run by tests/slurm/test_chapter.py
+README = BEFORE + AFTER
 BLOCKS = re.findall(r"^```\w*\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 IN_TEXT = re.findall(r"`((?:make |\.venv/bin/)[^`]+)`", README.replace("\n", " "))
 COMMANDS = list(dict.fromkeys([line for block in BLOCKS for line in block.splitlines() if line.strip()] + IN_TEXT))
@@ -70,6 +72,7 @@ def test_every_command_is_one_that_is_tested() -> None:
     assert len(MAKE) >= 4
     assert len(JOBS) >= 7
     assert len(OVERRIDES) >= 10
+    assert CLUSTER
     assert set(COMMANDS) == {*MAKE, *JOBS}
 
 

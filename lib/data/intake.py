@@ -83,11 +83,12 @@ class Intake:
     report: Report
 
 
-def take_in(config: BattlesConfig, folder: Path) -> Intake:
+def take_in(config: BattlesConfig, folder: Path, suffix: str = "") -> Intake:
     """Read and check the whole input, and write the chosen rows into the run folder as canonical Parquet.
 
     Parquet of which every row is chosen is checked only, and read where it lies (unless its row groups are too large to
-    be read by range). Memory: a few thousand rows, and 8 bytes for each row's id.
+    be read by range). Memory: a few thousand rows, and 8 bytes for each row's id. suffix: of the files' names, so that
+    two plans at once in one folder don't write the same file.
 
     Raises InputError for files, columns, ids and, with `data.on_bad_row=fail`, rows that can't be used; and where no
     row is chosen.
@@ -100,7 +101,7 @@ def take_in(config: BattlesConfig, folder: Path) -> Intake:
         before, digest, chosen = stat(source), content_hash(source), check.report.chosen
         tables = check.tables(source, names)
         in_place = _in_place(source, check.selection)
-        parquet = source.url if in_place else f"{FOLDER}/{number:05d}.parquet"
+        parquet = source.url if in_place else f"{FOLDER}/{number:05d}{suffix}.parquet"
         if in_place:
             deque(tables, maxlen=0)
         else:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.data.atomic import write_text
+from lib.data.atomic import write_new_text
 from lib.data.intake import InputFile
 from lib.errors import RunFolderError
 
@@ -63,8 +63,8 @@ class Manifest:
         return [Shard(number=n, input=i, start=start, stop=stop) for n, (i, start, stop) in enumerate(ranges)]
 
     def write(self, folder: Path) -> None:
-        """Write `manifest.json` into the run folder."""
-        write_text(folder / FILE_NAME, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+        """Write `manifest.json` into the run folder, unless another process that plans this run was first."""
+        write_new_text(folder / FILE_NAME, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:

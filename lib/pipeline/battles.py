@@ -1,7 +1,7 @@
 """From battles to a submission: what `jobs.judge` and `jobs.arena` share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +17,9 @@ from lib.data.submission import SUBMISSION, MergeConfig, require_same_ids, write
 from lib.engines.base import EngineConfig
 from lib.pipeline.executor import ExecutorConfig
 from lib.pipeline.gauge import Totals
-from lib.pipeline.run import RunConfig, execute, open_run, require_error_rate
+from lib.pipeline.log import log
+from lib.pipeline.part import WHOLE, ShardsConfig
+from lib.pipeline.run import RunConfig, execute, open_run, require_error_rate, work
 from lib.report.battles import METRICS, REPORT, Predictions, from_result, summary, write_report
 from lib.tasks.base import Task
 
@@ -32,6 +34,7 @@ class BattleJobConfig:
     engine: EngineConfig
     executor: ExecutorConfig
     run: RunConfig
+    shards: ShardsConfig
     merge: MergeConfig
 
 
@@ -43,19 +46,24 @@ class RunFolder:
 
 
 def run_battles(job: str, config: BattleJobConfig, task: Task) -> None:
-    """Plan or resume, execute, merge, evaluate, and write the submission.
+    """Plan or resume, execute, merge, evaluate, and write the submission; of a part of a run: plan and execute only.
 
     Raises RunFailed where too many rows failed, or where there is no submission because of `merge.on_failed`.
     """
-    spec = open_run(job, config.run, config.data, config.engine, task)
-    write_text(spec.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(config)))
+    part = config.shards
+    spec = open_run(job, config.run, config.data, config.engine, task, part)
+    write_text(spec.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(replace(config, shards=WHOLE))))
+    if part != WHOLE:
+        work(spec, config.run, config.executor, part)
+        log.info("part %s is complete; jobs.merge run.dir=%s when all parts are", part.part, spec.folder)
+        return
     (spec.folder / SUBMISSION).unlink(missing_ok=True)
     if config.merge.sample is not None:
         ids = [read_ids(file, spec.folder, config.data) for file in spec.manifest.inputs]
         require_same_ids(pa.concat_arrays(ids), Path(config.merge.sample))
     merged = execute(spec, config.run, config.executor)
     report(spec.folder)
-    require_error_rate(merged, config.run, spec.folder)
+    require_error_rate(merged, config.run.max_error_rate, spec.folder)
     submit(spec.folder, config.merge)
 
 

@@ -18,12 +18,12 @@ def log_to_terminal() -> None:
         log.propagate = False
 
 
-def log_to(folder: Path) -> None:
+def log_to(folder: Path, name: str = FILE_NAME) -> None:
     """Send our messages to the run folder's log as well, and no longer to that of a run before."""
     for handler in [handler for handler in log.handlers if isinstance(handler, logging.FileHandler)]:
         log.removeHandler(handler)
         handler.close()
-    _add(logging.FileHandler(folder / FILE_NAME, encoding="utf-8"))
+    _add(logging.FileHandler(folder / name, encoding="utf-8"))
 
 
 def _add(handler: logging.Handler) -> None:

@@ -1,13 +1,14 @@
-"""A pool of Ray actors that pull shards, are replaced when they die, and lose nothing.
+"""A pool of Ray actors that pull shards, are replaced when they die, and lose nothing. It grows with the cluster.
 
 A shard that was in flight at a worker's death is tried again alone on a fresh worker; when that one dies too, the
 shard is halved, and so on until a row is alone. One that then kills three more workers is recorded as failed; fewer
-may have been killed from outside.
+may have been killed from outside. The death of a whole node is held against no shard.
 """
 
 import os
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,8 @@ KILLED = "killed the worker"
 _IN_FLIGHT = 2  # shards of a worker: one in the engine, one being read and tokenized or written
 _DEATHS_WHILE_LOADING = 3
 _DEATHS_OF_A_ROW = 4  # one in company, three alone
+_LOOK_EVERY = 2.0  # seconds between looks for room for more workers
+_REPORT_EVERY = 60.0
 
 
 @dataclass
@@ -42,11 +45,22 @@ class _Piece:
 
 @dataclass
 class _Slot:
-    """An actor and what it is doing: loading its engine, then pieces."""
+    """An actor and what it is doing: waiting for a place on a node, loading its engine, then pieces.
+
+    since: when it began to wait; node: the node's id, once it has a place.
+    """
 
     actor: Any
+    placing: Any
     loading: Any
+    since: float
+    node: str | None = None
     running: dict[Any, _Piece] = field(default_factory=dict)
+
+    @property
+    def refs(self) -> list[Any]:
+        """The calls whose end is to be waited for."""
+        return [ref for ref in (self.placing, self.loading) if ref is not None] or list(self.running)
 
     def has_room(self, suspect: bool) -> bool:
         """A suspect piece is worked on alone, so that a death is surely its own."""
@@ -57,6 +71,11 @@ class _Slot:
 
 class _LazyWorker:
     """A worker that loads its engine when told to: an error in there then reaches the driver as itself."""
+
+    def node(self) -> str:
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
 
     def load(self, spec: Spec) -> str:
         os.chdir(spec.root)
@@ -71,14 +90,24 @@ class _LazyWorker:
 
 
 class Pool:
-    """The workers of a run. Made within an initialised Ray; `close` it."""
+    """The workers of a run. Made within an initialised Ray; `close` it.
+
+    room: says how many workers there may be now, which changes where nodes come and go.
+    """
 
     def __init__(
-        self, spec: Spec, shards: Sequence[Shard], *, workers: int, cpus_per_worker: float, max_restarts: int
+        self,
+        spec: Spec,
+        shards: Sequence[Shard],
+        *,
+        room: Callable[[], int],
+        cpus_per_worker: float,
+        max_restarts: int,
     ) -> None:
         import ray
 
-        self._spec, self._max_restarts = spec, max_restarts
+        self._spec, self._room, self._max_restarts = spec, room, max_restarts
+        self._needs = f"{cpus_per_worker:g} CPUs and {spec.engine.num_gpus:g} GPUs"
         self._fresh = deque(_Piece(shard, shard.start, shard.stop) for shard in shards)
         self._suspects: deque[_Piece] = deque()
         self._parts: dict[int, list[tuple[int, pa.Table]]] = {}  # shard number -> its pieces answered so far
@@ -92,7 +121,8 @@ class Pool:
             runtime_env={"env_vars": {"TQDM_DISABLE": "1"}},  # only the driver draws a bar
         )(_LazyWorker)
         self._spec_ref = ray.put(spec)
-        self._slots = [self._new_slot() for _ in range(workers)]
+        self._slots: list[_Slot] = []
+        self._next_look = self._next_report = 0.0
 
     def run(self, stop: Stop) -> Iterator[Footer]:
         """Work until every shard is done or `stop` says so; yield each one's footer as it is committed.
@@ -103,8 +133,9 @@ class Pool:
 
         while not stop.expired:
             if not stop.requested:
+                self._recruit()
                 self._hand_out()
-            refs = [ref for slot in self._slots for ref in ([slot.loading] if slot.loading else slot.running)]
+            refs = [ref for slot in self._slots for ref in slot.refs]
             working = any(slot.running for slot in self._slots)
             waiting = bool(self._fresh or self._suspects)
             if not working and (stop.requested or not waiting):
@@ -120,9 +151,22 @@ class Pool:
         for slot in self._slots:
             ray.kill(slot.actor)
 
-    def _new_slot(self) -> _Slot:
-        actor = self._actor_class.remote()
-        return _Slot(actor, actor.load.remote(self._spec_ref))
+    def _recruit(self) -> None:
+        """Start workers while there is room for more and work for them; say so where some find no place."""
+        now = time.monotonic()
+        if now < self._next_look and self._slots:
+            return
+        self._next_look = now + _LOOK_EVERY
+        pieces = len(self._fresh) + len(self._suspects) + sum(len(slot.running) for slot in self._slots)
+        while len(self._slots) < min(max(self._room(), 1), pieces):
+            actor = self._actor_class.remote()
+            self._slots.append(_Slot(actor, actor.node.remote(), actor.load.remote(self._spec_ref), now))
+        waiting = sum(slot.placing is not None and now - slot.since > _REPORT_EVERY for slot in self._slots)
+        if waiting and now >= self._next_report:
+            self._next_report = now + _REPORT_EVERY
+            log.warning(
+                "%d workers wait for a node with %s free; `ray status` shows who has them", waiting, self._needs
+            )
 
     def _hand_out(self) -> None:
         for slot in self._slots:
@@ -140,7 +184,7 @@ class Pool:
         """Take in what a finished call brought: a loaded engine, a footer, a piece's table, or a death."""
         import ray
 
-        slot = next((slot for slot in self._slots if ref in slot.running or ref == slot.loading), None)
+        slot = next((s for s in self._slots if ref in s.running or ref in (s.placing, s.loading)), None)
         if slot is None:
             return  # of a worker that was buried meanwhile
         try:
@@ -156,7 +200,9 @@ class Pool:
         except ray.exceptions.RayError as death:  # of the worker, of its node, or for want of memory
             yield from self._bury(slot, " ".join(str(death).split())[:300], KILLED)
         else:
-            if ref == slot.loading:
+            if ref == slot.placing:
+                slot.placing, slot.node = None, value
+            elif ref == slot.loading:
                 log.info("a worker is ready: %s", value)
                 slot.loading = None
                 self._deaths_while_loading = 0
@@ -172,20 +218,24 @@ class Pool:
         """
         import ray
 
+        node_died = slot.node is not None and slot.node not in _living_nodes()
         self._deaths += 1
-        self._deaths_while_loading += slot.loading is not None
+        self._deaths_while_loading += slot.loading is not None and not node_died
         if self._deaths > self._max_restarts or self._deaths_while_loading >= _DEATHS_WHILE_LOADING:
             raise RunFailed(
                 f"workers died {self._deaths} times with nothing finished in between, {self._deaths_while_loading} of "
                 f"them while loading the engine; the last death: {why}. Mend that, or raise executor.max_restarts="
                 f"{self._max_restarts}, and run the same line again"
             )
-        log.warning("a worker died (%s); starting another", why)
+        log.warning("a worker died (%s); %s", why, "its node died" if node_died else "starting another")
         ray.kill(slot.actor)
-        self._slots[self._slots.index(slot)] = self._new_slot()
+        self._slots.remove(slot)
+        self._next_look = 0.0
         for piece in slot.running.values():
-            piece.deaths += 1
-            if piece.deaths < 2:
+            piece.deaths += not node_died
+            if piece.deaths == 0:
+                self._fresh.appendleft(piece)
+            elif piece.deaths < 2:
                 self._suspects.append(piece)
             elif piece.stop - piece.start > 1:
                 middle = (piece.start + piece.stop) // 2
@@ -207,3 +257,9 @@ class Pool:
             whole = pa.concat_tables([part for _, part in sorted(parts, key=lambda part: part[0])])
             del self._parts[shard.number]
             yield commit(whole, shard, self._spec.manifest, self._spec.folder, seconds=0.0)
+
+
+def _living_nodes() -> set[str]:
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}

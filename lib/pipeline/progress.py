@@ -23,9 +23,9 @@ _WRITE_EVERY = 1.0
 class Progress:
     """Counts finished shards. Rates and time left are of this session: rows done before it do not count."""
 
-    def __init__(self, folder: Path, rows: int, done: Iterable[Footer]) -> None:
-        """rows: of the whole run; done: footers of the shards that were finished before."""
-        self._folder, self._rows = folder, rows
+    def __init__(self, folder: Path, rows: int, done: Iterable[Footer], name: str = FILE_NAME) -> None:
+        """rows: of the whole run; done: footers of the shards that were finished before; name: of the file."""
+        self._path, self._rows = folder / name, rows
         self._rows_before, self._failed_before = 0, 0
         for footer in done:
             self._rows_before += footer.rows
@@ -109,4 +109,4 @@ class Progress:
         return count / max(time.time() - self._started, 1e-9)
 
     def _write(self) -> None:
-        write_text(self._folder / FILE_NAME, json.dumps(self.content(), indent=1) + "\n")
+        write_text(self._path, json.dumps(self.content(), indent=1) + "\n")

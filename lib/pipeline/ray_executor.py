@@ -3,8 +3,10 @@
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lib.config import transient
@@ -16,14 +18,15 @@ from lib.pipeline.pool import Pool
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Spec
 
-_MOST_CPU_WORKERS = 8
+_MOST_CPU_WORKERS = 8  # of a node
 
 
 @dataclass(frozen=True, kw_only=True)
 class RayConfig(ExecutorConfig):
     """Works on the shards with Ray actors: of the cluster at RAY_ADDRESS, else of a local one started for the run.
 
-    workers: number of actors; null: as many as the GPUs allow (without GPUs: as the CPUs allow, at most 8).
+    workers: number of actors; null: as many as the GPUs of the nodes allow (without GPUs: as the CPUs allow, at most 8
+    a node), more when a node joins.
     cpus_per_worker: logical CPUs, and so threads, of an actor. max_restarts: deaths of workers
     with no shard finished in between before giving up.
     """
@@ -53,10 +56,11 @@ def run(config: RayConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -> I
     if not joined:
         _connect()
     stop.listen()
+    _require_room(config, spec)
     pool = Pool(
         spec,
         shards,
-        workers=_worker_count(config, spec, len(shards)),
+        room=lambda: config.workers or _room(config, spec),
         cpus_per_worker=config.cpus_per_worker,
         max_restarts=config.max_restarts,
     )
@@ -82,24 +86,33 @@ def _connect() -> None:
                 "local one with the run"
             ) from error
     local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 256 << 20} if address == "local" else {}
-    ray.init(address=address, logging_level=logging.ERROR, **local)
+    with chdir(Path(__file__).parents[2]):  # workers import from the folder that Ray is begun in
+        ray.init(address=address, logging_level=logging.ERROR, **local)
 
 
-def _worker_count(config: RayConfig, spec: Spec, shards: int) -> int:
+def _require_room(config: RayConfig, spec: Spec) -> None:
     import ray
 
-    resources = ray.cluster_resources()
-    cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
-    room = int(cpus // config.cpus_per_worker)
-    if spec.engine.num_gpus:
-        room = min(room, int(gpus / spec.engine.num_gpus))
-    elif config.workers is None:
-        room = min(room, _MOST_CPU_WORKERS)
-    wanted = config.workers or max(room, 1)
-    if wanted > room:
+    room = _room(config, spec)
+    if (config.workers or 1) > room:
+        resources = ray.cluster_resources()
         raise ConfigError(
-            f"executor.workers={wanted}: the Ray cluster has room for {room}: {cpus:g} CPUs and {gpus:g} GPUs, of "
-            f"which each worker takes {config.cpus_per_worker:g} (executor.cpus_per_worker) and "
-            f"{spec.engine.num_gpus:g} (engine.num_gpus); use at most executor.workers={room}"
+            f"executor.workers={config.workers or 'null'}: the Ray cluster has room for {room}: "
+            f"{resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs, of which each worker takes "
+            f"{config.cpus_per_worker:g} (executor.cpus_per_worker) and {spec.engine.num_gpus:g} (engine.num_gpus) of "
+            f"one node; {f'use at most executor.workers={room}' if room else 'let each take less'}"
         )
-    return min(wanted, shards)
+
+
+def _room(config: RayConfig, spec: Spec) -> int:
+    """How many workers the living nodes have room for. A worker is on one node, with all its GPUs."""
+    import ray
+
+    return sum(_room_on(node["Resources"], config, spec) for node in ray.nodes() if node["Alive"])
+
+
+def _room_on(node: Mapping[str, float], config: RayConfig, spec: Spec) -> int:
+    room = int(node.get("CPU", 0) // config.cpus_per_worker)
+    if spec.engine.num_gpus:
+        return min(room, int(node.get("GPU", 0) / spec.engine.num_gpus))
+    return min(room, _MOST_CPU_WORKERS) if config.workers is None else room

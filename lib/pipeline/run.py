@@ -1,5 +1,6 @@
 """A run: one job with its resolved config and its folder. Running the same line again resumes it."""
 
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,10 @@ from lib.engines.base import EngineConfig
 from lib.errors import ConfigError, InputError, RunFailed, RunFolderError
 from lib.pipeline import inline, ray_executor
 from lib.pipeline.executor import ExecutorConfig
+from lib.pipeline.log import FILE_NAME as LOG
 from lib.pipeline.log import log, log_to
+from lib.pipeline.part import WHOLE, ShardsConfig
+from lib.pipeline.progress import FILE_NAME as PROGRESS
 from lib.pipeline.progress import Progress
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Spec
@@ -54,12 +58,20 @@ class RunConfig:
             raise ConfigError(f"run.max_error_rate={self.max_error_rate}: must be in [0, 1]")
         if self.grace_seconds < 0:
             raise ConfigError(f"run.grace_seconds={self.grace_seconds}: must not be negative")
+        if self.dir is not None and "://" in self.dir:
+            raise ConfigError(
+                f"run.dir={self.dir}: a run folder needs a file system that renames files, which object stores don't; "
+                "give a folder (data.path may be a URL), and copy the result afterwards"
+            )
 
 
-def open_run(job: str, config: RunConfig, data: BattlesConfig, engine: EngineConfig, task: Task) -> Spec:
+def open_run(
+    job: str, config: RunConfig, data: BattlesConfig, engine: EngineConfig, task: Task, part: ShardsConfig = WHOLE
+) -> Spec:
     """Check everything that can be checked without a model, and find or make the run's folder and manifest.
 
-    Raises ConfigError, InputError or RunFolderError; the last one also where the folder holds another plan.
+    Processes that do so at once find the same plan. Raises ConfigError, InputError or RunFolderError; the last one
+    also where the folder holds another plan.
     """
     engines.check(engine, task.method)
     task.check(engines.load_tokenizer(engine), engine.max_model_len)
@@ -67,46 +79,41 @@ def open_run(job: str, config: RunConfig, data: BattlesConfig, engine: EngineCon
     name = f"{job}-{config.name}-{fingerprint(keys)[:8]}"
     folder = (Path(config.dir) if config.dir else Path("runs") / name).resolve()
     _make(folder)
-    log_to(folder)
+    log_to(folder, _file_name(LOG, part))
     log.info("run folder: %s", folder)
-    if (folder / FILE_NAME).exists():
-        manifest = read_manifest(folder)
-        refuse_another_plan(manifest, keys, folder)
-        manifest = replace(manifest, inputs=relocated(manifest.inputs, data))
-        if config.shard_rows not in (None, manifest.shard_rows):
-            log.info("run.shard_rows=%s: the run keeps its shards of %s rows", config.shard_rows, manifest.shard_rows)
-    else:
-        if any((folder / FOLDER).iterdir()):
-            raise RunFolderError(f"{folder} has shards, but no {FILE_NAME} that says whose; use another run.dir")
-        intake = take_in(data, folder)
-        log.info("%s", intake.report)
-        _require_intake(intake, keys, config)
-        manifest = Manifest(
-            job=job,
-            fingerprint=fingerprint(keys),
-            identity=keys,
-            inputs=tuple(intake.inputs),
-            shard_rows=config.shard_rows or _shard_rows(sum(file.rows for file in intake.inputs)),
-        )
-        manifest.write(folder)
+    if not (folder / FILE_NAME).exists():
+        _plan(job, config, data, keys, folder)
+    manifest = read_manifest(folder)
+    refuse_another_plan(manifest, keys, folder)
+    manifest = replace(manifest, inputs=relocated(manifest.inputs, data))
+    if config.shard_rows not in (None, manifest.shard_rows):
+        log.info("run.shard_rows=%s: the run keeps its shards of %s rows", config.shard_rows, manifest.shard_rows)
     return Spec(root=Path.cwd(), folder=folder, manifest=manifest, data=data, engine=engine, task=task)
 
 
 def execute(spec: Spec, config: RunConfig, executor: ExecutorConfig) -> Merged:
-    """Work on all unfinished shards, then merge.
+    """Work on all unfinished shards, then merge. Raises what `work` and `merge_shards` raise."""
+    work(spec, config, executor)
+    return merge_shards(spec.manifest, spec.folder)
 
-    Raises Stopped after a signal, RunFailed where more rows failed than `run.max_error_rate` allows.
+
+def work(spec: Spec, config: RunConfig, executor: ExecutorConfig, part: ShardsConfig = WHOLE) -> None:
+    """Work on the unfinished shards of a run, or of a part of it.
+
+    Raises Stopped after a signal, RunFailed where so many rows fail that more than rows must be at fault.
     """
     manifest, folder = spec.manifest, spec.folder
     todo, done = unfinished(manifest, folder, retry_failed=config.retry_failed)
-    log.info("%s rows in %s shards; %s shards to do", f"{manifest.rows:,}", len(todo) + len(done), len(todo))
+    todo, done = [shard for shard in todo if part.has(shard.number)], [foot for foot in done if part.has(foot.shard)]
+    rows = sum(shard.rows for shard in todo) + sum(footer.rows for footer in done)
+    log.info("%s rows in %s shards; %s shards to do", f"{rows:,}", len(todo) + len(done), len(todo))
     if todo:
-        with Stop(config.grace_seconds) as stop, Progress(folder, manifest.rows, done) as progress:
+        name = _file_name(PROGRESS, part)
+        with Stop(config.grace_seconds) as stop, Progress(folder, rows, done, name) as progress:
             for footer in run_shards(executor, spec, todo, stop):
                 progress.add(footer)
                 _require_sound_engine(progress, config)
             stop.raise_if_requested()
-    return merge_shards(manifest, folder)
 
 
 def run_shards(executor: ExecutorConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
@@ -114,11 +121,11 @@ def run_shards(executor: ExecutorConfig, spec: Spec, shards: Sequence[Shard], st
     return _EXECUTORS[type(executor)](executor, spec, shards, stop)
 
 
-def require_error_rate(merged: Merged, config: RunConfig, folder: Path) -> None:
+def require_error_rate(merged: Merged, max_error_rate: float, folder: Path) -> None:
     """Raise RunFailed where more rows failed than `run.max_error_rate` allows."""
-    if merged.failed > config.max_error_rate * merged.rows:
+    if merged.failed > max_error_rate * merged.rows:
         raise RunFailed(
-            f"{merged.failed} of {merged.rows} rows failed, more than run.max_error_rate={config.max_error_rate:g} "
+            f"{merged.failed} of {merged.rows} rows failed, more than run.max_error_rate={max_error_rate:g} "
             f"allows; the first: {merged.first_failure} (all of them: {folder / FAILURES}). Mend the cause and run "
             "again with run.retry_failed=true, or go on without them with a higher run.max_error_rate and, for a "
             "submission, merge.on_failed=uniform or prior"
@@ -132,6 +139,28 @@ def _require_sound_engine(progress: Progress, config: RunConfig) -> None:
             f"{progress.failed} of the first {progress.rows} rows failed: that is the engine or the whole input, not "
             "single rows. Look at the `error` column in shards/, mend it, and run again with run.retry_failed=true"
         )
+
+
+def _plan(job: str, config: RunConfig, data: BattlesConfig, keys: Mapping[str, Any], folder: Path) -> None:
+    if any((folder / FOLDER).iterdir()):
+        raise RunFolderError(f"{folder} has shards, but no {FILE_NAME} that says whose; use another run.dir")
+    intake = take_in(data, folder, f"-{fingerprint(keys)[:8]}")
+    log.info("%s", intake.report)
+    _require_intake(intake, keys, config)
+    manifest = Manifest(
+        job=job,
+        fingerprint=fingerprint(keys),
+        identity=keys,
+        inputs=tuple(intake.inputs),
+        shard_rows=config.shard_rows or _shard_rows(sum(file.rows for file in intake.inputs)),
+    )
+    manifest.write(folder)
+
+
+def _file_name(name: str, part: ShardsConfig) -> str:
+    """The name of a file of this process: elements of a job array share the run folder."""
+    path = Path(name)
+    return f"{path.stem}{part.suffix}{path.suffix}"
 
 
 def _require_intake(intake: Intake, keys: Mapping[str, Any], config: RunConfig) -> None:
@@ -162,7 +191,7 @@ def _identity(job: str, data: BattlesConfig, engine: EngineConfig, task: Task) -
 def _make(folder: Path) -> None:
     try:
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
+        probe = folder / f".writable-{uuid.uuid4().hex}"
         probe.touch()
         probe.unlink()
     except OSError as error:

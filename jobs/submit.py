@@ -1,0 +1,69 @@
+"""Submit a job to a cluster: its input is checked and its run planned here, then it is queued.
+
+python -m jobs.submit cluster=slurm job=judge data=arena data.path=FILE engine=smollm2_135m
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from jobs import arena, judge
+from lib.cluster.config import ClusterConfig
+from lib.cluster.submission import Desk
+from lib.cluster.submit import Request, SubmitConfig, job_overrides, submit
+from lib.errors import ConfigError
+from lib.launch import command_line, compose_job, launch
+from lib.pipeline.battles import BattleJobConfig
+from lib.pipeline.run import open_run
+from lib.tasks.pairwise import PairwiseConfig
+from lib.tasks.prompts import PromptConfig
+from lib.tasks.reward import ArenaConfig
+
+
+class Job(Enum):
+    """The job to submit."""
+
+    judge = "judge"
+    arena = "arena"
+
+
+_MODULES = {Job.judge: judge, Job.arena: arena}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(BattleJobConfig):
+    """`conf/submit.yaml`."""
+
+    job: Job
+    cluster: ClusterConfig
+    submit: SubmitConfig
+    prompt: PromptConfig
+    judge: PairwiseConfig
+    arena: ArenaConfig
+
+
+def main(config: Config) -> None:
+    """Run the job."""
+    name, module = config.job.value, _MODULES[config.job]
+    overrides = job_overrides(command_line(), config.cluster)
+    # Exactly what will run there: with the defaults of that job, not of this one.
+    job = compose_job(name, module.Config, [*overrides, f"executor={config.cluster.executor}"])
+    spec = open_run(name, job.run, job.data, job.engine, module.task(job))
+    if job.run.grace_seconds >= config.cluster.notice:
+        raise ConfigError(
+            f"run.grace_seconds={job.run.grace_seconds:g}: must be less than cluster.signal_seconds="
+            f"{config.cluster.notice:g}, which is all the time between the signal to stop and the end"
+        )
+    here = f"run.dir={spec.folder}"
+    merge = [here, f"run.max_error_rate={job.run.max_error_rate}", *(o for o in overrides if o.startswith("merge."))]
+    request = Request(
+        manifest=spec.manifest,
+        job=name,
+        overrides=[*(o for o in overrides if not o.startswith("run.dir=")), here],
+        merge=merge,
+    )
+    submit(config.cluster, config.submit, request, Desk(spec.folder))
+
+
+if __name__ == "__main__":
+    flags = {"--missing": "submit.missing=true", "--dry-run": "submit.dry_run=true", "--wait": "submit.wait=true"}
+    launch(main, Config, "submit", flags)

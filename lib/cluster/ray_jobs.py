@@ -1,0 +1,66 @@
+"""A Ray cluster that runs already: submitting to it through its job-submission client."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lib.cluster.submission import ENDED, State, Submission
+from lib.errors import ClusterError
+
+_NOT_YET = 120.0  # seconds
+Answer = TypeVar("Answer")
+
+
+def submit(address: str, entrypoint: str, code: Path, name: str) -> str:
+    """Submit a shell line, to be run in a copy of the folder `code`; the job's id.
+
+    A cluster that has just begun takes no jobs yet: it gets two minutes. Raises ClusterError.
+    """
+    environment = {"working_dir": str(code), "excludes": ["**/__pycache__"]}
+    end = time.monotonic() + _NOT_YET
+    while True:
+        try:
+            return _ask(
+                address,
+                lambda client: str(
+                    client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env=environment)
+                ),
+            )
+        except ClusterError as error:
+            if "No available agent" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(2)
+
+
+def states(submission: Submission) -> dict[str, State]:
+    """The states of a submission's jobs. Raises ClusterError where the cluster can't be reached."""
+    assert submission.address is not None
+    infos = _ask(submission.address, lambda client: [client.get_job_info(job) for job in submission.ids])
+    return dict(zip(submission.ids, map(_state, infos), strict=True))
+
+
+def follow(address: str, job: str) -> State:
+    """Print what the job's driver prints until it ends; how it ended."""
+
+    async def tail(client: Any) -> None:
+        async for lines in client.tail_job_logs(job):
+            print(lines, end="", flush=True)
+
+    _ask(address, lambda client: asyncio.run(tail(client)))
+    return _state(_ask(address, lambda client: client.get_job_info(job)))
+
+
+def _state(info: Any) -> State:
+    name = str(info.status.value)
+    return State(name, info.driver_exit_code if name in ENDED else None)
+
+
+def _ask(address: str, question: Callable[[Any], Answer]) -> Answer:
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return question(JobSubmissionClient(address))
+    except (ConnectionError, RuntimeError) as error:
+        raise ClusterError(f"{address}: Ray's dashboard does not do that: {' '.join(str(error).split())}") from error

@@ -1,0 +1,35 @@
+"""Waiting for the nodes of a Ray cluster that is being started: python -m lib.cluster.ray_nodes COUNT SECONDS."""
+
+import os
+import sys
+import time
+
+
+def wait_for_nodes(address: str, count: int, seconds: float) -> int:
+    """Wait until `count` nodes live in the cluster at `address`, or `seconds` are over; how many do then.
+
+    0 where no cluster answers.
+    """
+    import ray
+
+    end = time.monotonic() + seconds
+    while not ray.is_initialized():
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, RuntimeError, ValueError):  # not up yet
+            if time.monotonic() > end:
+                return 0
+            time.sleep(0.5)
+    while (alive := len([node for node in ray.nodes() if node["Alive"]])) < count and time.monotonic() < end:
+        time.sleep(0.5)
+    ray.shutdown()
+    return alive
+
+
+if __name__ == "__main__":
+    wanted, seconds = int(sys.argv[1]), float(sys.argv[2])
+    found = wait_for_nodes(os.environ["RAY_ADDRESS"], wanted, seconds)
+    print(f"the Ray cluster at {os.environ['RAY_ADDRESS']} has {found} of {wanted} nodes", flush=True)
+    if not found:
+        sys.exit("no Ray cluster came up; the output above says why")
+    # Those that are missing may join late: the run goes on with what is there, and uses them when they come.

@@ -1,0 +1,84 @@
+"""Slurm's commands: submitting scripts, and asking what became of them."""
+
+import getpass
+import os
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+
+from lib.cluster.submission import ENDED, State
+from lib.errors import ClusterError
+
+_ASK_EVERY = 5.0  # seconds
+
+
+def sbatch(script: str, *options: str) -> str:
+    """Submit the script at a path; the job's id. Raises ClusterError with what sbatch says where it refuses."""
+    return _run("sbatch", "--parsable", *options, script).strip().partition(";")[0]
+
+
+def states(ids: Sequence[str]) -> dict[str, State]:
+    """The states of jobs, and of arrays' elements as ID_INDEX; those that Slurm has forgotten are left out.
+
+    Raises ClusterError where there is no Slurm.
+    """
+    if not ids:
+        return {}
+    found: dict[str, State] = {}
+    try:
+        lines = _run("sacct", "-nPX", "-j", ",".join(ids), "-o", "jobid,state,exitcode").splitlines()
+    except ClusterError:  # a site without accounting: scontrol remembers for a few minutes
+        lines = [line for one in ids for line in _from_scontrol(one)]
+    for line in lines:
+        name, state, code = line.split("|")
+        state = state.split()[0].rstrip("+")  # "CANCELLED by 0"
+        found[name] = State(state, _exit_code(code) if state in ENDED else None)
+    # The queue knows first: accounting lags by seconds.
+    for line in _run("squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%F|%i|%T").splitlines():
+        base, name, state = line.split("|")
+        if base in ids:
+            found[name] = State(state, None)
+    return {name: state for name, state in found.items() if "[" not in name}  # 7_[2-3]: the queue has each of them
+
+
+def wait(job: str) -> State:
+    """Wait for the end of a job, however often it is queued again; how it ended."""
+    unknown = 0
+    while True:
+        state = states([job]).get(job)
+        unknown = unknown + 1 if state is None else 0
+        if state is not None and not state.active:
+            return state
+        if unknown * _ASK_EVERY > 120:
+            raise ClusterError(f"Slurm no longer knows job {job}; jobs.status says how far the run is")
+        time.sleep(_ASK_EVERY)
+
+
+def _from_scontrol(job: str) -> Iterable[str]:
+    try:
+        output = _run("scontrol", "show", "job", "-o", job)
+    except ClusterError:
+        return
+    for line in output.splitlines():
+        fields = dict(field.split("=", 1) for field in line.split() if "=" in field)
+        element = f"{fields['ArrayJobId']}_{fields['ArrayTaskId']}" if "ArrayJobId" in fields else fields["JobId"]
+        yield f"{element}|{fields['JobState']}|{fields['ExitCode']}"
+
+
+def _exit_code(code: str) -> int:
+    status, _, number = code.partition(":")
+    return 128 + int(number) if number not in ("", "0") else int(status)
+
+
+def _run(*command: str) -> str:
+    # sbatch hands its whole environment on, also what belongs to the job that submits, if a job does
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("SBATCH_", "SLURM_JOB"))}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise ClusterError(
+            f"{command[0]}: no such command; is this a machine that Slurm jobs are submitted from?"
+        ) from None
+    if done.returncode:
+        raise ClusterError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout

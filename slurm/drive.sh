@@ -1,0 +1,44 @@
+# Runs a job of ours as the driver of a Slurm job; sourced by ray.sbatch and array.sbatch.
+# PYTHON: the interpreter. MAX_REQUEUES: time slices that a run may take.
+
+CODE=${OVERNIGHT_CODE:-$SLURM_SUBMIT_DIR} # jobs.submit sets it: a copy, so that tomorrow's edits don't change tonight's run
+PYTHON=${PYTHON:-$CODE/.venv/bin/python}
+export PYTHONPATH=$CODE PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 # modules come from $CODE, not from the working folder
+
+driver=
+stop=
+on_signal() { # NAME: it goes to the driver, or waits until there is one
+  stop=$1
+  if [ -n "$driver" ]; then kill -s "$1" "$driver" 2>/dev/null; fi
+}
+trap 'on_signal USR1' USR1 # from --signal=B:USR1@…, some time before the time limit
+trap 'on_signal TERM' TERM # at scancel and at pre-emption
+
+# drive JOB OVERRIDES…: the exit code is the job's.
+drive() {
+  [ -z "$stop" ] || return 75
+  "$PYTHON" -m "jobs.$1" "${@:2}" &
+  driver=$!
+  while kill -0 "$driver" 2>/dev/null; do wait "$driver"; done # `wait` ends early at each signal
+  wait "$driver"
+  local code=$?
+  [ "$code" != 138 ] || code=75 # USR1 came before the job could hear it
+  return "$code"
+}
+
+# finish CODE: ends the Slurm job; where its time was too short (75), it is queued again and resumes.
+finish() {
+  local code=$1 me=$SLURM_JOB_ID
+  # The id of an array's last element is that of the whole array: only this name means one element.
+  [ -z "${SLURM_ARRAY_JOB_ID:-}" ] || me=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+  if [ "$code" = 75 ] && [ "$stop" != TERM ]; then
+    if [ "${SLURM_RESTART_COUNT:-0}" -ge "${MAX_REQUEUES:-50}" ]; then
+      echo "still unfinished after ${SLURM_RESTART_COUNT:-0} restarts (cluster.max_requeues); give it more time a slice" >&2
+    elif scontrol requeue "$me"; then
+      sleep 60 # until Slurm ends this script
+    else
+      echo "Slurm did not requeue job $me; submit the same line again: it resumes" >&2
+    fi
+  fi
+  exit "$code"
+}

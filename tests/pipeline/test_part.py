@@ -1,0 +1,52 @@
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lib.data.atomic import write_new_text
+from lib.errors import ConfigError
+from lib.pipeline.part import WHOLE, ShardsConfig
+from tests.conftest import Job
+
+
+@pytest.mark.parametrize("part", ["", "1", "4/4", "5/4", "0/0", "-1/4", "1/4/2", "a/b"])
+def test_a_part_is_a_number_of_a_count(part: str) -> None:
+    with pytest.raises(ConfigError, match=r"shards\.part="):
+        ShardsConfig(part=part)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_parts_share_the_shards_out(count: int) -> None:
+    parts = [ShardsConfig(part=f"{element}/{count}") for element in range(count)]
+    owners = [[part.part for part in parts if part.has(number)] for number in range(10)]
+    assert owners == [[f"{number % count}/{count}"] for number in range(10)]
+    assert all(WHOLE.has(number) for number in range(10))
+    assert [part.suffix for part in parts] == [f"-{element}of{count}" for element in range(count)]
+
+
+def test_the_first_writer_wins(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        wins = list(pool.map(lambda n: write_new_text(tmp_path / "file", str(n)), range(50)))
+    assert wins.count(True) == 1
+    assert (tmp_path / "file").read_text() == str(wins.index(True))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_parts_work_at_the_same_time_and_leave_the_merge_to_others(
+    job: Job, battles: Callable[..., Path], tmp_path: Path
+) -> None:
+    line = ["data=arena", f"data.path={battles(40)}", "engine=dummy", "executor=inline", "run.shard_rows=3"]
+    job("judge", *line, f"run.dir={tmp_path / 'whole'}")
+    run = tmp_path / "parts"
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda n: job("judge", *line, f"run.dir={run}", f"shards.part={n}/3"), range(3)))
+    assert not (run / "result.parquet").exists()
+    assert len(list((run / "input").iterdir())) == 1
+    assert not list(run.rglob("*.tmp"))
+    rows = [json.loads((run / f"progress-{n}of3.json").read_text())["rows"] for n in range(3)]
+    assert sum(rows) == 40
+    job("merge", f"run.dir={run}")
+    for name in ("submission.csv", "metrics.json"):
+        assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
