@@ -112,10 +112,17 @@ def test_actors_killed_at_random_moments(work: tuple[list[str], bytes, Path], jo
 def _kill_an_actor(moments: random.Random) -> int:
     """Kill one of the workers that hold an engine; the number killed. They are children of this process's cluster."""
     family = psutil.Process().children(recursive=True)
-    actors = [child for child in family if "ray::_LazyWorker" in " ".join(child.cmdline())]
+    actors = [child for child in family if _is_actor(child)]
     for actor in moments.sample(actors, k=min(len(actors), 1)):
         actor.kill()
     return min(len(actors), 1)
+
+
+def _is_actor(process: psutil.Process) -> bool:
+    try:
+        return "ray::_LazyWorker" in " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 75)])

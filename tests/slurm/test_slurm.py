@@ -182,9 +182,16 @@ def test_two_ray_clusters_on_the_same_two_nodes(slurm: Slurm, line: list[str], l
     command[1:1] = [f"--output={tmp_path}/two.out"]
     second = slurm.run(*command, "judge", *line, pace(2), f"run.dir={two}", "executor.cpus_per_worker=2").stdout.strip()
 
-    until(lambda: shards(one) and shards(two), "both work")
-    states = [slurm.run("squeue", "-h", "-j", job, "-o", "%T %N").stdout.strip() for job in (first, second)]
-    assert states == ["RUNNING node[1-2]"] * 2
+    places = [
+        "squeue",
+        "-h",
+        "-j",
+        f"{first},{second}",
+        "-o",
+        "%T %N",
+    ]  # each takes much longer than to submit the other
+    both = ["RUNNING node[1-2]"] * 2
+    until(lambda: slurm.run(*places, code=None).stdout.splitlines() == both, "both run, on the same nodes")
     assert [slurm.wait(job) for job in (first, second)] == ["COMPLETED|0:0"] * 2
     for run in (one, two):
         require_equal(run, laptop)
