@@ -85,8 +85,9 @@ def _write_requests(line: list[str], folder: Path) -> dict[str, Any]:
 def _judge(line: list[str], run: Path) -> tuple[float, float]:
     """Seconds of our job: whole, and without start-up."""
     command = [sys.executable, "-m", "jobs.judge", *line, f"run.dir={run}"]
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     start, ready, said = time.time(), 0.0, []
-    with subprocess.Popen(command, cwd=ROOT, env=_environment(), stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=_environment(), **pipes) as process:
         assert process.stderr is not None
         for message in process.stderr:
             said.append(message)

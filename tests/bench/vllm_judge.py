@@ -6,9 +6,10 @@ python -m tests.bench.vllm_judge [ROWS]
 their prompts ready in memory, in file order, and write nothing; they ask for the same log-probabilities with the same
 cache memory and threads, once with vLLM's own defaults for the rest and once with our block size. The runner reads,
 cuts, tokenizes, renormalises and writes, two shards in flight; it runs with our vLLM engine and with our transformers
-engine. All take turns, group of shards by group, in one order and then in the other, so that a drift of the machine's
+engine. All take turns, every fourth shard in one, in one order and then in the other, so that a drift of the machine's
 speed hits all alike. What the prefix cache gave: as a share of what an endless one would, from the token ids. MFU: of
-what was computed, as a share of a large square matrix product, measured between the turns.
+what was computed, as a share of a large square matrix product, measured between the turns. CPU: seconds of all of the
+process's threads, which say more than the clock where other work shares the machine.
 """
 
 import argparse
@@ -53,6 +54,7 @@ class Side:
     outputs: list[Any]
     block: int | None
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -87,9 +89,10 @@ def main(arguments: Sequence[str] = ()) -> None:
             prompts = [request for shard in group for request in ready[shard].requests]
             ceilings.append(peak_flops(ours.engine))
             for side in sides if number % 2 == 0 else reversed(sides):
-                start = time.perf_counter()
+                start, cpu = time.perf_counter(), time.process_time()
                 side.run([shards[shard] for shard in group], prompts)
                 side.seconds.append(time.perf_counter() - start)
+                side.cpu_seconds.append(time.process_time() - cpu)
         _require_equal(sides[0].outputs, runner.outputs)
         requests = [request for group in groups for shard in group for request in ready[shard].requests]
         _report(sides, requests, rows, median(ceilings), ours.engine)
@@ -163,22 +166,22 @@ def _report(sides: Sequence[Side], requests: Sequence[TokenIds], rows: int, ceil
     tokens = sum(map(len, requests))
     print(f"{rows:,} rows, {len(requests):,} prompts of up to {MAX_TOKENS} tokens, {tokens:,} tokens in all;")
     print(f"{torch.get_num_threads()} threads, a ceiling of {ceiling / 1e9:.0f} GFLOP/s\n")
-    print("| side | start-up s | rows/s | tokens/s | speed, first = 1 | by group | cached | of the ideal | MFU |")
+    print("| side | start-up s | rows/s | tokens/s | speed (by group) | by CPU | cached | of the ideal | MFU |")
     print("|---|---|---|---|---|---|---|---|---|")
+    first = sides[0]
     for side in sides:
-        spent = sum(side.seconds)
+        spent, cpu = sum(side.seconds), sum(side.cpu_seconds)
         cached = [output.num_cached_tokens or 0 for output in side.outputs]
         ideal = reusable_tokens(requests, side.block) if side.block else 0
-        flops = forward_flops(config, [len(request) for request in requests])
-        spared = forward_flops(config, cached)
-        assert flops is not None
+        share = f"{sum(cached) / ideal:.0%} of {ideal / tokens:.1%}" if ideal else "-"
+        whole, spared = forward_flops(config, [len(request) for request in requests]), forward_flops(config, cached)
+        assert whole is not None
         assert spared is not None
-        by_group = " ".join(f"{a / b:.2f}" for a, b in zip(sides[0].seconds, side.seconds, strict=True))
+        by_group = " ".join(f"{one / other:.2f}" for one, other in zip(first.seconds, side.seconds, strict=True))
         print(
             f"| {side.name} | {side.start_up:.1f} | {rows / spent:.2f} | {tokens / spent:,.0f} | "
-            f"{sum(sides[0].seconds) / spent:.2f} | {by_group} | {sum(cached) / tokens:.1%} | "
-            f"{f'{sum(cached) / ideal:.0%} of {ideal / tokens:.1%}' if ideal else '-'} | "
-            f"{(flops - spared) / spent / ceiling:.0%} |",
+            f"{sum(first.seconds) / spent:.2f} ({by_group}) | {sum(first.cpu_seconds) / cpu:.2f} ({cpu:.0f} s) | "
+            f"{sum(cached) / tokens:.1%} | {share} | {(whole - spared) / spent / ceiling:.0%} |",
             flush=True,
         )
 
