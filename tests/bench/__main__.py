@@ -1,7 +1,12 @@
-"""All benchmarks, one after the other: `make bench`. Copy what they print into RESULTS.md."""
+"""All benchmarks, each in a process of its own: `make bench`. Copy what they print into RESULTS.md."""
 
-from tests.bench import label_logprobs, million_rows, runner
+import subprocess
+import sys
 
-for bench in (label_logprobs, runner, million_rows):
-    print(f"\n## {bench.__name__.rsplit('.', 1)[-1]}\n\n{bench.__doc__}")
-    bench.main()
+from tests.bench import idle_tail, label_logprobs, million_rows, ray_data, runner, vllm_judge
+
+if __name__ == "__main__":
+    for bench in (label_logprobs, runner, vllm_judge, ray_data, idle_tail, million_rows):
+        name = bench.__name__.rsplit(".", 1)[-1]
+        print(f"\n## {name}\n\n{bench.__doc__}", flush=True)
+        subprocess.run([sys.executable, "-m", bench.__name__], check=True)

@@ -6,54 +6,30 @@ The runner reads, cuts, tokenizes, renormalises, writes, syncs and renames; the 
 Groups of shards are timed in turn (loop, runner, runner, loop, …), so that a drift of the machine's speed hits both.
 """
 
-import tempfile
 import time
-from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-
-import conf
-from jobs.judge import Config
-from lib.data.intake import read_rows
 from lib.engines import load_engine, load_tokenizer
-from lib.launch import typed
 from lib.pipeline.inline import work
-from lib.pipeline.run import open_run
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Worker
-from lib.tasks.pairwise import Pairwise
+from tests.bench.judging import overrides, planned, prepared
 
-ROOT = Path(conf.__file__).parents[1]
-DATA = ROOT.parent / "shared" / "data" / "autoj" / "testdata_pairwise.jsonl"
 ROWS, GROUPS, MAX_TOKENS = 1000, 4, 192
 
 
 def main() -> None:
     """Print seconds of both and their ratio."""
-    conf.register("judge", Config)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        initialize_config_dir(str(Path(conf.__file__).parent), version_base="1.3"),
-    ):
-        overrides = ["data=autoj", f"data.path={DATA}", f"data.limit={ROWS}", "judge.swap=none", "run.name=bench"]
-        overrides += [f"engine.max_model_len={MAX_TOKENS}", "run.shard_rows=125", f"run.dir={folder}"]
-        config: Config = typed(compose("judge", overrides=overrides))
-        task = Pairwise(config.judge, config.prompt)
-        spec = open_run("judge", config.run, config.data, config.engine, task)
+    line = overrides("judge.swap=none", f"engine.max_model_len={MAX_TOKENS}", "run.shard_rows=125", rows=ROWS)
+    with planned(line) as spec:
         start = time.perf_counter()
         worker = Worker(spec)
         print(f"start-up of the worker: {time.perf_counter() - start:.1f} s")
 
         tokenizer = load_tokenizer(spec.engine)
-        engine = load_engine(spec.engine, tokenizer, task.method)
+        engine = load_engine(spec.engine, tokenizer, spec.task.method)
         shards = spec.manifest.shards()
-        ready = [
-            task.prepare(
-                read_rows(spec.manifest.inputs[0], spec.folder, s.start, s.stop, spec.data), tokenizer, MAX_TOKENS
-            )
-            for s in shards
-        ]
-        task.ask(engine, ready[0])  # warm-up
+        ready = [prepared(spec, shard, tokenizer) for shard in shards]
+        spec.task.ask(engine, ready[0])  # warm-up
         size = len(shards) // GROUPS
         seconds = {"loop": 0.0, "runner": 0.0}
         for group in range(GROUPS):
@@ -61,13 +37,13 @@ def main() -> None:
                 inside = slice(group * size, (group + 1) * size)
                 start = time.perf_counter()
                 if side == "loop":
-                    for prepared in ready[inside]:
-                        task.ask(engine, prepared)
+                    for requests in ready[inside]:
+                        spec.task.ask(engine, requests)
                 else:
                     for _ in work(worker, shards[inside], Stop(0)):
                         pass
                 seconds[side] += time.perf_counter() - start
-        tokens = sum(len(request) for prepared in ready for request in prepared.requests)
+        tokens = sum(len(request) for requests in ready for request in requests.requests)
         print(f"{ROWS:,} rows, {tokens:,} tokens, {len(shards)} shards")
         for side, spent in seconds.items():
             print(f"{side}: {spent:.1f} s, {ROWS / spent:.2f} rows/s, {tokens / spent:,.0f} tokens/s")

@@ -1,0 +1,43 @@
+"""What the benchmarks of judge runs share: real battles, a planned run, and its requests ready in memory."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+import conf
+from jobs.judge import Config
+from lib.data.intake import read_rows
+from lib.data.manifest import Shard
+from lib.launch import typed
+from lib.pipeline.run import open_run
+from lib.pipeline.worker import Spec
+from lib.tasks.base import Prepared
+from lib.tasks.pairwise import Pairwise
+from lib.types import Tokenizer
+
+ROOT = Path(conf.__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data" / "autoj" / "testdata_pairwise.jsonl"
+
+
+def overrides(*more: str, rows: int) -> list[str]:
+    """The command line of a judge run over the first battles."""
+    return ["data=autoj", f"data.path={DATA}", f"data.limit={rows}", "run.name=bench", *more]
+
+
+@contextmanager
+def planned(line: list[str]) -> Iterator[Spec]:
+    """A judge run, planned in a folder that is removed afterwards. line: the job's command line."""
+    conf.register("judge", Config)
+    with tempfile.TemporaryDirectory() as folder:
+        with initialize_config_dir(str(Path(conf.__file__).parent), version_base="1.3"):
+            config: Config = typed(compose("judge", overrides=[*line, f"run.dir={folder}"]))
+        yield open_run("judge", config.run, config.data, config.engine, Pairwise(config.judge, config.prompt))
+
+
+def prepared(spec: Spec, shard: Shard, tokenizer: Tokenizer) -> Prepared:
+    """A shard's requests, cut and tokenized."""
+    rows = read_rows(spec.manifest.inputs[0], spec.folder, shard.start, shard.stop, spec.data)
+    return spec.task.prepare(rows, tokenizer, spec.engine.max_model_len)
