@@ -1,25 +1,37 @@
 """The runner around a bare engine loop over the same batches: 1,000 battles, the packaged model, one process.
 
-python -m tests.bench.runner
+python -m tests.bench.runner [ROWS]
 
 The runner reads, cuts, tokenizes, renormalises, writes, syncs and renames; the loop has its requests ready in memory.
 Groups of shards are timed in turn (loop, runner, runner, loop, …), so that a drift of the machine's speed hits both.
+What the runner costs is also told from its own time alone, which other work on the machine hardly changes: the share in
+which the engine waited for a shard, and what the runner took of the processors for itself.
 """
 
+import os
+import sys
+import threading
 import time
+from typing import Any
 
+import torch
+
+from lib.data.manifest import Shard
+from lib.data.shards import Footer
 from lib.engines import load_engine, load_tokenizer
 from lib.pipeline.inline import work
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Worker
 from tests.bench.judging import overrides, planned, prepared
 
-ROWS, GROUPS, MAX_TOKENS = 1000, 4, 192
+ROWS, GROUPS, SHARDS, MAX_TOKENS = 1000, 4, 8, 192
 
 
 def main() -> None:
-    """Print seconds of both and their ratio."""
-    line = overrides("judge.swap=none", f"engine.max_model_len={MAX_TOKENS}", "run.shard_rows=125", rows=ROWS)
+    """Print seconds of both and their ratio, and what the runner costs."""
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    shard_rows = f"run.shard_rows={rows // SHARDS}"
+    line = overrides("judge.swap=none", f"engine.max_model_len={MAX_TOKENS}", shard_rows, rows=rows)
     with planned(line) as spec:
         start = time.perf_counter()
         worker = Worker(spec)
@@ -32,6 +44,7 @@ def main() -> None:
         spec.task.ask(engine, ready[0])  # warm-up
         size = len(shards) // GROUPS
         seconds = {"loop": 0.0, "runner": 0.0}
+        spent = watch(worker)
         for group in range(GROUPS):
             for side in ("loop", "runner") if group % 2 == 0 else ("runner", "loop"):
                 inside = slice(group * size, (group + 1) * size)
@@ -44,10 +57,42 @@ def main() -> None:
                         pass
                 seconds[side] += time.perf_counter() - start
         tokens = sum(len(request) for requests in ready for request in requests.requests)
-        print(f"{ROWS:,} rows, {tokens:,} tokens, {len(shards)} shards")
-        for side, spent in seconds.items():
-            print(f"{side}: {spent:.1f} s, {ROWS / spent:.2f} rows/s, {tokens / spent:,.0f} tokens/s")
+        print(f"{rows:,} rows, {tokens:,} tokens, {len(shards)} shards, {torch.get_num_threads()} threads")
+        for side, taken in seconds.items():
+            print(f"{side}: {taken:.1f} s, {rows / taken:.2f} rows/s, {tokens / taken:,.0f} tokens/s")
         print(f"runner / loop: {seconds['runner'] / seconds['loop']:.3f}")
+        print(f"the engine waited: {1 - spent['engine'] / seconds['runner']:.2%} of the runner's time")
+        processors = len(os.sched_getaffinity(0)) * seconds["runner"]
+        print(f"reading, cutting, tokenizing, writing: {spent['rest'] / processors:.2%} of the processors' time")
+
+
+def watch(worker: Worker) -> dict[str, float]:
+    """Seconds in which the worker's engine answers, and processor seconds of the rest of its shards; they go on."""
+    spent = {"engine": 0.0, "rest": 0.0}
+    engine: Any = worker._engine
+    process, turn = worker.process, threading.Lock()
+
+    class Watched:
+        memory = engine.memory
+
+        def label_logprobs(self, *arguments: Any) -> Any:
+            cpu = time.thread_time()
+            with turn:
+                start = time.perf_counter()
+                answers = engine.label_logprobs(*arguments)
+                spent["engine"] += time.perf_counter() - start
+            spent["rest"] -= time.thread_time() - cpu
+            return answers
+
+    def watched(shard: Shard) -> Footer:
+        cpu = time.thread_time()
+        footer = process(shard)
+        spent["rest"] += time.thread_time() - cpu
+        return footer
+
+    worker._engine = Watched()
+    worker.process = watched  # type: ignore[method-assign]
+    return spent
 
 
 if __name__ == "__main__":
