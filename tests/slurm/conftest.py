@@ -77,6 +77,12 @@ class Slurm:
         until(lambda: self.state(job).split("|")[0].split(" ")[0] in ENDED, f"job {job} has ended", seconds)
         return self.state(job)
 
+    def cancel(self, ids: list[str]) -> None:
+        """Cancel jobs, and wait until nothing of them is left, elements that are completing included."""
+        self.run("scancel", *ids)
+        asked = ["squeue", "-h", "-j", ",".join(ids)]
+        until(lambda: not self.run(*asked, code=None).stdout.strip(), f"jobs {ids} are gone")
+
     def node(self, command: str, name: str) -> None:
         """node-down or node-up."""
         subprocess.run([HERE / "start-slurm.sh", command, name], env=SCRIPTS, check=True, timeout=60)

@@ -103,8 +103,7 @@ def test_another_count_in_the_middle(
     run = tmp_path / "run"
     ids = slurm.submit(*ARRAY, *line, pace(5), "cluster.at_once=2", f"run.dir={run}")
     until(lambda: len(shards(run)) > 3, "some shards are done")
-    slurm.run("scancel", *ids)
-    slurm.wait(ids[-1])
+    slurm.cancel(ids)
     assert 3 < len(shards(run)) < 40
     line = [*line, pace(0), "cluster.count=3", f"run.dir={run}"]
     assert "#SBATCH --array=0-2\n" in slurm.job("submit", *ARRAY, *line, "--missing", "--dry-run").stdout
@@ -124,7 +123,7 @@ def test_begun_under_slurm_and_finished_on_the_laptop(
     shown = slurm.job("status", f"run.dir={run}").stdout
     assert f"{ids[0]}_0 RUNNING" in shown
     assert "of 200 rows" in shown
-    slurm.run("scancel", *ids)
+    slurm.cancel(ids)
     assert slurm.wait(ids[1]).startswith("CANCELLED")
     assert "CANCELLED" in slurm.job("status", f"run.dir={run}").stdout
     before = len(shards(run))
