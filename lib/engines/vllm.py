@@ -51,7 +51,7 @@ _IN_CHECKPOINT = (Quantization.awq, Quantization.gptq, Quantization.fp8, Quantiz
 _LAYER_BYTES = {Quantization.online_fp8: 1.0, Quantization.online_int8: 1.0, Quantization.bitsandbytes: NF4_BYTES}
 _CACHE_BYTES = {KvCacheDtype.auto: None, KvCacheDtype.bfloat16: 2}  # of a value; the others are 8-bit
 CPU_CACHE_BYTES = 1 << 30
-CPU_BLOCK = 32  # tokens; vLLM's own default of 128 misses most of what prompts share
+CPU_BLOCK = 32  # tokens; vLLM's own default of 128 misses half of what prompts share
 _GPU_BLOCK, _MOST_AT_ONCE = 16, 256  # vLLM's own defaults, on most GPUs
 _PLUGINS = {Quantization.bitsandbytes: "vllm-bnb-plugin", Quantization.gguf: "vllm-gguf-plugin"}
 
