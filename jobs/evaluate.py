@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lib.errors import ConfigError
 from lib.launch import launch
-from lib.pipeline.battles import RunFolder, print_report, report
+from lib.pipeline.battles import print_report, report
+from lib.pipeline.job import RunFolder
 from lib.report.battles import from_submission
 
 

@@ -12,7 +12,8 @@ from lib.data.merge import merge_shards
 from lib.data.submission import MergeConfig, blend_submissions
 from lib.errors import ConfigError
 from lib.launch import launch
-from lib.pipeline.battles import RunFolder, report, submit
+from lib.pipeline.battles import report, submit
+from lib.pipeline.job import RunFolder
 from lib.pipeline.run import require_error_rate
 
 

@@ -12,7 +12,7 @@ from lib.cluster.notify import NotifyConfig, notify
 from lib.cluster.status import print_status, read_status
 from lib.errors import ConfigError, RunFolderError, Stopped
 from lib.launch import launch
-from lib.pipeline.battles import RunFolder
+from lib.pipeline.job import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,11 @@ Label = tuple[tuple[int, ...], ...]
 """The spellings of one label, each a token sequence; their probabilities are summed."""
 
 
+def slot_column(name: str) -> str:
+    """The column of canonical rows that holds what goes into a prompt's slot, as a list of texts."""
+    return f"slot.{name}"
+
+
 TokenPair = tuple[TokenIds, int]
 """Two texts as one request, and how many of its tokens belong to the first: all, where the model sees no difference."""
 

@@ -25,7 +25,7 @@ ALLOWED = {  # package -> the packages of ours that it may import, besides itsel
     "lib.report": {"lib.data", "lib.scoring", "lib.errors"},
     "lib.engines": {"lib.types", "lib.errors", "lib.config"},
     "lib.tasks": {"lib.scoring", "lib.types", "lib.errors", "lib.config"},
-    "lib.data": {"lib.scoring", "lib.errors", "lib.config"},
+    "lib.data": {"lib.scoring", "lib.types", "lib.errors", "lib.config"},
     "lib.scoring": {"lib.errors"},
     "lib.config": set(),
     "lib.types": set(),

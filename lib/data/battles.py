@@ -5,20 +5,16 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 
 import pyarrow as pa
-from omegaconf import MISSING
 
-from lib.config import transient
+from lib.data.rows import ITEMS, PLACE, RowsConfig
 from lib.errors import ConfigError, InputError
 
-_TURNS = pa.list_(pa.string())
 SCHEMA = pa.schema(
     {
-        "file": pa.string(),
-        "row": pa.int64(),
-        "id": pa.string(),
-        "prompt": _TURNS,
-        "response_a": _TURNS,
-        "response_b": _TURNS,
+        **PLACE,
+        "prompt": ITEMS,
+        "response_a": ITEMS,
+        "response_b": ITEMS,
         "model_a": pa.string(),
         "model_b": pa.string(),
         "label": pa.int8(),
@@ -33,18 +29,11 @@ NAMES = ("id", "model_a", "model_b")
 WINNERS = ("winner_a", "winner_b", "winner_tie")
 
 
-class Turns(Enum):  # members in lower case, since OmegaConf knows them by their names
+class Turns(Enum):
     """How a text cell is read. A cell that is a list already (JSONL, Parquet) is used as such."""
 
     json = "json"
     text = "text"
-
-
-class OnBadRow(Enum):
-    """What is done about a row that can't be used."""
-
-    fail = "fail"
-    record = "record"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,40 +56,23 @@ class BattleColumns:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BattlesConfig:
-    """Where the battles are, what their columns are called, and which rows are taken.
+class BattlesConfig(RowsConfig):
+    """Battles, and what their columns are called.
 
     label_values: what A, B and tie are called in `columns.label`. turns: `json` cells hold a list of turns, or one
-    turn, as JSON; `text` cells are one turn as it stands. on_bad_row: `record` keeps the row with its reason.
-
-    Rows are chosen over all files in their order, and in this order: `fold` takes every `folds`-th row from the
-    `fold`-th on (iloc[fold::folds]); of these `sample` takes a random subset, in the order of the input; of these
-    `limit` takes the first.
+    turn, as JSON; `text` cells are one turn as it stands.
     """
 
-    path: str = transient(default=MISSING)  # the fingerprint has the content's hash
     columns: BattleColumns = field(default_factory=BattleColumns)
     label_values: list[str] = field(default_factory=lambda: ["A", "B", "tie"])
     turns: Turns = Turns.json
-    on_bad_row: OnBadRow = OnBadRow.fail
-    limit: int | None = None
-    sample: int | None = None
-    sample_seed: int = 0
-    fold: int | None = None
-    folds: int = 5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.label_values) != 3 or len(set(self.label_values)) != 3:
             raise ConfigError(
                 f"data.label_values={self.label_values}: must be three different values, for A, B and tie"
             )
-        for key, value in (("limit", self.limit), ("sample", self.sample), ("folds", self.folds)):
-            if value is not None and value < 1:
-                raise ConfigError(f"data.{key}={value}: must be at least 1")
-        if self.fold is not None and not 0 <= self.fold < self.folds:
-            raise ConfigError(f"data.fold={self.fold}: must be from 0 to {self.folds - 1} (data.folds={self.folds})")
-        if self.sample_seed < 0:
-            raise ConfigError(f"data.sample_seed={self.sample_seed}: must not be negative")
 
 
 def present_columns(names: Sequence[str], config: BattlesConfig, file: str) -> list[str]:

@@ -1,22 +1,23 @@
 """Taking in: the whole input is read and checked before any model is loaded, and the chosen rows laid ready."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lib.data import battle_rows, table
 from lib.data.atomic import atomic_path
-from lib.data.battles import SCHEMA, TEXTS, BattlesConfig, OnBadRow, present_columns
-from lib.data.canonical import BadCell, canonical, read_name
+from lib.data.battles import BattlesConfig
 from lib.data.ids import IdCheck, Place, refuse_duplicates
-from lib.data.readers import batches, column_names, largest_row_group, parquet_cells, row_range
+from lib.data.readers import Cells, batches, column_names, largest_row_group, parquet_cells, row_range
+from lib.data.rows import BadCell, Canonical, OnBadRow, RowsConfig, read_name
 from lib.data.selection import Selection
 from lib.data.sources import Format, Source, Stat, content_hash, resolve, source_of, stat
+from lib.data.table import TableRows
 from lib.errors import InputError, RunFolderError
 
 FOLDER = "input"
@@ -24,6 +25,21 @@ _GROUP_BYTES = 8 << 20  # of a row group: what is decoded to read one shard, and
 _IN_PLACE_BYTES = 512 << 20
 _SHOWN = 5
 _ENOUGH_BAD_ROWS = 1000  # the config is wrong then, and the rest of the input won't tell more
+
+
+class _Kind(Protocol):
+    """A module that knows one kind of rows."""
+
+    def schema(self, config: Any) -> pa.Schema: ...
+    def carried(self, config: Any) -> Sequence[str]: ...
+    def id_column(self, config: Any) -> str | None: ...
+    def present_columns(self, names: Sequence[str], config: Any, file: str) -> list[str]: ...
+    def canonical(self, cells: Cells, config: Any, file: str, first_row: int) -> Canonical: ...
+    def tally(self, rows: pa.Table) -> Counter[str]: ...
+    def describe(self, counts: Counter[str], rows: int) -> list[str]: ...
+
+
+_KINDS: dict[type[RowsConfig], _Kind] = {BattlesConfig: battle_rows, TableRows: table}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +65,22 @@ class InputFile:
 class Report:
     """What was found. rows: of the whole input; all else counts chosen rows.
 
-    labels: rows labelled A, B, tie. repaired_cells: cells with half characters, replaced by U+FFFD. unequal_turns: rows
-    whose three texts differ in their number of turns (kept as they are). has_ids: whether there is an id column.
+    counts: what the kind of rows counts; details: that in words. repaired_cells: cells with half characters, replaced
+    by U+FFFD. has_ids: whether there is an id column.
     """
 
     rows: int = 0
     chosen: int = 0
-    labels: tuple[int, int, int] = (0, 0, 0)
+    counts: Counter[str] = field(default_factory=Counter)
+    details: list[str] = field(default_factory=list)
     repaired_cells: int = 0
-    unequal_turns: int = 0
     bad_rows: int = 0
     has_ids: bool = False
 
     def __str__(self) -> str:
-        a, b, tie = self.labels
         parts = [f"{self.chosen:,} of {self.rows:,} rows taken, {'with' if self.has_ids else 'without'} ids"]
-        parts.append(f"labels: {a:,} A, {b:,} B, {tie:,} tie" if a + b + tie else "no labels")
+        parts += self.details
         findings = {
-            "rows without a label": self.chosen - a - b - tie if a + b + tie else 0,
-            "rows with unequal numbers of turns (kept as they are)": self.unequal_turns,
             "cells repaired (half characters replaced by U+FFFD)": self.repaired_cells,
             "bad rows recorded": self.bad_rows,
         }
@@ -83,7 +96,12 @@ class Intake:
     report: Report
 
 
-def take_in(config: BattlesConfig, folder: Path, suffix: str = "") -> Intake:
+def carried(config: RowsConfig) -> Sequence[str]:
+    """The columns of canonical rows that a result keeps: file, row, id first."""
+    return _KINDS[type(config)].carried(config)
+
+
+def take_in(config: RowsConfig, folder: Path, suffix: str = "") -> Intake:
     """Read and check the whole input, and write the chosen rows into the run folder as canonical Parquet.
 
     Parquet of which every row is chosen is checked only, and read where it lies (unless its row groups are too large to
@@ -93,9 +111,9 @@ def take_in(config: BattlesConfig, folder: Path, suffix: str = "") -> Intake:
     Raises InputError for files, columns, ids and, with `data.on_bad_row=fail`, rows that can't be used; and where no
     row is chosen.
     """
-    sources = resolve(config.path)
-    columns = [present_columns(column_names(source), config, source.url) for source in sources]
-    check = _Check(config, _selection(config, sources), has_ids=_has_ids(config, sources, columns))
+    sources, kind = resolve(config.path), _KINDS[type(config)]
+    columns = [kind.present_columns(column_names(source), config, source.url) for source in sources]
+    check = _Check(config, _selection(config, sources, columns), has_ids=_has_ids(config, sources, columns))
     inputs = []
     for number, (source, names) in enumerate(zip(sources, columns, strict=True)):
         before, digest, chosen = stat(source), content_hash(source), check.report.chosen
@@ -105,7 +123,7 @@ def take_in(config: BattlesConfig, folder: Path, suffix: str = "") -> Intake:
         if in_place:
             deque(tables, maxlen=0)
         else:
-            _write(tables, folder / parquet)
+            _write(tables, kind.schema(config), folder / parquet)
         _require_unchanged(source, before)
         inputs.append(
             InputFile(
@@ -122,30 +140,32 @@ def take_in(config: BattlesConfig, folder: Path, suffix: str = "") -> Intake:
     return Intake(inputs, check.report)
 
 
-def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: BattlesConfig) -> pa.Table:
-    """Chosen rows [start, stop) of an input file, as canonical battles.
+def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: RowsConfig) -> pa.Table:
+    """Chosen rows [start, stop) of an input file, in canonical form.
 
     Raises InputError where a source that is read in place was changed, RunFolderError where our file is damaged.
     """
     assert 0 <= start <= stop <= file.rows
+    kind = _KINDS[type(config)]
+    schema = kind.schema(config)
     if file.canonical:
         path = run_folder / file.parquet
         try:
             with pq.ParquetFile(path, pre_buffer=False) as parquet:
-                return pa.Table.from_batches(row_range(parquet, SCHEMA.names, start, stop), SCHEMA)
+                return pa.Table.from_batches(row_range(parquet, schema.names, start, stop), schema)
         except (OSError, pa.ArrowInvalid) as error:
             raise RunFolderError(f"{path}: cannot be read ({error}); use another run.dir to start afresh") from error
     source = source_of(file.source)
     _require_unchanged(source, Stat(file.size, file.mtime_ns))
-    columns = present_columns(column_names(source), config, source.url)
-    tables, row = [SCHEMA.empty_table()], start
+    columns = kind.present_columns(column_names(source), config, source.url)
+    tables, row = [schema.empty_table()], start
     for cells in parquet_cells(source, columns, start, stop):
-        tables.append(canonical(cells, config, source.url, row).table)
+        tables.append(kind.canonical(cells, config, source.url, row).table)
         row += tables[-1].num_rows
     return pa.concat_tables(tables)
 
 
-def relocated(files: Sequence[InputFile], config: BattlesConfig) -> tuple[InputFile, ...]:
+def relocated(files: Sequence[InputFile], config: RowsConfig) -> tuple[InputFile, ...]:
     """The same files where `data.path` finds them now: their content, by its hash, is what a plan is about."""
     found = []
     for file, source in zip(files, resolve(config.path), strict=True):
@@ -155,7 +175,7 @@ def relocated(files: Sequence[InputFile], config: BattlesConfig) -> tuple[InputF
     return tuple(found)
 
 
-def read_ids(file: InputFile, run_folder: Path, config: BattlesConfig) -> pa.Array:
+def read_ids(file: InputFile, run_folder: Path, config: RowsConfig) -> pa.Array:
     """The ids of an input file's chosen rows (strings, [rows])."""
     if file.canonical:
         return pq.read_table(run_folder / file.parquet, columns=["id"])["id"].combine_chunks()
@@ -165,10 +185,10 @@ def read_ids(file: InputFile, run_folder: Path, config: BattlesConfig) -> pa.Arr
 class _Check:
     """Goes through the input once, counting and collecting what is wrong."""
 
-    def __init__(self, config: BattlesConfig, selection: Selection, *, has_ids: bool) -> None:
+    def __init__(self, config: RowsConfig, selection: Selection, *, has_ids: bool) -> None:
         self.selection = selection
+        self._config, self._kind = config, _KINDS[type(config)]
         self.report = Report(has_ids=has_ids)
-        self._config = config
         self._ids = IdCheck()
         self._bad: list[str] = []
         self._bad_rows = 0
@@ -177,7 +197,7 @@ class _Check:
         """The chosen rows of a source, a few at a time."""
         row = 0
         for cells in batches(source, columns):
-            table, repaired, bad = canonical(cells, self._config, source.url, row)
+            table, repaired, bad = self._kind.canonical(cells, self._config, source.url, row)
             if self.report.has_ids:
                 self._ids.add(table["id"].to_pylist(), source.url, row)
             if bad and self._config.on_bad_row is OnBadRow.fail:
@@ -199,16 +219,14 @@ class _Check:
             raise InputError(
                 f"data.path={self._config.path}: no row is chosen by data.fold, data.sample and data.limit"
             )
+        self.report.details = self._kind.describe(self.report.counts, self.report.chosen)
 
     def _count(self, chosen: pa.Table, repaired: int) -> None:
         report = self.report
         report.chosen += chosen.num_rows
         report.repaired_cells += repaired
         report.bad_rows += chosen.num_rows - chosen["error"].null_count
-        counts = np.bincount(chosen["label"].drop_null().to_numpy(), minlength=3)
-        report.labels = tuple(int(x + y) for x, y in zip(report.labels, counts, strict=True))  # type: ignore[assignment]
-        prompt, a, b = (pc.list_value_length(chosen[name]) for name in TEXTS)
-        report.unequal_turns += pc.sum(pc.or_(pc.not_equal(prompt, a), pc.not_equal(prompt, b))).as_py() or 0
+        report.counts += self._kind.tally(chosen)
 
     def _collect(self, bad: list[BadCell], source: Source) -> None:
         shown = bad[: max(_SHOWN - len(self._bad), 0)]
@@ -228,28 +246,33 @@ class _Check:
             )
 
 
-def _selection(config: BattlesConfig, sources: list[Source]) -> Selection:
+def _selection(config: RowsConfig, sources: list[Source], columns: list[list[str]]) -> Selection:
     if config.sample is None:
         return Selection(config)
-    prompt = config.columns.prompt
-    return Selection(config, sum(len(cells[prompt]) for source in sources for cells in batches(source, [prompt])))
+    first = [names[0] for names in columns]
+    counts = (
+        len(cells[name]) for source, name in zip(sources, first, strict=True) for cells in batches(source, [name])
+    )
+    return Selection(config, sum(counts))
 
 
-def _has_ids(config: BattlesConfig, sources: list[Source], columns: list[list[str]]) -> bool:
-    have = [config.columns.id in names for names in columns]
+def _has_ids(config: RowsConfig, sources: list[Source], columns: list[list[str]]) -> bool:
+    name = _KINDS[type(config)].id_column(config)
+    have = [name in names for names in columns]
     if any(have) and not all(have):
         raise InputError(
-            f"{sources[have.index(False)].url}: no column {config.columns.id!r}, which {sources[have.index(True)].url} "
+            f"{sources[have.index(False)].url}: no column {name!r}, which {sources[have.index(True)].url} "
             "has; give all files ids, or set data.columns.id=null to do without"
         )
     return all(have)
 
 
-def _ids(sources: list[Source], config: BattlesConfig) -> Iterator[tuple[str | None, Place]]:
+def _ids(sources: list[Source], config: RowsConfig) -> Iterator[tuple[str | None, Place]]:
+    name = str(_KINDS[type(config)].id_column(config))
     for source in sources:
         row = 0
-        for cells in batches(source, [str(config.columns.id)]):
-            for cell in cells[str(config.columns.id)]:
+        for cells in batches(source, [name]):
+            for cell in cells[name]:
                 yield read_name(cell)[0], (source.url, row)
                 row += 1
 
@@ -263,10 +286,11 @@ def _require_unchanged(source: Source, before: Stat) -> None:
         raise InputError(f"{source.url}: was changed while it was in use; leave the input alone and start a new run")
 
 
-def _write(tables: Iterable[pa.Table], path: Path) -> None:
+def _write(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = {"compression": "zstd", "use_dictionary": ["file", "model_a", "model_b"], "write_statistics": False}
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, **options) as writer:
+    repeated = [name for name in ("file", "model_a", "model_b") if name in schema.names]
+    options = {"compression": "zstd", "use_dictionary": repeated, "write_statistics": False}
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
         waiting, size = [], 0
         for table in tables:
             waiting.append(table)
@@ -274,4 +298,4 @@ def _write(tables: Iterable[pa.Table], path: Path) -> None:
             if size >= _GROUP_BYTES:
                 writer.write_table(pa.concat_tables(waiting))
                 waiting, size = [], 0
-        writer.write_table(pa.concat_tables([SCHEMA.empty_table(), *waiting]))
+        writer.write_table(pa.concat_tables([schema.empty_table(), *waiting]))

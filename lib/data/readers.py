@@ -19,6 +19,7 @@ Cells = dict[str, list[Any]]
 lone surrogates.)"""
 
 BATCH_ROWS = 256
+TEXT = "text"  # the one column of a plain text, which is one row
 _BUFFER_BYTES = 1 << 20
 _MAX_CELL_CHARACTERS = 1 << 26
 
@@ -28,6 +29,8 @@ def column_names(source: Source) -> list[str]:
     if source.format is Format.PARQUET:
         with _parquet_file(source) as parquet:
             return list(parquet.schema_arrow.names)
+    if source.format is Format.TEXT:
+        return [TEXT]
     if source.format is Format.JSONL:
         records = islice(_json_records(source), 4 * BATCH_ROWS)
         names = list(dict.fromkeys(key for record in records for key in record))
@@ -38,13 +41,21 @@ def column_names(source: Source) -> list[str]:
     return names
 
 
+def column_types(source: Source, columns: Sequence[str]) -> dict[str, pa.DataType]:
+    """The types of those of the columns that a file has: those of Parquet; elsewhere all are text."""
+    if source.format is not Format.PARQUET:
+        return {name: pa.string() for name in column_names(source) if name in columns}
+    with _parquet_file(source) as parquet:
+        return {f.name: f.type for f in parquet.schema_arrow if f.name in columns}
+
+
 def batches(source: Source, columns: Sequence[str]) -> Iterator[Cells]:
     """The cells of some columns of a file, in its order, at most `BATCH_ROWS` rows at a time.
 
     Cells of CSV are strings, empty ones None. Raises InputError naming file and row for what is malformed, and
     for a file without rows.
     """
-    read = {Format.PARQUET: _parquet, Format.JSONL: _jsonl}.get(source.format, _csv)
+    read = {Format.PARQUET: _parquet, Format.JSONL: _jsonl, Format.TEXT: _text}.get(source.format, _csv)
     empty = True
     for cells in read(source, columns):
         empty = False
@@ -130,6 +141,15 @@ def _json_records(source: Source) -> Iterator[dict[str, Any]]:
             if not isinstance(record, dict):
                 raise InputError(f"{source.url}, line {number}: not a JSON object, as each line must be")
             yield record
+
+
+def _text(source: Source, columns: Sequence[str]) -> Iterator[Cells]:
+    with open_source(source) as file:
+        try:
+            text = file.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{source.url}: not UTF-8 ({error}); convert the file to UTF-8") from error
+    yield {name: [text or None] for name in columns}
 
 
 def _csv(source: Source, columns: Sequence[str]) -> Iterator[Cells]:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from lib.data.battles import BattlesConfig
+from lib.data.rows import RowsConfig
 
 
 class Selection:
@@ -12,7 +12,7 @@ class Selection:
     total: rows of all files; needed for a sample only.
     """
 
-    def __init__(self, config: BattlesConfig, total: int | None = None) -> None:
+    def __init__(self, config: RowsConfig, total: int | None = None) -> None:
         self._first = config.fold or 0
         self._step = 1 if config.fold is None else config.folds
         self._limit = config.limit

@@ -1,25 +1,20 @@
 """From battles to a submission: what `jobs.judge` and `jobs.arena` share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from omegaconf import OmegaConf
 
-from lib.data.atomic import write_text
 from lib.data.battles import BattlesConfig
 from lib.data.intake import read_ids
 from lib.data.manifest import read_manifest
 from lib.data.merge import RESULT
 from lib.data.shards import unfinished
 from lib.data.submission import SUBMISSION, MergeConfig, require_same_ids, write_submission
-from lib.engines.base import EngineConfig
-from lib.pipeline.executor import ExecutorConfig
 from lib.pipeline.gauge import Totals
-from lib.pipeline.log import log
-from lib.pipeline.part import WHOLE, ShardsConfig
-from lib.pipeline.run import RunConfig, execute, open_run, require_error_rate, work
+from lib.pipeline.job import JobConfig, begin, work_on_part
+from lib.pipeline.run import execute, require_error_rate
 from lib.report.battles import METRICS, REPORT, Predictions, from_result, summary, write_report
 from lib.tasks.base import Task
 
@@ -27,22 +22,11 @@ _SHOWN = ("engine.model", "engine.revision", "engine.dtype", "engine.quantizatio
 
 
 @dataclass(frozen=True, kw_only=True)
-class BattleJobConfig:
+class BattleJobConfig(JobConfig):
     """The config groups that every job about battles has."""
 
     data: BattlesConfig
-    engine: EngineConfig
-    executor: ExecutorConfig
-    run: RunConfig
-    shards: ShardsConfig
     merge: MergeConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunFolder:
-    """For jobs about a run that is there already. dir: its folder."""
-
-    dir: str | None = None
 
 
 def run_battles(job: str, config: BattleJobConfig, task: Task) -> None:
@@ -50,12 +34,9 @@ def run_battles(job: str, config: BattleJobConfig, task: Task) -> None:
 
     Raises RunFailed where too many rows failed, or where there is no submission because of `merge.on_failed`.
     """
-    part = config.shards
-    spec = open_run(job, config.run, config.data, config.engine, task, part)
-    write_text(spec.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(replace(config, shards=WHOLE))))
-    if part != WHOLE:
-        work(spec, config.run, config.executor, part)
-        log.info("part %s is complete; jobs.merge run.dir=%s when all parts are", part.part, spec.folder)
+    spec = begin(job, config, config.data, task)
+    if not config.shards.whole:
+        work_on_part(spec, config)
         return
     (spec.folder / SUBMISSION).unlink(missing_ok=True)
     if config.merge.sample is not None:

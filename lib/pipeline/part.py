@@ -28,6 +28,11 @@ class ShardsConfig:
         return numbers if numbers[0] < numbers[1] else None
 
     @property
+    def whole(self) -> bool:
+        """Whether that is all of them."""
+        return self.part is None
+
+    @property
     def suffix(self) -> str:
         """What sets the files of this process apart, such as its log: "" or "-1of4"."""
         return "" if self._numbers is None else "-{}of{}".format(*self._numbers)

@@ -60,7 +60,7 @@ def _row_lines(spec: Spec, tokens: Tokens) -> Iterator[str]:
     manifest = spec.manifest
     whole = tokens.tokens.times(manifest.rows)
     yield f"rows    {manifest.rows:,} in {len(manifest.shards()):,} shards of {manifest.shard_rows:,} ({spec.folder})"
-    yield f"turns   {tokens.turns.mean:.1f} ± {tokens.turns.error:.1f} a row, of all three texts together"
+    yield f"texts   {tokens.texts.mean:.1f} ± {tokens.texts.error:.1f} a row, turns counted one by one"
     yield (
         f"tokens  {tokens.tokens.mean:,.0f} ± {tokens.tokens.error:,.0f} a row, {whole.mean:,.0f} ± {whole.error:,.0f} "
         f"in all (from {tokens.sampled:,} rows, 95 %)"

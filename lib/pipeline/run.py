@@ -9,10 +9,10 @@ from typing import Any
 from lib import engines
 from lib.config import identity
 from lib.data import sources
-from lib.data.battles import BattlesConfig
-from lib.data.intake import Intake, relocated, take_in
+from lib.data.intake import Intake, carried, relocated, take_in
 from lib.data.manifest import FILE_NAME, Manifest, Shard, fingerprint, flatten, read_manifest, refuse_another_plan
 from lib.data.merge import FAILURES, Merged, merge_shards
+from lib.data.rows import RowsConfig
 from lib.data.shards import FOLDER, Footer, unfinished
 from lib.engines.base import EngineConfig
 from lib.errors import ConfigError, InputError, RunFailed, RunFolderError
@@ -66,13 +66,14 @@ class RunConfig:
 
 
 def open_run(
-    job: str, config: RunConfig, data: BattlesConfig, engine: EngineConfig, task: Task, part: ShardsConfig = WHOLE
+    job: str, config: RunConfig, data: RowsConfig, engine: EngineConfig, task: Task, part: ShardsConfig = WHOLE
 ) -> Spec:
     """Check everything that can be checked without a model, and find or make the run's folder and manifest.
 
     Processes that do so at once find the same plan. Raises ConfigError, InputError or RunFolderError; the last one
     also where the folder holds another plan.
     """
+    _require_own_columns(data, task)
     engines.check(engine, task.method)
     task.check(engines.load_tokenizer(engine), engine.max_model_len)
     keys = _identity(job, data, engine, task)
@@ -141,7 +142,15 @@ def _require_sound_engine(progress: Progress, config: RunConfig) -> None:
         )
 
 
-def _plan(job: str, config: RunConfig, data: BattlesConfig, keys: Mapping[str, Any], folder: Path) -> None:
+def _require_own_columns(data: RowsConfig, task: Task) -> None:
+    """Raise ConfigError where a column that is carried along would hide one of the task's."""
+    if both := sorted(set(carried(data)).intersection(task.schema.names)):
+        raise ConfigError(
+            f"data.carry: {', '.join(both)} is also a column of this job's result; leave it out, or rename it first"
+        )
+
+
+def _plan(job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], folder: Path) -> None:
     if any((folder / FOLDER).iterdir()):
         raise RunFolderError(f"{folder} has shards, but no {FILE_NAME} that says whose; use another run.dir")
     intake = take_in(data, folder, f"-{fingerprint(keys)[:8]}")
@@ -176,7 +185,7 @@ def _require_intake(intake: Intake, keys: Mapping[str, Any], config: RunConfig) 
         )
 
 
-def _identity(job: str, data: BattlesConfig, engine: EngineConfig, task: Task) -> Mapping[str, Any]:
+def _identity(job: str, data: RowsConfig, engine: EngineConfig, task: Task) -> Mapping[str, Any]:
     return flatten(
         {
             "job": job,

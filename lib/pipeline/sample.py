@@ -1,15 +1,16 @@
 """What a sample of rows says of all of them, in tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib import engines
-from lib.data.battles import TEXTS
 from lib.data.intake import read_rows
+from lib.data.rows import ITEMS
 from lib.engines.prefixes import reusable_beginnings
 from lib.errors import RunFailed
 from lib.pipeline.worker import Spec
@@ -41,7 +42,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a sample of rows says: per row, tokens of its requests, turns, tokens cut.
+    """What a sample of rows says: per row, tokens of its requests, texts (turns of all of them), tokens cut.
 
     lengths: tokens of each request; reused: of these, tokens of a beginning that an earlier one has too; new_tokens:
     that may be written after each.
@@ -49,7 +50,7 @@ class Tokens:
 
     sampled: int
     tokens: Estimate
-    turns: Estimate
+    texts: Estimate
     share_cut: Estimate
     cut_tokens: float
     lengths: list[int]
@@ -68,18 +69,26 @@ def sample_tokens(spec: Spec, sample: int, block: int | None = None) -> Tokens:
         raise RunFailed("all sampled rows are bad rows, so there is nothing to plan")
     prepared = spec.task.prepare(rows, engines.load_tokenizer(spec.engine), spec.engine.max_model_len)
     lengths = [len(request) for request in prepared.requests]
-    per_row = len(lengths) // rows.num_rows
+    counts = prepared.counts or [len(lengths) // rows.num_rows] * rows.num_rows
+    per_row = [sum(part) for part in _split(lengths, counts)]
+    texts = [name for name in rows.schema.names if rows.schema.field(name).type == ITEMS]
     cut = np.array(prepared.cut)
     return Tokens(
         sampled=rows.num_rows,
-        tokens=Estimate.of(np.reshape(lengths, (-1, per_row)).sum(axis=1).tolist(), spec.manifest.rows),
-        turns=Estimate.of(sum(pc.list_value_length(rows[name]).to_numpy() for name in TEXTS), spec.manifest.rows),
+        tokens=Estimate.of(per_row, spec.manifest.rows),
+        texts=Estimate.of(sum(pc.list_value_length(rows[name]).to_numpy() for name in texts), spec.manifest.rows),
         share_cut=Estimate.of((cut > 0).astype(float).tolist(), spec.manifest.rows),
         cut_tokens=float(cut[cut > 0].mean()) if (cut > 0).any() else 0.0,
         lengths=lengths,
         reused=[0] * len(lengths) if block is None else reusable_beginnings(prepared.requests, block),
         new_tokens=prepared.new_tokens,
     )
+
+
+def _split(values: Sequence[int], counts: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Consecutive parts of so many values each."""
+    rest = iter(values)
+    return (list(islice(rest, count)) for count in counts)
 
 
 def _spread(spec: Spec, sample: int) -> pa.Table:

@@ -7,17 +7,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.data.battles import BattlesConfig
-from lib.data.intake import read_rows
+from lib.data.intake import carried, read_rows
 from lib.data.manifest import Manifest, Shard
+from lib.data.rows import RowsConfig
 from lib.data.shards import Footer, commit
 from lib.engines import load_engine, load_tokenizer
 from lib.engines.base import EngineConfig
 from lib.errors import OvernightError
 from lib.pipeline.gauge import Gauge, Work
 from lib.tasks.base import Task
-
-CARRIED = ("file", "row", "id", "label")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +25,7 @@ class Spec:
     root: Path
     folder: Path
     manifest: Manifest
-    data: BattlesConfig
+    data: RowsConfig
     engine: EngineConfig
     task: Task
 
@@ -72,13 +70,13 @@ class Worker:
         rows = _read(self._spec, shard, start, stop)
         fine = pc.is_null(rows["error"])
         answered = self._answer(rows.filter(fine), work or Work())
-        refused = failed_rows(rows.filter(pc.invert(fine)), self._spec.task.schema)
+        refused = failed_rows(rows.filter(pc.invert(fine)), self._spec)
         return pa.concat_tables([answered, refused]).sort_by("row")
 
     def _answer(self, rows: pa.Table, work: Work) -> pa.Table:
         """Answer rows. Where that raises, halve them until the row that makes it raise is alone."""
         if rows.num_rows == 0:
-            return failed_rows(rows, self._spec.task.schema)
+            return failed_rows(rows, self._spec)
         task = self._spec.task
         try:
             prepared = task.prepare(rows, self._tokenizer, self._spec.engine.max_model_len)
@@ -88,28 +86,28 @@ class Worker:
             raise  # of the engine or the machine, not of a row
         except Exception as error:
             if rows.num_rows == 1:
-                return failed_rows(rows, task.schema, f"{type(error).__name__}: {error}")
+                return failed_rows(rows, self._spec, f"{type(error).__name__}: {error}")
             half = rows.num_rows // 2
             return pa.concat_tables([self._answer(rows.slice(0, half), work), self._answer(rows.slice(half), work)])
         work.add(prepared.requests, answers.usage)
         errors = pa.array([result.errors.get(row) for row in range(rows.num_rows)], pa.string())
-        return _table(rows, result.columns, errors)
+        return _table(rows, self._spec, result.columns, errors)
 
 
 def dead_row(spec: Spec, shard: Shard, row: int, reason: str) -> pa.Table:
     """The result table of one row that no worker survives."""
-    return failed_rows(_read(spec, shard, row, row + 1), spec.task.schema, reason)
+    return failed_rows(_read(spec, shard, row, row + 1), spec, reason)
 
 
-def failed_rows(rows: pa.Table, schema: pa.Schema, reason: str | None = None) -> pa.Table:
+def failed_rows(rows: pa.Table, spec: Spec, reason: str | None = None) -> pa.Table:
     """The result table of rows without a result, for `reason` or for the `error` they already carry."""
     errors = rows["error"] if reason is None else pa.array([reason] * rows.num_rows, pa.string())
-    return _table(rows, schema.empty_table(), errors)
+    return _table(rows, spec, spec.task.schema.empty_table(), errors)
 
 
-def _table(rows: pa.Table, columns: pa.Table, errors: pa.Array | pa.ChunkedArray) -> pa.Table:
+def _table(rows: pa.Table, spec: Spec, columns: pa.Table, errors: pa.Array | pa.ChunkedArray) -> pa.Table:
     """Carried columns, the task's own (null in failed rows), and `error`."""
-    table = rows.select(CARRIED)
+    table = rows.select(carried(spec.data))
     nothing = pc.is_valid(errors)
     for field in columns.schema:
         values = columns[field.name] if columns.num_rows else pa.nulls(rows.num_rows, field.type)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from lib.types import Answers, Tokenizer
+from lib.types import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,16 @@ class Result:
 class Prepared:
     """Requests about n rows, ready for an engine, and what the task wants to remember of the rows.
 
-    requests: token ids, in the order in which the task reads the answers, equally many for each row.
-    cut: tokens that were cut from each row. new_tokens: that the engine may write after each request, at most; 0 for
-    one that only reads.
+    requests: token ids, in the order in which the task reads the answers. counts: how many of them each row has; None
+    where all have equally many. cut: tokens that were cut from each row. new_tokens: that the engine may write after
+    each request, at most; 0 for one that only reads.
     """
 
     requests: list[list[int]]
     cut: list[int]
     notes: Any
     new_tokens: int = 0
+    counts: list[int] | None = None
 
 
 class Task(Protocol):
@@ -41,7 +42,7 @@ class Task(Protocol):
 
     @property
     def method(self) -> str:
-        """The engine's method that answers: `label_logprobs`, `score` or `embed`."""
+        """The engine's method that answers, such as `label_logprobs` or `embed` (lib/types.py has them all)."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -56,8 +57,8 @@ class Task(Protocol):
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
         """Requests about the rows, none longer than `max_tokens`."""
 
-    def ask(self, engine: Any, prepared: Prepared) -> Answers:
-        """Have the engine answer the requests."""
+    def ask(self, engine: Any, prepared: Prepared) -> Any:
+        """Have the engine answer the requests: Answers, Completions or Found, each with its `usage`."""
 
-    def read(self, prepared: Prepared, answers: Answers) -> Result:
+    def read(self, prepared: Prepared, answers: Any) -> Result:
         """Results from answers."""

@@ -7,14 +7,17 @@ from omegaconf.errors import MissingMandatoryValue
 
 import lib
 from lib.config import identity
-from lib.data.battles import BattleColumns, BattlesConfig, OnBadRow, Turns, present_columns
+from lib.data.battles import BattleColumns, BattlesConfig, Turns, present_columns
 from lib.data.intake import take_in
+from lib.data.rows import OnBadRow
 from lib.errors import ConfigError, InputError
 
 ROOT = Path(lib.__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 ARENA = ["id", "model_a", "model_b", "prompt", "response_a", "response_b"]
 WINNERS = ["winner_model_a", "winner_model_b", "winner_tie"]
+
+LABELS = ("A", "B", "tie")
 
 
 def from_yaml(name: str, **changes: Any) -> BattlesConfig:
@@ -48,14 +51,16 @@ def test_configs_of_real_files(tmp_path: Path, name: str, file: str, rows: int, 
     if not path.exists():
         pytest.skip(f"{path} is not on this machine")
     report = take_in(from_yaml(name, path=str(path)), tmp_path).report
-    assert (report.rows, report.chosen, report.labels, report.has_ids) == (rows, rows, labels, ids)
+    counts = tuple(report.counts[label] for label in LABELS)
+    assert (report.rows, report.chosen, counts, report.has_ids) == (rows, rows, labels, ids)
     assert report.bad_rows == report.repaired_cells == 0
 
 
 def test_the_sample_battles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(ROOT)
     report = take_in(from_yaml("sample"), tmp_path).report
-    assert (report.rows, report.labels, report.has_ids) == (20, (9, 7, 4), True)
+    counts = tuple(report.counts[label] for label in LABELS)
+    assert (report.rows, counts, report.has_ids) == (20, (9, 7, 4), True)
 
 
 def test_identity_is_all_but_the_path():

@@ -1,6 +1,5 @@
 import csv
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import pytest
 
 import lib
 from lib.data import intake
-from lib.data.battles import SCHEMA, BattleColumns, BattlesConfig, OnBadRow, Turns
+from lib.data.battles import SCHEMA, BattleColumns, BattlesConfig, Turns
 from lib.data.intake import InputFile, Intake, read_rows, take_in
+from lib.data.rows import OnBadRow
 from lib.errors import InputError, RunFolderError
 
 SHARED = Path(lib.__file__).parents[2] / "shared" / "data"
@@ -156,6 +156,9 @@ def test_lists_in_parquet_are_turns(tmp_path: Path):
     assert table["label"].to_pylist() == [None]
 
 
+UNEQUAL = "rows with unequal numbers of turns (kept as they are)"
+
+
 def test_the_report(tmp_path: Path):
     rows = [
         record(0),
@@ -166,12 +169,12 @@ def test_the_report(tmp_path: Path):
     ]
     config = BattlesConfig(path=str(write(tmp_path / "x.jsonl", rows)), on_bad_row=OnBadRow.record)
     report = take_in(config, tmp_path / "run").report
-    assert asdict(report) == {
+    assert vars(report) == {
         "rows": 5,
         "chosen": 5,
-        "labels": (2, 1, 1),
+        "counts": {"A": 2, "B": 1, "tie": 1, UNEQUAL: 2},
+        "details": ["labels: 2 A, 1 B, 1 tie", "rows without a label: 1", f"{UNEQUAL}: 2"],
         "repaired_cells": 2,
-        "unequal_turns": 2,
         "bad_rows": 1,
         "has_ids": True,
     }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lib.data.battles import OnBadRow
+from lib.data.rows import OnBadRow
 from lib.data.shards import unfinished
 from lib.engines.hardware import GPUS
 from lib.engines.sizing import Sizing
@@ -74,7 +74,7 @@ def test_a_sample_of_all_rows_is_exact(battles: Battles, plan: Plan) -> None:
     assert tokens.sampled == 23
     assert tokens.tokens.mean == pytest.approx(sum(tokens.lengths) / 23)
     assert tokens.tokens.error == 0
-    assert (tokens.turns.mean, tokens.turns.error) == (3.0, 0)
+    assert (tokens.texts.mean, tokens.texts.error) == (3.0, 0)
     assert (tokens.share_cut.mean, tokens.cut_tokens) == (0, 0)
 
 
@@ -125,7 +125,7 @@ SIZE = Sizing(
 READ = Tokens(
     sampled=2,
     tokens=Estimate(200, 0),
-    turns=Estimate(3, 0),
+    texts=Estimate(3, 0),
     share_cut=Estimate(0, 0),
     cut_tokens=0,
     lengths=[250, 150],

@@ -6,14 +6,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.data.battles import OnBadRow
+from lib.data.rows import OnBadRow
 from lib.data.shards import read_footer
 from lib.errors import EngineError
-from lib.pipeline.worker import CARRIED, Worker, dead_row
+from lib.pipeline.worker import Worker, dead_row
 from lib.tasks.base import Prepared
 from lib.tasks.pairwise import Pairwise
 from lib.types import Tokenizer
 from tests.pipeline.conftest import CONFIG, PROMPT, Plan
+
+CARRIED = ("file", "row", "id", "label")
 
 Battles = Callable[..., Path]
 MARKED = {3: "BOOM", 4: "fine", 16: "BOOM", 17: "BOOM"}

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from lib.data.battle_rows import Canonical, canonical
 from lib.data.battles import SCHEMA, TEXTS, BattleColumns, BattlesConfig, Turns
-from lib.data.canonical import Canonical, canonical
 
 FINE = '["fine"]'
 

@@ -1,0 +1,68 @@
+"""What every job with an engine does: open its run, and work on a part of it or on all."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from lib.data.atomic import write_text
+from lib.data.merge import RESULT, Merged
+from lib.data.rows import RowsConfig
+from lib.engines.base import EngineConfig
+from lib.pipeline.executor import ExecutorConfig
+from lib.pipeline.log import log
+from lib.pipeline.part import WHOLE, ShardsConfig
+from lib.pipeline.run import RunConfig, execute, open_run, require_error_rate, work
+from lib.pipeline.worker import Spec
+from lib.tasks.base import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobConfig:
+    """The config groups that every job with an engine has."""
+
+    engine: EngineConfig
+    executor: ExecutorConfig
+    run: RunConfig
+    shards: ShardsConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """For jobs about a run that is there already. dir: its folder."""
+
+    dir: str | None = None
+
+
+def begin(job: str, config: JobConfig, data: RowsConfig, task: Task) -> Spec:
+    """Open the run, new or to be resumed, and write down its config. Raises what `open_run` raises."""
+    spec = open_run(job, config.run, data, config.engine, task, config.shards)
+    write_text(spec.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(replace(config, shards=WHOLE))))
+    return spec
+
+
+def work_on_part(spec: Spec, config: JobConfig) -> None:
+    """Do this process's part of a run, without the merge."""
+    work(spec, config.run, config.executor, config.shards)
+    log.info("part %s is complete; jobs.merge run.dir=%s when all parts are", config.shards.part, spec.folder)
+
+
+def run_table(job: str, config: JobConfig, data: RowsConfig, task: Task) -> Path:
+    """Plan or resume, execute and merge; of a part of a run: plan and execute only. Returns the run's folder.
+
+    Raises RunFailed where too many rows failed.
+    """
+    spec = begin(job, config, data, task)
+    if not config.shards.whole:
+        work_on_part(spec, config)
+        return spec.folder
+    merged = execute(spec, config.run, config.executor)
+    require_error_rate(merged, config.run.max_error_rate, spec.folder)
+    print_result(merged, spec.folder)
+    return spec.folder
+
+
+def print_result(merged: Merged, folder: Path) -> None:
+    """Say where the result is, and what failed in it."""
+    failed = f", {merged.failed:,} of them failed" if merged.failed else ""
+    print(f"result:     {folder / RESULT} ({merged.rows:,} rows{failed})")
