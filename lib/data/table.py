@@ -45,36 +45,49 @@ class TableConfig(RowsConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class TableRows(TableConfig):
-    """A table of which certain fields are read. types: of the carried columns."""
+    """A table of which certain fields are read, and other columns as they are.
+
+    beside: such columns that the task looks at, where they are there; results don't keep them. types: of these and of
+    the carried columns.
+    """
 
     fields: tuple[str, ...] = transient(default=())  # the task's own identity has them
+    beside: tuple[str, ...] = transient(default=())
     types: Mapping[str, pa.DataType] = transient(default_factory=dict)
 
+    @property
+    def plain(self) -> list[str]:
+        """Columns that are read as they are."""
+        return list(dict.fromkeys([*self.carry, *self.beside]))
 
-def open_table(config: TableConfig, wanted: Sequence[str]) -> TableRows:
-    """The rows of a table, of which the fields `wanted` are read.
+
+def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str] = ()) -> TableRows:
+    """The rows of a table, of which the fields `wanted` are read, and the columns `beside` where all files have them.
 
     Raises ConfigError where the config names a field that is not wanted, InputError where there is no such table, or
-    where its files hold a carried column in different types.
+    where its files hold a column in different types.
     """
     if unknown := sorted(config.columns.keys() - set(wanted)):
         raise ConfigError(
             f"data.columns: this job reads no field {', '.join(unknown)}; it reads {', '.join(wanted)} "
             "(the slots of its prompt)"
         )
+    sources = resolve(config.path)
+    found = [column_types(source, [*config.carry, *beside]) for source in sources]
     types: dict[str, pa.DataType] = {}
-    for source in resolve(config.path) if config.carry else []:
-        for name, kind in column_types(source, config.carry).items():
+    for source, kinds in zip(sources, found, strict=True):
+        for name, kind in kinds.items():
             if types.setdefault(name, kind) != kind:
                 raise InputError(f"{source.url}: column {name} is {kind}, but {types[name]} in the files before")
+    there = tuple(name for name in beside if all(name in kinds for kinds in found))
     kept = {f.name: getattr(config, f.name) for f in fields(TableConfig)}
-    return TableRows(**kept, fields=tuple(wanted), types=types)
+    return TableRows(**kept, fields=tuple(wanted), beside=there, types=types)
 
 
 def schema(config: TableRows) -> pa.Schema:
-    """The columns of canonical rows: each field as a list of texts, carried columns in their own type."""
+    """The columns of canonical rows: each field as a list of texts, the others in their own type."""
     read = {slot_column(name): ITEMS for name in config.fields}
-    return pa.schema({**PLACE, **read, **{name: config.types[name] for name in config.carry}, "error": pa.string()})
+    return pa.schema({**PLACE, **read, **{name: config.types[name] for name in config.plain}, "error": pa.string()})
 
 
 def carried(config: TableRows) -> Sequence[str]:
@@ -102,7 +115,7 @@ def present_columns(names: Sequence[str], config: TableRows, file: str) -> list[
             problem = "is there twice" if name in names else "is missing"
             hint = f"data.{role}=NAME names the column to be used"
             raise InputError(f"{file}: column {name!r} {problem}; the columns are {list(names)}; {hint}")
-    wanted = [config.id, *(config.column(name) for name in config.fields), *config.carry, config.failed]
+    wanted = [config.id, *(config.column(name) for name in config.fields), *config.plain, config.failed]
     return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
 
 
@@ -118,7 +131,7 @@ def canonical(cells: Cells, config: TableRows, file: str, first_row: int) -> Can
     for name in config.fields:
         column = config.column(name)
         reader.values[slot_column(name)] = reader.read(column, cells[column], read_items)
-    for name in config.carry:
+    for name in config.plain:
         as_text = pa.types.is_string(config.types[name]) or pa.types.is_large_string(config.types[name])
         reader.values[name] = reader.read(name, cells[name], _text if as_text else lambda cell: (cell, 0))
     reader.read(config.failed or "", cells.get(config.failed or "", nothing), _not_failed)

@@ -51,6 +51,16 @@ def test_a_carried_column_of_parquet_keeps_its_type(tmp_path: Path) -> None:
         assert table.select(["vector", "start"]).equals(source.select(["vector", "start"]).slice(0, limit))
 
 
+def test_columns_beside_are_read_where_all_files_have_them(tmp_path: Path) -> None:
+    jsonl(tmp_path / "a.jsonl", [{"text": "x", "rank": "1", "score": "2"}])
+    jsonl(tmp_path / "b.jsonl", [{"text": "y", "rank": "3"}])
+    rows = open_table(TableConfig(path=str(tmp_path / "*.jsonl"), carry=["rank"]), ["text"], ["rank", "score"])
+    assert rows.plain == ["rank"]
+    rows = open_table(TableConfig(path=str(tmp_path / "*.jsonl")), ["text"], ["rank", "score"])
+    assert rows.plain == ["rank"]
+    assert carried(rows) == ("file", "row", "id")
+
+
 def test_what_failed_before_is_a_bad_row(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "x.jsonl", [{"text": "a", "error": None}, {"text": "b", "error": "killed the worker"}])
     table = load(tmp_path / "run", path, ["text"], on_bad_row=OnBadRow.record)
