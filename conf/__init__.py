@@ -8,6 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from lib.cluster.config import RayJobsConfig, SlurmArrayConfig, SlurmConfig
 from lib.cluster.notify import NotifyConfig
 from lib.data.battles import BattlesConfig
+from lib.data.documents import DocumentsConfig
+from lib.data.table import TableConfig
 from lib.engines.dummy import DummyConfig
 from lib.engines.transformers import TransformersConfig
 from lib.engines.vllm import VllmConfig
@@ -20,6 +22,8 @@ SCHEMAS = {
     "cluster/slurm": SlurmConfig,
     "cluster/slurm_array": SlurmArrayConfig,
     "data/battles": BattlesConfig,
+    "data/documents": DocumentsConfig,
+    "data/table": TableConfig,
     "engine/dummy": DummyConfig,
     "engine/transformers": TransformersConfig,
     "engine/vllm": VllmConfig,

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.data import battle_rows, table
+from lib.data import battle_rows, documents, table
 from lib.data.atomic import atomic_path
 from lib.data.battles import BattlesConfig
+from lib.data.documents import ChunkRows
 from lib.data.ids import IdCheck, Place, refuse_duplicates
 from lib.data.readers import Cells, batches, column_names, largest_row_group, parquet_cells, row_range
 from lib.data.rows import BadCell, Canonical, OnBadRow, RowsConfig, read_name
@@ -39,7 +40,7 @@ class _Kind(Protocol):
     def describe(self, counts: Counter[str], rows: int) -> list[str]: ...
 
 
-_KINDS: dict[type[RowsConfig], _Kind] = {BattlesConfig: battle_rows, TableRows: table}
+_KINDS: dict[type[RowsConfig], _Kind] = {BattlesConfig: battle_rows, TableRows: table, ChunkRows: documents}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,7 @@ def take_in(config: RowsConfig, folder: Path, suffix: str = "") -> Intake:
     for number, (source, names) in enumerate(zip(sources, columns, strict=True)):
         before, digest, chosen = stat(source), content_hash(source), check.report.chosen
         tables = check.tables(source, names)
-        in_place = _in_place(source, check.selection)
+        in_place = _in_place(source, check.selection, config)
         parquet = source.url if in_place else f"{FOLDER}/{number:05d}{suffix}.parquet"
         if in_place:
             deque(tables, maxlen=0)
@@ -277,7 +278,9 @@ def _ids(sources: list[Source], config: RowsConfig) -> Iterator[tuple[str | None
                 row += 1
 
 
-def _in_place(source: Source, selection: Selection) -> bool:
+def _in_place(source: Source, selection: Selection, config: RowsConfig) -> bool:
+    if isinstance(config, ChunkRows):  # not one row for each of the source's
+        return False
     return source.format is Format.PARQUET and selection.all and largest_row_group(source) <= _IN_PLACE_BYTES
 
 

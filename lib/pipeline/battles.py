@@ -13,7 +13,7 @@ from lib.data.merge import RESULT
 from lib.data.shards import unfinished
 from lib.data.submission import SUBMISSION, MergeConfig, require_same_ids, write_submission
 from lib.pipeline.gauge import Totals
-from lib.pipeline.job import JobConfig, begin, work_on_part
+from lib.pipeline.job import EngineJobConfig, begin, work_on_part
 from lib.pipeline.run import execute, require_error_rate
 from lib.report.battles import METRICS, REPORT, Predictions, from_result, summary, write_report
 from lib.tasks.base import Task
@@ -22,7 +22,7 @@ _SHOWN = ("engine.model", "engine.revision", "engine.dtype", "engine.quantizatio
 
 
 @dataclass(frozen=True, kw_only=True)
-class BattleJobConfig(JobConfig):
+class BattleJobConfig(EngineJobConfig):
     """The config groups that every job about battles has."""
 
     data: BattlesConfig
@@ -34,7 +34,7 @@ def run_battles(job: str, config: BattleJobConfig, task: Task) -> None:
 
     Raises RunFailed where too many rows failed, or where there is no submission because of `merge.on_failed`.
     """
-    spec = begin(job, config, config.data, task)
+    spec = begin(job, config, config.data, config.engine, task)
     if not config.shards.whole:
         work_on_part(spec, config)
         return

@@ -1,4 +1,4 @@
-"""What every job with an engine does: open its run, and work on a part of it or on all."""
+"""What every job about rows does: open its run, and work on a part of it or on all."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +19,18 @@ from lib.tasks.base import Task
 
 @dataclass(frozen=True, kw_only=True)
 class JobConfig:
-    """The config groups that every job with an engine has."""
+    """The config groups that every job about rows has."""
 
-    engine: EngineConfig
     executor: ExecutorConfig
     run: RunConfig
     shards: ShardsConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineJobConfig(JobConfig):
+    """Those of a job whose engine is a model."""
+
+    engine: EngineConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +40,9 @@ class RunFolder:
     dir: str | None = None
 
 
-def begin(job: str, config: JobConfig, data: RowsConfig, task: Task) -> Spec:
+def begin(job: str, config: JobConfig, data: RowsConfig, engine: EngineConfig, task: Task) -> Spec:
     """Open the run, new or to be resumed, and write down its config. Raises what `open_run` raises."""
-    spec = open_run(job, config.run, data, config.engine, task, config.shards)
+    spec = open_run(job, config.run, data, engine, task, config.shards)
     write_text(spec.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(replace(config, shards=WHOLE))))
     return spec
 
@@ -47,12 +53,12 @@ def work_on_part(spec: Spec, config: JobConfig) -> None:
     log.info("part %s is complete; jobs.merge run.dir=%s when all parts are", config.shards.part, spec.folder)
 
 
-def run_table(job: str, config: JobConfig, data: RowsConfig, task: Task) -> Path:
+def run_table(job: str, config: JobConfig, data: RowsConfig, engine: EngineConfig, task: Task) -> Path:
     """Plan or resume, execute and merge; of a part of a run: plan and execute only. Returns the run's folder.
 
     Raises RunFailed where too many rows failed.
     """
-    spec = begin(job, config, data, task)
+    spec = begin(job, config, data, engine, task)
     if not config.shards.whole:
         work_on_part(spec, config)
         return spec.folder

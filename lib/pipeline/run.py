@@ -38,13 +38,14 @@ _BROKEN_AFTER = 100  # rows after which a majority of failed ones means that the
 class RunConfig:
     """The run folder and what is done about failures. None of it changes results.
 
-    name: part of the default folder's name; dir: the folder, null for runs/<job>-<name>-<fingerprint>.
+    name: part of the default folder's name; dir: the folder, null for <root>/<job>-<name>-<fingerprint>.
     shard_rows: rows of a shard, null for about 200 shards of 8 to 1,024 rows. max_error_rate: share of rows that
     may fail before the run counts as failed. retry_failed: do the shards with failed rows again.
     grace_seconds: how long shards in flight may go on after a signal to stop.
     """
 
     name: str = "run"
+    root: str = "runs"
     dir: str | None = None
     shard_rows: int | None = None
     max_error_rate: float = 0.0
@@ -76,9 +77,25 @@ def open_run(
     _require_own_columns(data, task)
     engines.check(engine, task.method)
     task.check(engines.load_tokenizer(engine), engine.max_model_len)
-    keys = _identity(job, data, engine, task)
+    keys = {
+        "task": task.identity(),
+        "engine": {"type": type(engine).__name__, **identity(engine), **engines.identity(engine)},
+    }
+    folder, manifest = plan_run(job, config, data, keys, part)
+    return Spec(root=Path.cwd(), folder=folder, manifest=manifest, data=data, engine=engine, task=task)
+
+
+def plan_run(
+    job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], part: ShardsConfig = WHOLE
+) -> tuple[Path, Manifest]:
+    """Find or make the folder and manifest of a run. keys: what changes results, besides the job and its input.
+
+    Raises as `open_run` does.
+    """
+    inputs = {str(n): sources.content_hash(source) for n, source in enumerate(sources.resolve(data.path))}
+    keys = flatten({"job": job, **keys, "data": identity(data), "input": inputs})
     name = f"{job}-{config.name}-{fingerprint(keys)[:8]}"
-    folder = (Path(config.dir) if config.dir else Path("runs") / name).resolve()
+    folder = (Path(config.dir) if config.dir else Path(config.root) / name).resolve()
     _make(folder)
     log_to(folder, _file_name(LOG, part))
     log.info("run folder: %s", folder)
@@ -89,7 +106,7 @@ def open_run(
     manifest = replace(manifest, inputs=relocated(manifest.inputs, data))
     if config.shard_rows not in (None, manifest.shard_rows):
         log.info("run.shard_rows=%s: the run keeps its shards of %s rows", config.shard_rows, manifest.shard_rows)
-    return Spec(root=Path.cwd(), folder=folder, manifest=manifest, data=data, engine=engine, task=task)
+    return folder, manifest
 
 
 def execute(spec: Spec, config: RunConfig, executor: ExecutorConfig) -> Merged:
@@ -183,18 +200,6 @@ def _require_intake(intake: Intake, keys: Mapping[str, Any], config: RunConfig) 
             f"{report.bad_rows} of {report.chosen} rows are bad, more than run.max_error_rate="
             f"{config.max_error_rate:g} allows; raise it, or mend the rows (data.on_bad_row=fail names them)"
         )
-
-
-def _identity(job: str, data: RowsConfig, engine: EngineConfig, task: Task) -> Mapping[str, Any]:
-    return flatten(
-        {
-            "job": job,
-            "task": task.identity(),
-            "data": identity(data),
-            "engine": {"type": type(engine).__name__, **identity(engine), **engines.identity(engine)},
-            "input": {str(n): sources.content_hash(source) for n, source in enumerate(sources.resolve(data.path))},
-        }
-    )
 
 
 def _make(folder: Path) -> None:

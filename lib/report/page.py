@@ -71,6 +71,7 @@ th, td { padding: .3rem 1.25rem .3rem 0; border-bottom: 1px solid var(--line); t
 th { color: var(--quiet); font-weight: 500; font-size: .875rem; }
 td:last-child { overflow-wrap: anywhere; min-width: 4rem; }
 .numbers :is(th, td):not(:first-child) { text-align: right; white-space: nowrap; }
+.prose td { white-space: pre-wrap; }
 svg { display: block; width: 100%; max-width: 30rem; height: auto; }
 </style>
 </head>
@@ -87,7 +88,7 @@ svg { display: block; width: 100%; max-width: 30rem; height: auto; }
 <p>{{ paragraph }}</p>
 {% endfor %}
 {% if section.table %}
-<div class="scroll"><table{% if not section.table.prose %} class="numbers"{% endif %}>
+<div class="scroll"><table class="{{ 'prose' if section.table.prose else 'numbers' }}">
 {% if section.table.header %}
 <thead><tr>{% for cell in section.table.header %}<th scope="col">{{ cell }}</th>{% endfor %}</tr></thead>
 {% endif %}

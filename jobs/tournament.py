@@ -1,0 +1,44 @@
+"""A tournament: the answers of several systems to the same questions, judged pair by pair, and a ranking.
+
+python -m jobs.tournament 'tournament.answers={one: RUN, other: RUN}' engine=qwen3_8b
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.launch import launch
+from lib.pipeline.job import EngineJobConfig
+from lib.pipeline.stages import below, run_stage
+from lib.pipeline.tournament import TournamentConfig, draw, print_tournament, rate
+from lib.tasks.pairwise import Pairwise, PairwiseConfig
+from lib.tasks.prompts import PromptConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(EngineJobConfig):
+    """`conf/tournament.yaml`."""
+
+    tournament: TournamentConfig
+    prompt: PromptConfig
+    judge: PairwiseConfig
+
+
+def run(config: Config, root: Path, stages: list[tuple[str, ...]]) -> Path:
+    """Draw, judge and rate below a folder. stages: rows of the report's table of what was done before."""
+    drawn = draw(config.tournament, root)
+    judged = run_stage(
+        "tournament", "tournament", config, drawn.battles, config.engine, Pairwise(config.judge, config.prompt)
+    )
+    folder = Path(judged.folder)
+    print_tournament(rate(drawn, folder, [*stages, judged.line]), folder)
+    return folder
+
+
+def main(config: Config) -> None:
+    """Run the job."""
+    root = Path(config.run.dir or Path(config.run.root) / f"tournament-{config.run.name}").resolve()
+    run(config, root, [])
+
+
+if __name__ == "__main__":
+    launch(main, Config, "tournament")

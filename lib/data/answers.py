@@ -1,0 +1,87 @@
+"""Answers: the results of `jobs.generate`, read to be compared and shown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lib.data.merge import RESULT
+from lib.errors import InputError
+
+_NEEDED = ("id", "row", "question", "text", "finish_reason", "error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenPassage:
+    """A passage that an answer was given. where: document and characters, "" where unknown."""
+
+    id: str
+    text: str
+    score: float | None
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One system's answer to one question; text is None where it failed, for the reason in `error`."""
+
+    question: str
+    text: str | None
+    finish_reason: str | None
+    error: str | None
+    passages: Sequence[GivenPassage] = ()
+
+
+def read_answers(name: str, place: str) -> Mapping[str, Answer]:
+    """The answers of a system by question id, in the order of the input. place: a run folder or its result.parquet.
+
+    Raises InputError, naming the system, where there is no such result, or one of several samples a row, or where two
+    rows have one id.
+    """
+    path = Path(place) / RESULT if Path(place).is_dir() else Path(place)
+    if not path.is_file():
+        raise InputError(f"answers of {name}: there is no {path}; give the folder of a finished jobs.generate run")
+    there = pq.read_schema(path).names
+    if missing := [column for column in _NEEDED if column not in there]:
+        raise InputError(
+            f"answers of {name}: {path} has no column {', '.join(missing)}; give the result of jobs.generate with "
+            "data.carry=[question]"
+        )
+    table = pq.read_table(path)
+    if not pa.types.is_string(table.schema.field("text").type):
+        raise InputError(f"answers of {name}: {path} has several samples a row; generate with generate.n=1")
+    answers: dict[str, Answer] = {}
+    for row in table.to_pylist():
+        key = str(row["row"]) if row["id"] is None else row["id"]
+        if key in answers:
+            raise InputError(f"answers of {name}: {path} has two rows with the id {key!r}")
+        answers[key] = Answer(
+            question=row["question"],
+            text=row["text"],
+            finish_reason=row["finish_reason"],
+            error=row["error"],
+            passages=_passages(row),
+        )
+    return answers
+
+
+def _passages(row: Mapping[str, Any]) -> list[GivenPassage]:
+    texts = row.get("passages") or []
+
+    def cells(name: str) -> list[Any]:
+        return row.get(name) or [None] * len(texts)
+
+    columns = (texts, *(cells(name) for name in ("passage_ids", "scores", "documents", "starts", "stops")))
+    return [
+        GivenPassage(id=key or "", text=text, score=score, where=_where(document, start, stop))
+        for text, key, score, document, start, stop in zip(*columns, strict=True)
+    ]
+
+
+def _where(document: str | None, start: int | None, stop: int | None) -> str:
+    if document is None:
+        return ""
+    return document if start is None else f"{document}, {start:,}–{stop:,}"

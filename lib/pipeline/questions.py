@@ -1,0 +1,34 @@
+"""Laying questions ready: a run without an engine that brings a user's table into the form that stages read."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lib.data.atomic import atomic_path
+from lib.data.intake import read_rows
+from lib.data.merge import RESULT
+from lib.data.table import TableConfig, open_table
+from lib.pipeline.run import RunConfig, plan_run
+from lib.types import slot_column
+
+
+def take_questions(config: RunConfig, data: TableConfig) -> Path:
+    """Write id, question and error of each row into a run folder, which is returned; one that is there already stays.
+
+    Where the table has no ids, they are the numbers of the rows. Raises as `open_run` does.
+    """
+    rows = open_table(data, ["question"])
+    folder, manifest = plan_run("questions", config, rows, {})
+    if not (folder / RESULT).exists():
+        table = pa.concat_tables([read_rows(file, folder, 0, file.rows, rows) for file in manifest.inputs])
+        numbers = pa.array([str(row) for row in range(table.num_rows)])
+        columns = {
+            "id": pc.coalesce(table["id"], numbers),
+            "question": pc.list_join(pa.concat_arrays(table[slot_column("question")].chunks), " "),
+            "error": table["error"],
+        }
+        with atomic_path(folder / RESULT) as temporary:
+            pq.write_table(pa.table(columns), temporary, compression="zstd")
+    return folder

@@ -1,0 +1,91 @@
+"""Writing text: an answer for each row, after a prompt filled from its columns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any
+
+import pyarrow as pa
+
+from lib.config import identity
+from lib.tasks.base import Prepared, Result
+from lib.tasks.prompts import PromptConfig
+from lib.tasks.sampling import SamplingConfig, row_seed
+from lib.tasks.slots import check_prompt, fit_slots, slot_values
+from lib.types import Completions, GenerateEngine, Tokenizer
+
+_OF_A_SAMPLE = {"text": pa.string(), "finish_reason": pa.string(), "new_tokens": pa.int32()}
+
+
+@dataclass(frozen=True)
+class Generate:
+    """The task of `jobs.generate`.
+
+    Columns: text (never with the prompt in it), finish_reason (`stop`: an end token or a stop text; `length`: cut off
+    by the limit or by the end of the context), new_tokens; with `generate.n` samples a row each of the three is a list.
+    tokens, cut: of the prompt, and of what was cut from it.
+    """
+
+    config: SamplingConfig
+    prompt: PromptConfig
+
+    version = 1
+    method = "generate"
+
+    @property
+    def fields(self) -> list[str]:
+        """The columns of the table that are read."""
+        return sorted(self.prompt.slots)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns that the task adds to a row."""
+        many = self.config.n > 1
+        own = {name: pa.list_(kind) if many else kind for name, kind in _OF_A_SAMPLE.items()}
+        return pa.schema({**own, "tokens": pa.int32(), "cut": pa.int32()})
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything about the task that changes results."""
+        return {"version": self.version, "generate": identity(self.config), "prompt": identity(self.prompt)}
+
+    def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        """Refuse a prompt that leaves no room for texts and for the answer."""
+        check_prompt(self.prompt, tokenizer, self._limit(max_tokens), output=self._reserve)
+
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+        """One request a row, with room for the answer behind it."""
+        most = self._limit(max_tokens) - self._reserve
+        fitted = [fit_slots(values, self.prompt, tokenizer, most) for values in slot_values(rows, self.fields)]
+        places = zip(rows["file"].to_pylist(), rows["row"].to_pylist(), strict=True)
+        seeds = [row_seed(self.config.seed, f"{PurePath(file).name}:{row}") for file, row in places]
+        requests = [row.requests[0] for row in fitted]
+        room = self._limit(max_tokens) - min(map(len, requests), default=0)
+        new_tokens = self.config.max_new_tokens if self.config.max_length is None else room
+        return Prepared(requests, [sum(row.cut) for row in fitted], seeds, new_tokens=new_tokens)
+
+    def ask(self, engine: GenerateEngine, prepared: Prepared) -> Completions:
+        """The samples of each row."""
+        return engine.generate(prepared.requests, self.config.sampling(), prepared.notes)
+
+    def read(self, prepared: Prepared, answers: Completions) -> Result:
+        """Texts with how they ended."""
+        own: list[list[Any]] = [
+            [[c.text for c in row] for row in answers.texts],
+            [[c.finish_reason for c in row] for row in answers.texts],
+            [[len(c.tokens) for c in row] for row in answers.texts],
+        ]
+        if self.config.n == 1:
+            own = [[next(iter(row), None) for row in column] for column in own]
+        columns = [*own, [len(request) for request in prepared.requests], prepared.cut]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
+        return Result(pa.table(arrays, schema=self.schema), answers.errors)
+
+    @property
+    def _reserve(self) -> int:
+        """Tokens that are kept free behind a prompt: all that may be written or, with max_length, at least one."""
+        return self.config.max_new_tokens if self.config.max_length is None else 1
+
+    def _limit(self, max_tokens: int) -> int:
+        """Tokens of prompt and answer together."""
+        return min(max_tokens, self.config.max_length or max_tokens)
