@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lib.launch import launch
 from lib.pipeline.battles import BattleJobConfig, run_battles
-from lib.tasks.base import Task
+from lib.pipeline.run import Asked
 from lib.tasks.reward import ArenaConfig, Reward
 
 
@@ -18,14 +18,14 @@ class Config(BattleJobConfig):
     arena: ArenaConfig
 
 
-def task(config: Config) -> Task:
-    """What is asked about each row."""
-    return Reward(config.arena)
+def asked(config: Config) -> Asked:
+    """What is asked, of whom, about which rows."""
+    return Asked(data=config.data, engine=config.engine, task=Reward(config.arena))
 
 
 def main(config: Config) -> None:
     """Run the job."""
-    run_battles("arena", config, task(config))
+    run_battles("arena", config, asked(config))
 
 
 if __name__ == "__main__":

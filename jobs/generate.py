@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from lib.tasks.sampling import SamplingConfig
 
-from lib.data.table import TableConfig, TableRows, open_table
+from lib.data.table import TableConfig, open_table
 from lib.launch import launch
 from lib.pipeline.job import EngineJobConfig, run_table
+from lib.pipeline.run import Asked
 from lib.tasks.generate import Generate
 from lib.tasks.prompts import PromptConfig
 
@@ -23,20 +24,15 @@ class Config(EngineJobConfig):
     generate: SamplingConfig
 
 
-def task(config: Config) -> Generate:
-    """What is asked about each row."""
-    return Generate(config.generate, config.prompt)
-
-
-def rows(config: Config, task: Generate) -> TableRows:
-    """The rows that it is asked about."""
-    return open_table(config.data, task.fields)
+def asked(config: Config) -> Asked:
+    """What is asked, of whom, about which rows."""
+    task = Generate(config.generate, config.prompt)
+    return Asked(data=open_table(config.data, task.fields), engine=config.engine, task=task)
 
 
 def main(config: Config) -> None:
     """Run the job."""
-    asked = task(config)
-    run_table("generate", config, rows(config, asked), config.engine, asked)
+    run_table("generate", config, asked(config))
 
 
 if __name__ == "__main__":

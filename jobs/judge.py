@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lib.launch import launch
 from lib.pipeline.battles import BattleJobConfig, run_battles
-from lib.tasks.base import Task
+from lib.pipeline.run import Asked
 from lib.tasks.pairwise import Pairwise, PairwiseConfig
 from lib.tasks.prompts import PromptConfig
 
@@ -20,14 +20,14 @@ class Config(BattleJobConfig):
     judge: PairwiseConfig
 
 
-def task(config: Config) -> Task:
-    """What is asked about each row."""
-    return Pairwise(config.judge, config.prompt)
+def asked(config: Config) -> Asked:
+    """What is asked, of whom, about which rows."""
+    return Asked(data=config.data, engine=config.engine, task=Pairwise(config.judge, config.prompt))
 
 
 def main(config: Config) -> None:
     """Run the job."""
-    run_battles("judge", config, task(config))
+    run_battles("judge", config, asked(config))
 
 
 if __name__ == "__main__":

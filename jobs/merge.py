@@ -12,8 +12,8 @@ from lib.data.merge import merge_shards
 from lib.data.submission import MergeConfig, blend_submissions
 from lib.errors import ConfigError
 from lib.launch import launch
-from lib.pipeline.battles import report, submit
-from lib.pipeline.job import RunFolder
+from lib.pipeline.battles import BATTLE_JOBS, report, submit
+from lib.pipeline.job import RunFolder, print_result
 from lib.pipeline.run import require_error_rate
 
 
@@ -50,10 +50,13 @@ def main(config: Config) -> None:
     """Run the job."""
     if config.run.dir is not None:
         folder = Path(config.run.dir)
-        merged = merge_shards(read_manifest(folder), folder)
-        report(folder)
+        manifest = read_manifest(folder)
+        merged = merge_shards(manifest, folder)
+        about_battles = manifest.job in BATTLE_JOBS
+        if about_battles:
+            report(folder)
         require_error_rate(merged, config.run.max_error_rate, folder)
-        submit(folder, config.merge)
+        submit(folder, config.merge) if about_battles else print_result(merged, folder)
         return
     assert config.merge.out is not None
     out = Path(config.merge.out)

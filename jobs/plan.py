@@ -6,22 +6,48 @@ python -m jobs.plan plan.job=judge data=arena data.path=FILE engine=smollm2_135m
 from dataclasses import dataclass
 from enum import Enum
 
-from lib.launch import launch
-from lib.pipeline.battles import BattleJobConfig
+from lib.tasks.sampling import SamplingConfig
+
+from jobs import arena, embed, generate, judge, rerank
+from lib.data.rows import RowsConfig
+from lib.data.submission import MergeConfig
+from lib.launch import command_line, compose_job, launch
 from lib.pipeline.estimate import EstimateConfig
+from lib.pipeline.job import EngineJobConfig
 from lib.pipeline.planning import print_plan
 from lib.pipeline.run import open_run
-from lib.tasks.base import Task
-from lib.tasks.pairwise import Pairwise, PairwiseConfig
+from lib.tasks.embed import EmbedConfig
+from lib.tasks.pairwise import PairwiseConfig
 from lib.tasks.prompts import PromptConfig
-from lib.tasks.reward import ArenaConfig, Reward
+from lib.tasks.rerank import RerankConfig
+from lib.tasks.reward import ArenaConfig
 
 
 class Job(Enum):
-    """The job to plan."""
+    """The jobs that a model works on, row by row."""
 
     judge = "judge"
     arena = "arena"
+    embed = "embed"
+    rerank = "rerank"
+    generate = "generate"
+
+
+MODULES = {Job.judge: judge, Job.arena: arena, Job.embed: embed, Job.rerank: rerank, Job.generate: generate}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyJob(EngineJobConfig):
+    """The config groups of all these jobs, so that the line of any is understood."""
+
+    data: RowsConfig
+    prompt: PromptConfig
+    judge: PairwiseConfig
+    arena: ArenaConfig
+    embed: EmbedConfig
+    rerank: RerankConfig
+    generate: SamplingConfig
+    merge: MergeConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +58,19 @@ class Plan(EstimateConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(BattleJobConfig):
+class Config(AnyJob):
     """`conf/plan.yaml`."""
 
     plan: Plan
-    prompt: PromptConfig
-    judge: PairwiseConfig
-    arena: ArenaConfig
 
 
 def main(config: Config) -> None:
     """Run the job."""
-    task: Task = Reward(config.arena) if config.plan.job is Job.arena else Pairwise(config.judge, config.prompt)
-    spec = open_run(config.plan.job.value, config.run, config.data, config.engine, task)
-    print_plan(spec, config.run, config.executor, config.plan)
+    name, module = config.plan.job.value, MODULES[config.plan.job]
+    overrides = [override for override in command_line() if not override.lstrip("+").startswith("plan.")]
+    job = compose_job(name, module.Config, overrides)  # with the defaults of that job, not of this one
+    spec = open_run(name, job.run, module.asked(job))
+    print_plan(spec, job.run, job.executor, config.plan)
 
 
 if __name__ == "__main__":

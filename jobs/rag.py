@@ -5,6 +5,9 @@ python -m jobs.rag experiment=lecture/all
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+from lib.tasks.sampling import SamplingConfig
 
 from jobs import chunk, embed, generate, rerank, retrieve, tournament
 from lib import engines
@@ -28,7 +31,6 @@ from lib.tasks.passages import PASSAGES
 from lib.tasks.prompts import PromptConfig
 from lib.tasks.rerank import RerankConfig
 from lib.tasks.retrieve import RetrieveConfig
-from lib.tasks.sampling import SamplingConfig
 
 _OF_CHUNKS = ["document", "start", "stop", "after"]
 _GIVEN = ["question", *PASSAGES]  # what an answer's row says of its question
@@ -76,15 +78,14 @@ def answer(config: Config, root: Path) -> list[Stage]:
         carry = list(_GIVEN)
         if config.rag.rerank:
             stages.append(_rerank(config, root, stages[-1]))
-    asked = generate.Config(
+    last = generate.Config(
         data=_table(stages[-1], carry=carry),
         engine=config.generator,
         prompt=config.prompt,
         generate=config.generate,
         **_common(config, root, config.rag.name),
     )
-    task = generate.task(asked)
-    return [*stages, run_stage("generate", "generate", asked, generate.rows(asked, task), asked.engine, task)]
+    return [*stages, run_stage("generate", "generate", last, generate.asked(last))]
 
 
 def _retrieve(config: Config, root: Path, questions: Stage) -> list[Stage]:
@@ -105,34 +106,32 @@ def _retrieve(config: Config, root: Path, questions: Stage) -> list[Stage]:
         retrieve=config.retrieve,
         **_common(config, root, "questions"),
     )
-    found = run_stage("retrieve", "retrieve", search, retrieve.rows(search), search.retriever, retrieve.task(search))
-    return [*stages, found]
+    return [*stages, run_stage("retrieve", "retrieve", search, retrieve.asked(search))]
 
 
 def _embed(config: Config, root: Path, name: str, texts: Stage, what: EmbedConfig, carry: list[str]) -> Stage:
-    asked = embed.Config(
+    stage = embed.Config(
         data=_table(texts, carry=carry), embed=what, engine=config.embedder, **_common(config, root, name)
     )
-    task = embed.task(asked)
-    return run_stage(f"embed {name}", "embed", asked, embed.rows(asked, task), asked.engine, task)
+    return run_stage(f"embed {name}", "embed", stage, embed.asked(stage))
 
 
 def _rerank(config: Config, root: Path, retrieved: Stage) -> Stage:
-    asked = rerank.Config(
+    stage = rerank.Config(
         data=_table(retrieved),
         engine=config.reranker,
         rerank=config.rerank,
         prompt=config.rerank_prompt,
         **_common(config, root, "questions"),
     )
-    return run_stage("rerank", "rerank", asked, rerank.rows(asked), asked.engine, rerank.task(asked))
+    return run_stage("rerank", "rerank", stage, rerank.asked(stage))
 
 
 def _table(stage: Stage, carry: list[str] | None = None, columns: dict[str, str] | None = None) -> TableConfig:
     return TableConfig(path=stage.result, carry=carry or [], columns=columns or {}, on_bad_row=OnBadRow.record)
 
 
-def _common(config: Config, root: Path, name: str) -> dict[str, object]:
+def _common(config: Config, root: Path, name: str) -> dict[str, Any]:
     return {"executor": config.executor, "run": below(config.run, root, name), "shards": WHOLE}
 
 

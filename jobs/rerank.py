@@ -5,9 +5,10 @@ python -m jobs.rerank data.path=RETRIEVED/result.parquet engine=smollm2_135m
 
 from dataclasses import dataclass
 
-from lib.data.table import TableConfig, TableRows, open_table
+from lib.data.table import TableConfig, open_table
 from lib.launch import launch
 from lib.pipeline.job import EngineJobConfig, run_table
+from lib.pipeline.run import Asked
 from lib.tasks.prompts import PromptConfig
 from lib.tasks.rerank import BESIDE, FIELDS, By, CrossEncode, JudgeRelevance, RerankConfig
 
@@ -21,21 +22,16 @@ class Config(EngineJobConfig):
     rerank: RerankConfig
 
 
-def task(config: Config) -> CrossEncode | JudgeRelevance:
-    """What is asked about each row."""
-    if config.rerank.by is By.cross_encoder:
-        return CrossEncode(config.rerank)
-    return JudgeRelevance(config.rerank, config.prompt)
-
-
-def rows(config: Config) -> TableRows:
-    """The rows that it is asked about."""
-    return open_table(config.data, FIELDS, BESIDE)
+def asked(config: Config) -> Asked:
+    """What is asked, of whom, about which rows."""
+    by_label = config.rerank.by is By.labels
+    task = JudgeRelevance(config.rerank, config.prompt) if by_label else CrossEncode(config.rerank)
+    return Asked(data=open_table(config.data, FIELDS, BESIDE), engine=config.engine, task=task)
 
 
 def main(config: Config) -> None:
     """Run the job."""
-    run_table("rerank", config, rows(config), config.engine, task(config))
+    run_table("rerank", config, asked(config))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ python -m jobs.retrieve data.path=QUERIES/result.parquet retriever=exact retriev
 
 from dataclasses import dataclass
 
-from lib.data.table import TableConfig, TableRows, open_table
+from lib.data.table import TableConfig, open_table
 from lib.engines.base import EngineConfig
 from lib.launch import launch
 from lib.pipeline.job import JobConfig, run_table
+from lib.pipeline.run import Asked
 from lib.tasks.retrieve import BESIDE, FIELDS, Retrieve, RetrieveConfig
 
 
@@ -21,19 +22,15 @@ class Config(JobConfig):
     retrieve: RetrieveConfig
 
 
-def task(config: Config) -> Retrieve:
-    """What is asked about each row."""
-    return Retrieve(config.retrieve)
-
-
-def rows(config: Config) -> TableRows:
-    """The rows that it is asked about."""
-    return open_table(config.data, FIELDS, BESIDE)
+def asked(config: Config) -> Asked:
+    """What is asked, of whom, about which rows."""
+    data = open_table(config.data, FIELDS, BESIDE)
+    return Asked(data=data, engine=config.retriever, task=Retrieve(config.retrieve))
 
 
 def main(config: Config) -> None:
     """Run the job."""
-    run_table("retrieve", config, rows(config), config.retriever, task(config))
+    run_table("retrieve", config, asked(config))
 
 
 if __name__ == "__main__":

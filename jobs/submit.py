@@ -4,50 +4,32 @@ python -m jobs.submit cluster=slurm job=judge data=arena data.path=FILE engine=s
 """
 
 from dataclasses import dataclass
-from enum import Enum
 
-from jobs import arena, judge
+from jobs.plan import MODULES, AnyJob, Job
 from lib.cluster.config import ClusterConfig
 from lib.cluster.submission import Desk
 from lib.cluster.submit import Request, SubmitConfig, job_overrides, submit
 from lib.errors import ConfigError
 from lib.launch import command_line, compose_job, launch
-from lib.pipeline.battles import BattleJobConfig
 from lib.pipeline.run import open_run
-from lib.tasks.pairwise import PairwiseConfig
-from lib.tasks.prompts import PromptConfig
-from lib.tasks.reward import ArenaConfig
-
-
-class Job(Enum):
-    """The job to submit."""
-
-    judge = "judge"
-    arena = "arena"
-
-
-_MODULES = {Job.judge: judge, Job.arena: arena}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(BattleJobConfig):
+class Config(AnyJob):
     """`conf/submit.yaml`."""
 
     job: Job
     cluster: ClusterConfig
     submit: SubmitConfig
-    prompt: PromptConfig
-    judge: PairwiseConfig
-    arena: ArenaConfig
 
 
 def main(config: Config) -> None:
     """Run the job."""
-    name, module = config.job.value, _MODULES[config.job]
+    name, module = config.job.value, MODULES[config.job]
     overrides = job_overrides(command_line(), config.cluster)
     # Exactly what will run there: with the defaults of that job, not of this one.
     job = compose_job(name, module.Config, [*overrides, f"executor={config.cluster.executor}"])
-    spec = open_run(name, job.run, job.data, job.engine, module.task(job))
+    spec = open_run(name, job.run, module.asked(job))
     if job.run.grace_seconds >= config.cluster.notice:
         raise ConfigError(
             f"run.grace_seconds={job.run.grace_seconds:g}: must be less than cluster.signal_seconds="

@@ -3,11 +3,12 @@
 python -m jobs.tournament 'tournament.answers={one: RUN, other: RUN}' engine=qwen3_8b
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib.launch import launch
 from lib.pipeline.job import EngineJobConfig
+from lib.pipeline.run import Asked
 from lib.pipeline.stages import below, run_stage
 from lib.pipeline.tournament import TournamentConfig, draw, print_tournament, rate
 from lib.tasks.pairwise import Pairwise, PairwiseConfig
@@ -26,9 +27,9 @@ class Config(EngineJobConfig):
 def run(config: Config, root: Path, stages: list[tuple[str, ...]]) -> Path:
     """Draw, judge and rate below a folder. stages: rows of the report's table of what was done before."""
     drawn = draw(config.tournament, root)
-    judged = run_stage(
-        "tournament", "tournament", config, drawn.battles, config.engine, Pairwise(config.judge, config.prompt)
-    )
+    asked = Asked(data=drawn.battles, engine=config.engine, task=Pairwise(config.judge, config.prompt))
+    stage = replace(config, run=below(config.run, root, config.run.name))
+    judged = run_stage("tournament", "tournament", stage, asked)
     folder = Path(judged.folder)
     print_tournament(rate(drawn, folder, [*stages, judged.line]), folder)
     return folder

@@ -14,10 +14,10 @@ from lib.data.shards import unfinished
 from lib.data.submission import SUBMISSION, MergeConfig, require_same_ids, write_submission
 from lib.pipeline.gauge import Totals
 from lib.pipeline.job import EngineJobConfig, begin, work_on_part
-from lib.pipeline.run import execute, require_error_rate
+from lib.pipeline.run import Asked, execute, require_error_rate
 from lib.report.battles import METRICS, REPORT, Predictions, from_result, summary, write_report
-from lib.tasks.base import Task
 
+BATTLE_JOBS = ("judge", "arena")
 _SHOWN = ("engine.model", "engine.revision", "engine.dtype", "engine.quantization", "engine.max_model_len")
 
 
@@ -29,12 +29,12 @@ class BattleJobConfig(EngineJobConfig):
     merge: MergeConfig
 
 
-def run_battles(job: str, config: BattleJobConfig, task: Task) -> None:
+def run_battles(job: str, config: BattleJobConfig, asked: Asked) -> None:
     """Plan or resume, execute, merge, evaluate, and write the submission; of a part of a run: plan and execute only.
 
     Raises RunFailed where too many rows failed, or where there is no submission because of `merge.on_failed`.
     """
-    spec = begin(job, config, config.data, config.engine, task)
+    spec = begin(job, config, asked)
     if not config.shards.whole:
         work_on_part(spec, config)
         return

@@ -7,14 +7,12 @@ from omegaconf import OmegaConf
 
 from lib.data.atomic import write_text
 from lib.data.merge import RESULT, Merged
-from lib.data.rows import RowsConfig
 from lib.engines.base import EngineConfig
 from lib.pipeline.executor import ExecutorConfig
 from lib.pipeline.log import log
 from lib.pipeline.part import WHOLE, ShardsConfig
-from lib.pipeline.run import RunConfig, execute, open_run, require_error_rate, work
+from lib.pipeline.run import Asked, RunConfig, execute, open_run, require_error_rate, work
 from lib.pipeline.worker import Spec
-from lib.tasks.base import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +38,9 @@ class RunFolder:
     dir: str | None = None
 
 
-def begin(job: str, config: JobConfig, data: RowsConfig, engine: EngineConfig, task: Task) -> Spec:
+def begin(job: str, config: JobConfig, asked: Asked) -> Spec:
     """Open the run, new or to be resumed, and write down its config. Raises what `open_run` raises."""
-    spec = open_run(job, config.run, data, engine, task, config.shards)
+    spec = open_run(job, config.run, asked, config.shards)
     write_text(spec.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(replace(config, shards=WHOLE))))
     return spec
 
@@ -53,12 +51,12 @@ def work_on_part(spec: Spec, config: JobConfig) -> None:
     log.info("part %s is complete; jobs.merge run.dir=%s when all parts are", config.shards.part, spec.folder)
 
 
-def run_table(job: str, config: JobConfig, data: RowsConfig, engine: EngineConfig, task: Task) -> Path:
+def run_table(job: str, config: JobConfig, asked: Asked) -> Path:
     """Plan or resume, execute and merge; of a part of a run: plan and execute only. Returns the run's folder.
 
     Raises RunFailed where too many rows failed.
     """
-    spec = begin(job, config, data, engine, task)
+    spec = begin(job, config, asked)
     if not config.shards.whole:
         work_on_part(spec, config)
         return spec.folder

@@ -66,14 +66,22 @@ class RunConfig:
             )
 
 
-def open_run(
-    job: str, config: RunConfig, data: RowsConfig, engine: EngineConfig, task: Task, part: ShardsConfig = WHOLE
-) -> Spec:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is asked (task), of whom (engine), about which rows (data)."""
+
+    data: RowsConfig
+    engine: EngineConfig
+    task: Task
+
+
+def open_run(job: str, config: RunConfig, asked: Asked, part: ShardsConfig = WHOLE) -> Spec:
     """Check everything that can be checked without a model, and find or make the run's folder and manifest.
 
     Processes that do so at once find the same plan. Raises ConfigError, InputError or RunFolderError; the last one
     also where the folder holds another plan.
     """
+    data, engine, task = asked.data, asked.engine, asked.task
     _require_own_columns(data, task)
     engines.check(engine, task.method)
     task.check(engines.load_tokenizer(engine), engine.max_model_len)

@@ -13,13 +13,10 @@ import pyarrow.parquet as pq
 
 from lib.data.atomic import write_text
 from lib.data.merge import RESULT
-from lib.data.rows import RowsConfig
 from lib.data.shards import unfinished
-from lib.engines.base import EngineConfig
 from lib.pipeline.job import JobConfig, begin
 from lib.pipeline.log import log
-from lib.pipeline.run import RunConfig, execute, require_error_rate
-from lib.tasks.base import Task
+from lib.pipeline.run import Asked, RunConfig, execute, require_error_rate
 
 STAGES = "stages.json"
 
@@ -50,10 +47,10 @@ def below(run: RunConfig, root: Path, name: str) -> RunConfig:
     return replace(run, root=str(root), name=name, dir=None)
 
 
-def run_stage(name: str, job: str, config: JobConfig, data: RowsConfig, engine: EngineConfig, task: Task) -> Stage:
+def run_stage(name: str, job: str, config: JobConfig, asked: Asked) -> Stage:
     """Run a stage, or find it done. Raises what a run of its own would."""
     start = time.monotonic()
-    spec = begin(job, config, data, engine, task)
+    spec = begin(job, config, asked)
     todo, _ = unfinished(spec.manifest, spec.folder, retry_failed=config.run.retry_failed)
     reused = not todo and (spec.folder / RESULT).exists()
     if not reused:
@@ -79,5 +76,3 @@ def _finished(name: str, folder: Path, start: float, reused: bool) -> Stage:
 def write_stages(stages: list[Stage], path: Path) -> None:
     """Write down what was done, and how long it took."""
     write_text(path, json.dumps([asdict(stage) for stage in stages], indent=1, ensure_ascii=False) + "\n")
-
-

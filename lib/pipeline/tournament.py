@@ -74,7 +74,7 @@ def draw(config: TournamentConfig, folder: Path) -> Draw:
     if not rows:
         raise InputError("tournament.answers: no question was answered by two systems, so there is no battle")
     columns = ("id", "prompt", "response_a", "response_b", "model_a", "model_b", "question")
-    table = pa.table({name: pa.array(cells, pa.string()) for name, cells in zip(columns, zip(*rows, strict=True), strict=True)})
+    table = pa.table([pa.array(cells, pa.string()) for cells in zip(*rows, strict=True)], names=columns)
     digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
     path = folder / f"battles-{digest[:8]}.parquet"
     if not path.exists():
@@ -128,8 +128,8 @@ def print_tournament(tournament: Tournament, folder: Path) -> None:
 
 def _ties(judged: Battles, won: IntArray) -> IntArray:
     """[s] scored battles of each system that nobody won."""
-    fought = sum(np.bincount(side[judged.scored], minlength=len(judged.names)) for side in (judged.first, judged.second))
-    return np.asarray(fought - won.sum(axis=0) - won.sum(axis=1), dtype=np.int64)
+    sides = np.concatenate([judged.first[judged.scored], judged.second[judged.scored]])
+    return np.asarray(np.bincount(sides, minlength=len(judged.names)) - won.sum(axis=0) - won.sum(axis=1))
 
 
 def _require_same_questions(answers: Mapping[str, Mapping[str, Answer]]) -> None:
@@ -143,5 +143,3 @@ def _require_same_questions(answers: Mapping[str, Mapping[str, Answer]]) -> None
                     f"tournament.answers: question {key!r} is another one for {name} ({theirs[key].question!r}) than "
                     f"for {first} ({answer.question!r})"
                 )
-
-

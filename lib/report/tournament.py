@@ -75,9 +75,7 @@ def render_tournament(tournament: Tournament, title: str, stages: Sequence[Seque
             heading="Ratings",
             text=["Davidson's model; whiskers are 95 % intervals."],
             figure=Figure(
-                svg=ratings_chart(
-                    names, rated.ratings[order], rated.sandwich.low[order], rated.sandwich.high[order]
-                ),
+                svg=ratings_chart(names, rated.ratings[order], rated.sandwich.low[order], rated.sandwich.high[order]),
                 description="Rating of each system",
             ),
         ),
@@ -109,7 +107,8 @@ def _rows(tournament: Tournament) -> list[tuple[str, ...]]:
 
 def _notes(tournament: Tournament) -> list[str]:
     rated = tournament.davidson
-    lines = [f"{tournament.scored:,} of {tournament.battles:,} battles about {rated.questions:,} questions were scored."]
+    scored = f"{tournament.scored:,} of {tournament.battles:,}"
+    lines = [f"{scored} battles about {rated.questions:,} questions were scored."]
     if rated.questions == 1:
         lines.append("One question says nothing about others, so there are no intervals.")
     if rated.regularised:

@@ -8,14 +8,13 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 
 import conf
-from jobs.judge import Config
+from jobs.judge import Config, asked
 from lib.data.intake import read_rows
 from lib.data.manifest import Shard
 from lib.launch import typed
 from lib.pipeline.run import open_run
 from lib.pipeline.worker import Spec
 from lib.tasks.base import Prepared
-from lib.tasks.pairwise import Pairwise
 from lib.types import Tokenizer
 
 ROOT = Path(conf.__file__).parents[1]
@@ -34,7 +33,7 @@ def planned(line: list[str]) -> Iterator[Spec]:
     with tempfile.TemporaryDirectory() as folder:
         with initialize_config_dir(str(Path(conf.__file__).parent), version_base="1.3"):
             config: Config = typed(compose("judge", overrides=[*line, f"run.dir={folder}"]))
-        yield open_run("judge", config.run, config.data, config.engine, Pairwise(config.judge, config.prompt))
+        yield open_run("judge", config.run, asked(config))
 
 
 def prepared(spec: Spec, shard: Shard, tokenizer: Tokenizer) -> Prepared:

@@ -8,7 +8,7 @@ import pytest
 
 from lib.data.battles import BattlesConfig
 from lib.engines.dummy import DummyConfig
-from lib.pipeline.run import RunConfig, open_run
+from lib.pipeline.run import Asked, RunConfig, open_run
 from lib.pipeline.worker import Spec
 from lib.tasks.base import Task
 from lib.tasks.pairwise import Pairwise, PairwiseConfig
@@ -27,6 +27,7 @@ def plan(tmp_path: Path) -> Plan:
     def make(path: Path | str, task: Task | None = None, shard_rows: int = 10, name: str = "run", **data: Any) -> Spec:
         run = RunConfig(dir=str(tmp_path / name), shard_rows=shard_rows, max_error_rate=1)
         battles = BattlesConfig(path=str(path), **data)
-        return open_run("judge", run, battles, DummyConfig(max_model_len=512), task or Pairwise(CONFIG, PROMPT))
+        engine = DummyConfig(max_model_len=512)
+        return open_run("judge", run, Asked(data=battles, engine=engine, task=task or Pairwise(CONFIG, PROMPT)))
 
     return make
