@@ -1,0 +1,60 @@
+"""Relevance judgements from a file."""
+
+from collections.abc import Iterator
+
+import fsspec
+
+from lib.errors import InputError
+
+_FORMATS = "a line is 'query document grade' (BEIR, with or without a header) or 'query 0 document grade' (TREC)"
+_GRADE_HEADERS = {"score", "grade", "relevance", "rel", "label"}
+
+
+def read_qrels(path: str) -> dict[str, dict[str, int]]:
+    """Query -> document -> grade, in the order of the file. path: also a URL; compressed where the suffix says so.
+
+    BEIR has three columns and perhaps a header, TREC four, the second of which is not used. Columns are separated by
+    tabs where the first line has any, else by blanks. Empty lines are passed over; a judgement may be repeated.
+    Raises InputError, with file and line, for another number of columns, a grade that is no whole number, a document
+    judged twice with different grades; and for a file that cannot be read or has no judgements.
+    """
+    qrels: dict[str, dict[str, int]] = {}
+    columns, separator = 0, None
+    for number, line in _lines(path):
+        where = f"{path} line {number}"
+        if not columns:
+            separator = "\t" if "\t" in line else None
+            columns = len(line.split(separator))
+            if columns not in (3, 4):
+                raise InputError(f"{where}: {columns} columns; {_FORMATS}")
+            if line.split(separator)[-1].strip().lower() in _GRADE_HEADERS:
+                continue
+        cells = [cell.strip() for cell in line.split(separator)]
+        if len(cells) != columns:
+            raise InputError(f"{where}: {len(cells)} columns, where the first line has {columns}; {_FORMATS}")
+        query, document, grade = cells[0], cells[-2], cells[-1]
+        if not query or not document:
+            raise InputError(f"{where}: an empty {'document' if query else 'query'}; {_FORMATS}")
+        try:
+            value = int(grade)
+        except ValueError as error:
+            raise InputError(f"{where}: the grade {grade!r} is no whole number; {_FORMATS}") from error
+        if qrels.setdefault(query, {}).setdefault(document, value) != value:
+            earlier = qrels[query][document]
+            raise InputError(
+                f"{where}: query {query}, document {document} has the grade {value}, before it had {earlier}"
+            )
+    if not qrels:
+        raise InputError(f"{path}: no judgements in it; {_FORMATS}")
+    return qrels
+
+
+def _lines(path: str) -> Iterator[tuple[int, str]]:
+    """Lines that are not empty, numbered from 1."""
+    try:
+        with fsspec.open(path, "rt", encoding="utf-8-sig", compression="infer") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give a file of relevance judgements") from error
