@@ -1,6 +1,8 @@
 """Evaluate a run, or a submission against labels: metrics, a table, and a report page.
 
 python -m jobs.evaluate run.dir=DIR
+python -m jobs.evaluate run.dir=DIR qrels=FILE
+python -m jobs.evaluate 'runs=runs/generate-*'
 python -m jobs.evaluate submission=FILE labels=FILE
 """
 
@@ -9,14 +11,15 @@ from pathlib import Path
 
 from lib.errors import ConfigError
 from lib.launch import launch
-from lib.pipeline.battles import print_report, report
+from lib.pipeline.battles import print_report
+from lib.pipeline.evaluation import EvaluateConfig, evaluate_run, evaluate_sweep
 from lib.pipeline.job import RunFolder
 from lib.report.battles import from_submission
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """`conf/evaluate.yaml`. out: where a submission's metrics.json and report.html go."""
+class Config(EvaluateConfig):
+    """`conf/evaluate.yaml`. out: where the metrics.json and report.html of a submission or of several runs go."""
 
     run: RunFolder
     submission: str | None = None
@@ -24,15 +27,19 @@ class Config:
     out: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         of_files = self.submission is not None and self.labels is not None
-        if (self.run.dir is None) is not of_files:
-            raise ConfigError("give run.dir=DIR, or submission=FILE and labels=FILE")
+        if sum((self.run.dir is not None, of_files, self.runs is not None)) != 1:
+            raise ConfigError("give run.dir=DIR, or runs=GLOB, or submission=FILE and labels=FILE")
 
 
 def main(config: Config) -> None:
     """Run the job."""
     if config.run.dir is not None:
-        report(Path(config.run.dir))
+        evaluate_run(Path(config.run.dir), config)
+        return
+    if config.runs is not None:
+        evaluate_sweep(config, Path(config.out or "runs/sweep"))
         return
     assert config.submission is not None
     assert config.labels is not None

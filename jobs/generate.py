@@ -9,6 +9,7 @@ from lib.tasks.sampling import SamplingConfig
 
 from lib.data.table import TableConfig, open_table
 from lib.launch import launch
+from lib.pipeline.evaluation import report_texts
 from lib.pipeline.job import EngineJobConfig, run_table
 from lib.pipeline.run import Asked
 from lib.tasks.generate import Generate
@@ -32,7 +33,9 @@ def asked(config: Config) -> Asked:
 
 def main(config: Config) -> None:
     """Run the job."""
-    run_table("generate", config, asked(config))
+    folder = run_table("generate", config, asked(config))
+    if config.shards.whole:
+        report_texts(folder)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,10 @@ def main(config: Config) -> None:
         if about_battles:
             report(folder)
         require_error_rate(merged, config.run.max_error_rate, folder)
-        submit(folder, config.merge) if about_battles else print_result(merged, folder)
+        if about_battles:
+            submit(folder, config.merge)
+        else:
+            print_result(merged, folder)
         return
     assert config.merge.out is not None
     out = Path(config.merge.out)

@@ -3,14 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.config import transient
 from lib.data.answers import Answer, read_answers
 from lib.data.atomic import atomic_path, write_text
 from lib.data.battles import BattlesConfig, Turns
@@ -31,7 +30,7 @@ class TournamentConfig:
     pairs: battles for each question, drawn so that all meet equally often; null: all pairs. seed: of that draw.
     """
 
-    answers: dict[str, str] = transient(default_factory=dict)  # the battles' own content is fingerprinted
+    answers: dict[str, str] = field(default_factory=dict)
     pairs: int | None = None
     seed: int = 0
 
