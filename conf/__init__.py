@@ -11,6 +11,11 @@ from lib.data.battles import BattlesConfig
 from lib.data.documents import DocumentsConfig
 from lib.data.table import TableConfig
 from lib.engines.dummy import DummyConfig
+from lib.engines.retrieval.bm25 import Bm25Config
+from lib.engines.retrieval.exact import ExactConfig
+from lib.engines.retrieval.faiss_index import FaissConfig
+from lib.engines.retrieval.hybrid import HybridConfig
+from lib.engines.retrieval.web import WebConfig
 from lib.engines.transformers import TransformersConfig
 from lib.engines.vllm import VllmConfig
 from lib.pipeline.inline import InlineConfig
@@ -31,6 +36,11 @@ SCHEMAS = {
     "executor/ray": RayConfig,
     "notify": NotifyConfig,
     "prompt": PromptConfig,
+    "retriever/bm25": Bm25Config,
+    "retriever/exact": ExactConfig,
+    "retriever/faiss": FaissConfig,
+    "retriever/hybrid": HybridConfig,
+    "retriever/web": WebConfig,
 }
 
 

@@ -200,4 +200,48 @@ class RelevanceEngine(Protocol):
         """The model's one output for each pair of query and passage, without an activation: [n, 1]."""
 
 
-Engine = LabelEngine | ScoreEngine | GenerateEngine | EmbedEngine | RelevanceEngine
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """A text that was found.
+
+    id: of its row in the corpus, or the link of a web page. score: higher is better; of one retriever comparable within
+    a query. document, start, stop: where it stands in its source (characters [start, stop)), None where unknown.
+    """
+
+    id: str
+    text: str
+    score: float
+    document: str | None = None
+    start: int | None = None
+    stop: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Passages of n queries, best first; of one that failed none.
+
+    errors: query number -> why it has none.
+    """
+
+    passages: list[list[Passage]]
+    errors: Mapping[int, str] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+
+
+@runtime_checkable
+class SearchEngine(Protocol):
+    """An engine that finds passages for a query (a retriever). Thread-safe.
+
+    memory: bytes of its index.
+    """
+
+    memory: int
+
+    def search(self, queries: Sequence[str], vectors: npt.NDArray[np.float32] | None, k: int) -> Found:
+        """At most k passages for each query; fewer where the corpus is smaller or nothing else fits.
+
+        vectors: [n, width], of length one; None where the queries aren't embedded.
+        """
+
+
+Engine = LabelEngine | ScoreEngine | GenerateEngine | EmbedEngine | RelevanceEngine | SearchEngine

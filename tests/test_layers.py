@@ -23,7 +23,7 @@ ALLOWED = {  # package -> the packages of ours that it may import, besides itsel
     "lib.cluster": {"lib.pipeline", "lib.data", "lib.errors"},
     "lib.pipeline": {"lib.engines", "lib.tasks", "lib.report", "lib.data", "lib.types", "lib.errors", "lib.config"},
     "lib.report": {"lib.data", "lib.scoring", "lib.errors"},
-    "lib.engines": {"lib.types", "lib.errors", "lib.config"},
+    "lib.engines": {"lib.data", "lib.types", "lib.errors", "lib.config"},
     "lib.tasks": {"lib.scoring", "lib.types", "lib.errors", "lib.config"},
     "lib.data": {"lib.scoring", "lib.types", "lib.errors", "lib.config"},
     "lib.scoring": {"lib.errors"},

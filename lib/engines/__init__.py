@@ -5,6 +5,13 @@ from typing import Any, Protocol
 from lib.engines import dummy, transformers, vllm
 from lib.engines.base import EngineConfig
 from lib.engines.dummy import DummyConfig
+from lib.engines.retrieval import bm25, exact, faiss_index, hybrid, web
+from lib.engines.retrieval.bm25 import Bm25Config
+from lib.engines.retrieval.exact import ExactConfig
+from lib.engines.retrieval.faiss_index import FaissConfig
+from lib.engines.retrieval.hybrid import HybridConfig
+from lib.engines.retrieval.retriever import CorpusConfig
+from lib.engines.retrieval.web import WebConfig
 from lib.engines.sizing import Sizing
 from lib.engines.transformers import TransformersConfig
 from lib.engines.vllm import VllmConfig
@@ -20,13 +27,22 @@ class _Module(Protocol):
 
 
 # These modules are light: torch and the like are imported by their functions.
-_MODULES: dict[type[EngineConfig], _Module] = {DummyConfig: dummy, TransformersConfig: transformers, VllmConfig: vllm}
+_MODULES: dict[type[EngineConfig], _Module] = {
+    DummyConfig: dummy,
+    TransformersConfig: transformers,
+    VllmConfig: vllm,
+    ExactConfig: exact,
+    Bm25Config: bm25,
+    HybridConfig: hybrid,
+    FaissConfig: faiss_index,
+    WebConfig: web,
+}
 
 
 def check(config: EngineConfig, method: str) -> None:
     """Raise ConfigError for what can be refused before weights are loaded.
 
-    method: what the engine is for: `label_logprobs`, `score` or `embed`.
+    method: what the engine is for: `label_logprobs`, `score`, `embed` or `search`.
     """
     _MODULES[type(config)].check(config, method)
 
@@ -47,6 +63,11 @@ def load_engine(config: EngineConfig, tokenizer: Tokenizer, method: str) -> Engi
 def identity(config: EngineConfig) -> dict[str, str]:
     """What identifies an engine's results beyond its config's fields, such as hashes of weights and tokenizer."""
     return _MODULES[type(config)].identity(config)
+
+
+def needs_vectors(config: EngineConfig) -> bool:
+    """Whether a retriever compares vectors, so that its corpus and queries have to be embedded first."""
+    return isinstance(config, CorpusConfig) and config.needs_vectors
 
 
 def sizing(config: EngineConfig) -> Sizing | None:

@@ -1,0 +1,51 @@
+"""From hits to passages: what stands in the rows, with their neighbours in the same document."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lib.data.windows import merge_windows, window
+from lib.engines.retrieval.corpus import Rows, Text
+from lib.types import Passage
+
+
+def around(hits: Rows, n: int) -> Rows:
+    """The rows that lie at most n from a hit; ascending, each once."""
+    rows = np.unique(hits[:, None] + np.arange(-n, n + 1))
+    return rows[rows >= 0]
+
+
+def passage(texts: Sequence[Text], score: float, joint: str = "") -> Passage:
+    """One passage of neighbouring rows, by the id of the first."""
+    first, last = texts[0], texts[-1]
+    whole = joint.join(text.text for text in texts if text.text is not None)
+    return Passage(id=first.id, text=whole, score=score, document=first.document, start=first.start, stop=last.stop)
+
+
+def widened(
+    hits: Sequence[tuple[int, float]], texts: Mapping[int, Text], n: int, joint: str, legacy: bool
+) -> list[Passage]:
+    """Passages of the windows around hits (row, score), those that overlap made one; best first.
+
+    texts: of all rows around the hits. legacy: as in lib.data.windows.
+    """
+    windows = []
+    for row, score in hits:
+        document = _neighbours(row, texts, n)
+        around_hit = window(row - document.start, n, len(document), legacy)
+        windows.append((range(document.start + around_hit.start, document.start + around_hit.stop), score))
+    return [passage([texts[row] for row in rows], score, joint) for rows, score in merge_windows(windows)]
+
+
+def _neighbours(row: int, texts: Mapping[int, Text], n: int) -> range:
+    """The rows at most n from a row that are of its document."""
+    start = stop = row
+    while start > row - n and _same(texts, start - 1, row):
+        start -= 1
+    while stop < row + n and _same(texts, stop + 1, row):
+        stop += 1
+    return range(start, stop + 1)
+
+
+def _same(texts: Mapping[int, Text], other: int, row: int) -> bool:
+    return other in texts and texts[other].document == texts[row].document

@@ -1,0 +1,142 @@
+"""What the retrievers over a corpus share: their config, what is refused before a run, and the engine itself."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.config import transient
+from lib.engines.base import EngineConfig
+from lib.engines.dummy import ByteTokenizer
+from lib.engines.retrieval.corpus import Corpus, Text, Vectors
+from lib.engines.retrieval.passages import around, passage, widened
+from lib.engines.retrieval.ranking import Ranking
+from lib.errors import ConfigError
+from lib.types import Found, Passage, Tokenizer
+
+METHOD = "search"
+log = logging.getLogger("overnight")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig(EngineConfig):
+    """A retriever over a corpus. max_model_len has no meaning here.
+
+    corpus: a Parquet file with the columns id and text (and vector), or a run folder of jobs.embed or jobs.chunk. Its
+    content is fingerprinted, not where it lies. window: passages that a hit brings along on either side, of the same
+    document; windows that overlap become one passage, so that there may be fewer than asked for. window_joint: between
+    the passages of a window, as chunk.delimiter. window_legacy: one passage fewer behind the hit, as in the notebook
+    that our lecture is from.
+    """
+
+    corpus: str = transient()
+    window: int = 0
+    window_joint: str = "。"
+    window_legacy: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window < 0:
+            raise ConfigError(f"retriever.window={self.window}: must not be negative")
+        if self.window_legacy and not self.window:
+            raise ConfigError("retriever.window_legacy=true: needs retriever.window, which is 0")
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether corpus and queries have to be embedded."""
+        return True
+
+
+class Ranker(Protocol):
+    """Ranks the rows of a corpus for queries. Thread-safe. memory: bytes of its index."""
+
+    memory: int
+
+    def rank(self, queries: Sequence[str], vectors: Vectors | None, k: int) -> list[Ranking]:
+        """The best rows for each query, k at most."""
+
+
+class CorpusEngine:
+    """A search engine: a ranker, and the corpus that it ranks."""
+
+    def __init__(self, corpus: Corpus, ranker: Ranker, config: CorpusConfig) -> None:
+        self._corpus = corpus
+        self._config = config
+        self._ranker = ranker
+        self._said = False
+        self.memory = ranker.memory
+
+    def search(self, queries: Sequence[str], vectors: npt.NDArray[np.float32] | None, k: int) -> Found:
+        """At most k passages for each query, best first; of equal scores the lower row of the corpus first.
+
+        vectors: [n, width]. Raises ConfigError where they are needed and missing, or of another width.
+        """
+        assert k > 0
+        if k > self._corpus.rows and not self._said:
+            self._said = True
+            log.info("k=%s, but the corpus has only %s passages: all of them are ranked", k, self._corpus.rows)
+        if not queries:
+            return Found([])
+        rankings = self._ranker.rank(queries, vectors, min(k, self._corpus.rows))
+        hits = np.unique(np.concatenate([ranking.rows for ranking in rankings]))
+        texts = self._corpus.lookup(around(hits, self._config.window))
+        return Found([self._passages(ranking, texts) for ranking in rankings])
+
+    def _passages(self, ranking: Ranking, texts: Mapping[int, Text]) -> list[Passage]:
+        hits = list(zip(ranking.rows.tolist(), ranking.scores.tolist(), strict=True))
+        if not self._config.window:
+            return [passage([texts[row]], score) for row, score in hits]
+        return widened(hits, texts, self._config.window, self._config.window_joint, self._config.window_legacy)
+
+
+def require_vectors(vectors: Vectors | None, queries: int, corpus: Corpus) -> Vectors:
+    """The queries' vectors. Raises ConfigError where there are none, or they are as wide as another model's."""
+    if vectors is None:
+        raise ConfigError(
+            "this retriever compares vectors, and the queries have none: embed them with jobs.embed and the model of "
+            "the corpus, or search by words (retriever=bm25_en)"
+        )
+    assert len(vectors) == queries
+    require_width(vectors.shape[1], corpus)
+    return np.asarray(vectors, np.float32)
+
+
+def require_width(width: int, corpus: Corpus) -> None:
+    """Raise ConfigError where the queries' vectors are not as wide as those of the corpus."""
+    if width != corpus.width:
+        raise ConfigError(
+            f"the queries' vectors have {width} numbers, those of {corpus.path} have {corpus.width}: embed both with "
+            "the same model"
+        )
+
+
+def refuse_other_methods(method: str) -> None:
+    """Raise ConfigError for a job that is not about searching."""
+    if method != METHOD:
+        raise ConfigError(f"a retriever can search, and not {method}: use it with jobs.retrieve, as in retriever=exact")
+
+
+def check(config: CorpusConfig, method: str) -> None:
+    """Read the corpus once. Raise ConfigError or InputError for what can't be searched."""
+    refuse_other_methods(method)
+    corpus = Corpus(config.corpus, vectors=config.needs_vectors)
+    corpus.check(vectors=config.needs_vectors)
+    if corpus.left_out:
+        log.warning("%s: %s rows have an `error` and are left out", corpus.path, f"{corpus.left_out:,}")
+
+
+def load_tokenizer(config: EngineConfig) -> Tokenizer:
+    """One token a byte: a retriever reads texts, and the pipeline wants to count something."""
+    return ByteTokenizer()
+
+
+def identity(config: CorpusConfig) -> dict[str, str]:
+    """The content of the corpus."""
+    return {"corpus_hash": Corpus(config.corpus, vectors=False).hash}
+
+
+def sizing(config: EngineConfig) -> None:
+    """No model, no size."""
