@@ -1,5 +1,6 @@
 """Engines: loaded models that answer requests. Here is the map from a config to the module that knows it."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from lib.engines import dummy, transformers, vllm
@@ -17,6 +18,8 @@ class _Module(Protocol):
     def identity(self, config: Any) -> dict[str, str]: ...
     def check(self, config: Any, method: str) -> None: ...
     def sizing(self, config: Any) -> Sizing | None: ...
+    def embedding_prompts(self, config: Any) -> Mapping[str, str]: ...
+    def width(self, config: Any) -> int: ...
 
 
 # These modules are light: torch and the like are imported by their functions.
@@ -26,7 +29,7 @@ _MODULES: dict[type[EngineConfig], _Module] = {DummyConfig: dummy, TransformersC
 def check(config: EngineConfig, method: str) -> None:
     """Raise ConfigError for what can be refused before weights are loaded.
 
-    method: what the engine is for: `label_logprobs`, `score` or `embed`.
+    method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
     """
     _MODULES[type(config)].check(config, method)
 
@@ -52,3 +55,16 @@ def identity(config: EngineConfig) -> dict[str, str]:
 def sizing(config: EngineConfig) -> Sizing | None:
     """How large the engine's model is, from its settings alone; None without a model, or where that is unknown."""
     return _MODULES[type(config)].sizing(config)
+
+
+def embedding_prompts(config: EngineConfig) -> Mapping[str, str]:
+    """What an embedder wants before each text, by the text's role: `query` and `document`; '' for nothing.
+
+    Raises ConfigError where the model's folder or a file in it cannot be read.
+    """
+    return _MODULES[type(config)].embedding_prompts(config)
+
+
+def width(config: EngineConfig) -> int:
+    """Length of an embedder's vectors. Raises ConfigError where the model's config.json cannot be read."""
+    return _MODULES[type(config)].width(config)
