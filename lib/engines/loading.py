@@ -17,6 +17,10 @@ class Kind(Enum):
     body = "AutoModel"
 
 
+# The report of weights, which `load` reads itself, and how layers would be sharded, which they are not.
+_TALKATIVE = ("modeling_utils", "distributed.tensor_parallel")
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A model ready to answer. memory: bytes of its weights as loaded, scales of quantised ones included."""
@@ -39,6 +43,8 @@ def load(folder: Path, *, kind: Kind, dtype: str, quantization: str, device: str
 
     internlm2_model.register()
     transformers.utils.logging.disable_progress_bar()
+    for name in _TALKATIVE:
+        logging.getLogger(f"transformers.{name}").setLevel(logging.ERROR)
     where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model, report = getattr(transformers, kind.value).from_pretrained(

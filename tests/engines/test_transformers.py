@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lib.engines import check, gguf, identity, load_engine, load_tokenizer
+from lib.engines import check, identity, load_engine, load_tokenizer
 from lib.engines.transformers import TransformersConfig
 from lib.errors import ConfigError
 from tests.engines import test_classifier
@@ -141,43 +141,3 @@ def test_a_tokenizer_from_elsewhere(save: Save) -> None:
     assert identity(config)["tokenizer"] == "other"
     with pytest.raises(ConfigError, match=r"engine\.tokenizer=/nowhere"):
         check(config_of(folder, tokenizer="/nowhere"), "label_logprobs")
-
-
-def test_gguf_is_converted_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    calls = []
-
-    def write(out: Path) -> None:
-        calls.append(out)
-        (out / "config.json").write_text("{}")
-
-    source = tmp_path / "model.gguf"
-    source.write_bytes(b"GGUF")
-    first = gguf._cached(source, "metadata", write)
-    assert gguf._cached(source, "metadata", write) == first
-    assert len(calls) == 1
-    assert [path.name for path in first.parent.iterdir()] == ["metadata"]
-    source.write_bytes(b"GGUF2")
-    assert gguf._cached(source, "metadata", write) != first
-
-
-def test_a_gguf_conversion_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    source = tmp_path / "model.gguf"
-    source.write_bytes(b"GGUF")
-
-    def fail(out: Path) -> None:
-        (out / "half").write_text("")
-        raise ValueError("cut short")
-
-    with pytest.raises(ValueError, match="cut short"):
-        gguf._cached(source, "metadata", fail)
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.name == "half"]
-
-
-def test_an_unwritable_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    source = tmp_path / "model.gguf"
-    source.write_bytes(b"GGUF")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(source))  # a file where the folder should be
-    with pytest.raises(ConfigError, match="set XDG_CACHE_HOME"):
-        gguf.metadata(source)

