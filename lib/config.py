@@ -11,9 +11,15 @@ def transient(*, default: Any = MISSING, default_factory: Any = MISSING) -> Any:
 
 
 def identity(config: Any) -> dict[str, Any]:
-    """The fields of a config that change results, as plain JSON values."""
+    """The fields of a config that change results, as plain JSON values.
+
+    A config that names a file says by a method `contents` what it has read there, as values by name.
+    """
     assert is_dataclass(config)
-    return {f.name: _plain(getattr(config, f.name)) for f in fields(config) if not f.metadata.get("transient", False)}
+    found = {f.name: getattr(config, f.name) for f in fields(config) if not f.metadata.get("transient", False)}
+    if (contents := getattr(config, "contents", None)) is not None:
+        found |= contents()
+    return {name: _plain(value) for name, value in found.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
@@ -29,6 +30,27 @@ class Message(TypedDict):
     content: str
 
 
+def require_alternation(messages: Sequence[Message]) -> None:
+    """Raise ValueError, saying why, unless user and assistant take turns, the user first and last.
+
+    A system turn may stand before them.
+    """
+    roles = [message.get("role") for message in messages]
+    for number, role in enumerate(roles, 1):
+        if role not in ("system", "user", "assistant"):
+            raise ValueError(f"turn {number} has the role {role!r}; it must be system, user or assistant")
+        if role == "system" and number > 1:
+            raise ValueError(f"turn {number} is a system turn; only the first may be one")
+    turns = roles[1:] if roles[:1] == ["system"] else roles
+    if not turns:
+        raise ValueError("there is no user turn")
+    for number, (role, due) in enumerate(zip(turns, cycle(("user", "assistant"))), 1 + len(roles) - len(turns)):
+        if role != due:
+            raise ValueError(f"turn {number} is the {role}'s where the {due}'s is due: they must alternate")
+    if turns[-1] != "user":
+        raise ValueError("the last turn must be the user's, since it is what the model answers")
+
+
 class Tokenizer(Protocol):
     """Turns text into token ids without any model weights. Thread-safe."""
 
@@ -45,10 +67,14 @@ class Tokenizer(Protocol):
     def completion_prompt(self, text: str) -> list[int]:
         """Token ids of a prompt for a base model: one BOS (where the model has one), then the text."""
 
-    def chat_prompt(self, messages: Sequence[Message]) -> list[int]:
+    def decode(self, tokens: TokenIds) -> str:
+        """The text of token ids, special tokens included; a character that is not whole is U+FFFD."""
+
+    def chat_prompt(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
         """Token ids of a chat up to where the assistant's answer begins; exactly one BOS at most.
 
-        A system turn is folded into the first user turn where the template has none.
+        A system turn is folded into the first user turn where the template has none. add_generation_prompt: whether
+        the header of the assistant's turn stands at the end.
         """
 
     def embedding_prompt(self, text: str) -> list[int]:

@@ -59,6 +59,14 @@ def test_every_option_composes_into_its_own_type(job: str, group: str, option: s
     assert type(config) in [schema for name, schema in conf.SCHEMAS.items() if name.split("/")[0] == group]
 
 
+def test_examples_of_a_prompt_can_be_chosen_on_the_command_line() -> None:
+    two = make("judge", "prompt=translate_few_shot").prompt
+    assert (two.shots, len(two.examples)) == (2, 2)
+    assert make("judge", "prompt=translate_few_shot", "prompt.shots=1").prompt.shots == 1
+    mine = make("judge", "prompt=instruct", "prompt.examples=[{instruction: a, answer: 'yes'}]").prompt
+    assert mine.examples == [{"instruction": "a", "answer": "yes"}]
+
+
 @pytest.mark.parametrize(
     "option", [(g, o) for groups in _OPTIONS.values() for g in groups for o in options(g)], ids=str
 )

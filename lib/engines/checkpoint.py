@@ -219,6 +219,7 @@ def folder(config: CheckpointConfig, *, weights: bool = False) -> Path:
         wanted = [config.gguf_file]
     path = hub.folder(config.model, config.revision, weights=wanted)
     if config.gguf_file:
+        path = gguf.joined(path, config.gguf_file)
         if not (path / config.gguf_file).is_file():
             there = ", ".join(sorted(file.name for file in path.glob("*.gguf"))) or "no .gguf file"
             raise ConfigError(f"engine.gguf_file={config.gguf_file}: not in {path}, where there is {there}")

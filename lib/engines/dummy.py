@@ -24,6 +24,7 @@ from lib.types import Answers, Engine, Label, Message, TokenIds, Tokenizer, Toke
 BOS, END = 256, 257
 WIDTH = 16  # of its vectors
 _ROLES = {"system": 258, "user": 259, "assistant": 260}
+_NAMES = {BOS: b"<begin>", END: b"<end>", **{token: f"<{role}>".encode() for role, token in _ROLES.items()}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +66,13 @@ class ByteTokenizer:
         """BOS and the text."""
         return [BOS, *text.encode()]
 
-    def chat_prompt(self, messages: Sequence[Message]) -> list[int]:
-        """The chat up to the assistant's answer."""
-        return [*self.conversation(messages), _ROLES["assistant"]]
+    def decode(self, tokens: TokenIds) -> str:
+        """The bytes' text, with names for the other tokens."""
+        return b"".join(_NAMES.get(token) or bytes([token]) for token in tokens).decode(errors="replace")
+
+    def chat_prompt(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+        """The chat, as a rule up to the assistant's answer."""
+        return [*self.conversation(messages), *([_ROLES["assistant"]] if add_generation_prompt else [])]
 
     def embedding_prompt(self, text: str) -> list[int]:
         """BOS, the text and an end mark."""

@@ -6,6 +6,8 @@ other does.
 """
 
 from collections.abc import Callable
+from glob import escape
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,6 +43,29 @@ def weights(gguf: Path, dtype: str) -> Path:
         model.save_pretrained(out)
 
     return _cached(gguf, dtype, write)
+
+
+def joined(folder: Path, file: str) -> Path:
+    """The folder that holds a GGUF file: `folder`, or one in the cache where its parts are joined.
+
+    Parts, `<file>.part00` and so on, lie in the folders `data` of packages beside it, `<folder>_part1` and so on: an
+    index limits the size of a package.
+    """
+    if (folder / file).is_file():
+        return folder
+    parts = list(folder.parent.glob(f"{escape(folder.name)}_part*/data/{escape(file)}.part*"))
+    if not parts:
+        return folder
+    parts.sort(key=lambda part: part.name)
+
+    def write(out: Path) -> None:
+        with (out / file).open("wb") as whole:
+            for part in parts:
+                with part.open("rb") as source:
+                    shutil.copyfileobj(source, whole)
+
+    digest = sha256("".join(map(content_hash, parts)).encode()).hexdigest()
+    return _cached(parts[0], f"joined-{digest[:16]}", write)
 
 
 def _cached(gguf: Path, name: str, write: Callable[[Path], None]) -> Path:

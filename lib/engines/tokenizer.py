@@ -9,7 +9,7 @@ from typing import Any
 from lib.engines import internlm2
 from lib.engines.hub import TOKENIZER_FILES
 from lib.errors import ConfigError
-from lib.types import Message, TokenPair
+from lib.types import Message, TokenIds, TokenPair
 
 _TODAY = datetime(2024, 7, 26)  # some templates print the date: a run must not change at midnight
 _PROBE = "5c1fd2a0"  # a word that no template prints by itself
@@ -57,9 +57,14 @@ class HuggingFaceTokenizer:
         """Token ids of a prompt for a base model: one BOS (where the model has one), then the text."""
         return self._begun(self.encode(text))
 
-    def chat_prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of a chat up to where the assistant's answer begins."""
-        return self._chat(messages, add_generation_prompt=True)
+    def decode(self, tokens: TokenIds) -> str:
+        """The text of token ids, special tokens included."""
+        text: str = self._backend.decode(list(tokens), skip_special_tokens=False)
+        return text
+
+    def chat_prompt(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+        """Token ids of a chat, as a rule up to where the assistant's answer begins."""
+        return self._chat(messages, add_generation_prompt=add_generation_prompt)
 
     def embedding_prompt(self, text: str) -> list[int]:
         """Token ids of a text to embed, with the special tokens that the tokenizer puts around it."""

@@ -16,9 +16,17 @@ from lib.config import identity
 from lib.errors import ConfigError
 from lib.scoring.probabilities import average_orders, normalise_labels, swap_ab
 from lib.tasks.base import Prepared, Result
-from lib.tasks.battles import PROBABILITY_NAMES, TOKEN_FIELDS, as_requests, fit_battles, require_room, token_columns
+from lib.tasks.battles import (
+    PROBABILITY_NAMES,
+    SIDES,
+    TOKEN_FIELDS,
+    as_requests,
+    fit_battles,
+    require_room,
+    token_columns,
+)
 from lib.tasks.planner import Fitted, Sides
-from lib.tasks.prompts import Chat, PromptConfig
+from lib.tasks.prompts import PromptConfig
 from lib.tasks.truncation import Truncate
 from lib.types import Answers, Label, LabelEngine, Tokenizer
 
@@ -65,6 +73,10 @@ class Pairwise:
     method = "label_logprobs"
     schema = pa.schema(_COLUMNS)
 
+    def __post_init__(self) -> None:
+        self.prompt.require(SIDES)
+        self.prompt.require_labels("A is better", "B is better", "a tie")
+
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
         return {"version": self.version, "judge": identity(self.config), "prompt": identity(self.prompt)}
@@ -72,8 +84,7 @@ class Pairwise:
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that cannot be told apart, and a prompt whose fixed text leaves no room."""
         labels = self._labels(tokenizer)
-        if self.prompt.chat is Chat.always and not tokenizer.has_chat_template:
-            raise ConfigError("prompt.chat=always: the engine's tokenizer has no chat template; use auto or never")
+        self.prompt.check(tokenizer)
         require_room(lambda sides: self._render(sides, tokenizer), max_tokens, output=_longest(labels))
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:

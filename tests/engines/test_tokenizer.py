@@ -100,6 +100,17 @@ def test_conversation_is_the_chat_without_the_turn_to_come() -> None:
     assert len(tokenizer.conversation([USER])) == len(prompt) - 1
 
 
+def test_a_chat_may_end_without_the_turn_to_come() -> None:
+    tokenizer = tokenizer_of(CHATML)
+    assert tokenizer.chat_prompt([USER], add_generation_prompt=False) == tokenizer.conversation([USER])
+
+
+def test_decoded_tokens_show_special_ones(smollm2: HuggingFaceTokenizer) -> None:
+    written = "<|im_start|>user\n  Is 同等 🐉 a  label?<|im_end|>\n"
+    assert smollm2.decode(smollm2.encode(written)) == written
+    assert smollm2.decode(smollm2.encode("🐉")[:1]) == "\ufffd"
+
+
 def test_fold_system() -> None:
     assert fold_system([USER, ASSISTANT]) == [USER, ASSISTANT]
     assert fold_system([SYSTEM, USER, ASSISTANT]) == [{"role": "user", "content": "w1 w2\n\nw3"}, ASSISTANT]

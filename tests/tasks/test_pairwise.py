@@ -198,6 +198,26 @@ def test_the_least_limit_that_is_named_works(tokenizer: Tokenizer, rows: Rows) -
     assert max(map(len, prepared.requests)) <= least
 
 
+@pytest.mark.parametrize(
+    ("template", "wrong"),
+    [
+        ("{prompt} {response_a}", r"missing: \{response_b\}"),
+        ("hello", r"missing: \{prompt\}, \{response_a\}, \{response_b\}"),
+        (f"{PLAIN.template} {{question}}", r"unknown: \{question\}"),
+        ("{prompt} {response_a} {Response_b}", r"missing: \{response_b\}; unknown: \{Response_b\}"),
+    ],
+)
+def test_slots_are_exactly_the_three(template: str, wrong: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^prompt\.template: .*{wrong}"):
+        judge(PromptConfig(template=template, labels=PLAIN.labels))
+
+
+@pytest.mark.parametrize("labels", [[], ["A", "B"], ["A", "B", "tie", "none"]])
+def test_labels_are_three(labels: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"^prompt\.labels="):
+        judge(PromptConfig(template=PLAIN.template, labels=labels))
+
+
 def test_chat_is_refused_where_the_tokenizer_knows_none() -> None:
     class BaseTokenizer(ByteTokenizer):
         has_chat_template = False
