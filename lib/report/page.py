@@ -18,10 +18,14 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """An `<svg>` element of ours (trusted, set in as it is), with the text that stands for it when read aloud."""
+    """An `<svg>` element of ours (trusted, set in as it is), with the text that stands for it when read aloud.
+
+    wide: it takes the whole width of the page.
+    """
 
     svg: str
     description: str
+    wide: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +76,7 @@ th { color: var(--quiet); font-weight: 500; font-size: .875rem; }
 td:last-child { overflow-wrap: anywhere; min-width: 4rem; }
 .numbers :is(th, td):not(:first-child) { text-align: right; white-space: nowrap; }
 .prose td { white-space: pre-wrap; }
-svg { display: block; width: 100%; max-width: 30rem; height: auto; }
+svg { display: block; width: 100%; height: auto; }
 </style>
 </head>
 <body>
@@ -82,7 +86,7 @@ svg { display: block; width: 100%; max-width: 30rem; height: auto; }
 {% endfor %}
 <div class="figures">
 {% for section in sections %}
-<section{% if not section.figure %} class="wide"{% endif %}>
+<section{% if not section.figure or section.figure.wide %} class="wide"{% endif %}>
 <h2>{{ section.heading }}</h2>
 {% for paragraph in section.text %}
 <p>{{ paragraph }}</p>

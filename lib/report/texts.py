@@ -7,11 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.errors import InputError
-from lib.report.heat_map import heat_map
+from lib.report.heat_maps import heat_map
 from lib.report.page import Figure, Section, Table, render
 from lib.report.tables import text_table
 from lib.scoring.diversity import Tokenizer, choose_tokenizer, diversity
@@ -152,7 +153,7 @@ def render_sweep(points: Sequence[Point], title: str) -> str:
         svg = heat_map(
             [str(i) for i in down],
             [str(j) for j in across],
-            [[float("nan") if value is None else value for value in row] for row in values],
+            np.array(values, dtype=np.float64),
             row_title=names[0],
             column_title=names[1],
         )

@@ -8,7 +8,8 @@ import numpy as np
 
 from lib.data.answers import Answer
 from lib.report.answers import answer_sections, stage_section
-from lib.report.comparisons import ratings_chart, win_heat_map
+from lib.report.charts import ratings_chart
+from lib.report.heat_maps import win_heat_map
 from lib.report.page import Figure, Section, Table, render
 from lib.report.tables import text_table
 from lib.scoring.probabilities import IntArray

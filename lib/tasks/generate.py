@@ -11,7 +11,7 @@ import pyarrow as pa
 from lib.config import identity
 from lib.tasks.base import Prepared, Result
 from lib.tasks.prompts import PromptConfig
-from lib.tasks.sampling import SamplingConfig, row_seed
+from lib.tasks.sampling import SamplingConfig, row_seed, sampling
 from lib.tasks.slots import check_prompt, fit_slots, slot_values
 from lib.types import Completions, GenerateEngine, Tokenizer
 
@@ -61,12 +61,12 @@ class Generate:
         seeds = [row_seed(self.config.seed, f"{PurePath(file).name}:{row}") for file, row in places]
         requests = [row.requests[0] for row in fitted]
         room = self._limit(max_tokens) - min(map(len, requests), default=0)
-        new_tokens = self.config.max_new_tokens if self.config.max_length is None else room
+        new_tokens = min(sampling(self.config).max_tokens, room)
         return Prepared(requests, [sum(row.cut) for row in fitted], seeds, new_tokens=new_tokens)
 
     def ask(self, engine: GenerateEngine, prepared: Prepared) -> Completions:
         """The samples of each row."""
-        return engine.generate(prepared.requests, self.config.sampling(), prepared.notes)
+        return engine.generate(prepared.requests, sampling(self.config), prepared.notes)
 
     def read(self, prepared: Prepared, answers: Completions) -> Result:
         """Texts with how they ended."""
@@ -84,7 +84,7 @@ class Generate:
     @property
     def _reserve(self) -> int:
         """Tokens that are kept free behind a prompt: all that may be written or, with max_length, at least one."""
-        return self.config.max_new_tokens if self.config.max_length is None else 1
+        return sampling(self.config).max_tokens if self.config.max_length is None else 1
 
     def _limit(self, max_tokens: int) -> int:
         """Tokens of prompt and answer together."""

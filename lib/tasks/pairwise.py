@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 
 from lib.config import identity
-from lib.errors import ConfigError
 from lib.scoring.probabilities import average_orders, normalise_labels, swap_ab
 from lib.tasks.base import Prepared, Result
 from lib.tasks.battles import (
@@ -25,10 +24,11 @@ from lib.tasks.battles import (
     require_room,
     token_columns,
 )
+from lib.tasks.labels import label_spellings, longest
 from lib.tasks.planner import Fitted, Sides
 from lib.tasks.prompts import PromptConfig
 from lib.tasks.truncation import Truncate
-from lib.types import Answers, Label, LabelEngine, Tokenizer
+from lib.types import Answers, LabelEngine, Tokenizer
 
 
 class Swap(Enum):
@@ -83,19 +83,19 @@ class Pairwise:
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that cannot be told apart, and a prompt whose fixed text leaves no room."""
-        labels = self._labels(tokenizer)
+        labels = label_spellings(self.prompt.labels, tokenizer)
         self.prompt.check(tokenizer)
-        require_room(lambda sides: self._render(sides, tokenizer), max_tokens, output=_longest(labels))
+        require_room(lambda sides: self._render(sides, tokenizer), max_tokens, output=longest(labels))
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
         """One request per row and order, with room for the longest label; the two of a row stand side by side."""
-        labels = self._labels(tokenizer)
+        labels = label_spellings(self.prompt.labels, tokenizer)
         fitted = fit_battles(
             rows,
             [(0, 1, 2)] * (2 if self._both else 1),
             lambda sides: self._render(sides, tokenizer),
             tokenizer,
-            max_tokens - _longest(labels),
+            max_tokens - longest(labels),
             self.config.truncate,
         )
         return as_requests(fitted, (fitted, labels))
@@ -131,24 +131,3 @@ class Pairwise:
             self.prompt.tokens({"prompt": prompt, "response_a": first, "response_b": second}, tokenizer)
             for first, second in orders
         ]
-
-    def _labels(self, tokenizer: Tokenizer) -> list[Label]:
-        """The spellings of each label: bare and after a blank.
-
-        Raises ConfigError where a spelling of one label begins one of another: its probability would count for both.
-        """
-        labels = [tuple(dict.fromkeys(tuple(tokenizer.encode(t)) for t in (x, f" {x}"))) for x in self.prompt.labels]
-        for i, first in enumerate(labels):
-            for second in labels[i + 1 :]:
-                for x, y in ((x, y) for x in first for y in second):
-                    if x[: len(y)] == y[: len(x)]:
-                        raise ConfigError(
-                            f"prompt.labels={self.prompt.labels}: to this engine's tokenizer one label begins another "
-                            f"({list(x)} and {list(y)} as tokens), so it can't tell them apart; choose other labels"
-                        )
-        return labels
-
-
-def _longest(labels: list[Label]) -> int:
-    """Tokens of the longest spelling."""
-    return max(len(spelling) for label in labels for spelling in label)

@@ -20,7 +20,7 @@ from lib.tasks.labels import label_spellings, longest
 from lib.tasks.passages import BESIDE, PASSAGES, passage_columns, read_passages
 from lib.tasks.prompts import PromptConfig
 from lib.tasks.slots import check_prompt, fit_slots, slot_values
-from lib.types import Answers, Label, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
+from lib.types import Answers, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
 
 __all__ = ["BESIDE", "FIELDS", "By", "CrossEncode", "JudgeRelevance", "RerankConfig"]
 
@@ -111,20 +111,21 @@ class JudgeRelevance(_Reranker):
 
     method = "label_logprobs"
 
+    def __post_init__(self) -> None:
+        self.prompt.require(("question", "passage"))
+        self.prompt.require_labels("relevant", "irrelevant")
+
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
         return {"version": self.version, "rerank": identity(self.config), "prompt": identity(self.prompt)}
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
-        """Refuse a prompt without its slots or labels, and one that leaves no room."""
-        self.prompt.require(("question", "passage"))
-        if len(self.prompt.labels) != 2:
-            raise ConfigError(f"prompt.labels={self.prompt.labels}: needs two labels: for yes and for no")
-        check_prompt(self.prompt, tokenizer, max_tokens, output=longest(self._labels(tokenizer)))
+        """Refuse labels that can't be told apart, and a prompt that leaves no room."""
+        check_prompt(self.prompt, tokenizer, max_tokens, output=longest(label_spellings(self.prompt.labels, tokenizer)))
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
         """One request for each passage."""
-        labels = self._labels(tokenizer)
+        labels = label_spellings(self.prompt.labels, tokenizer)
         questions, passages = self._rows(rows)
         fitted = [
             [
@@ -150,9 +151,6 @@ class JudgeRelevance(_Reranker):
         questions, passages, _ = prepared.notes
         values = answers.values.astype(np.float64).reshape(-1, 2)
         return self._result(prepared, passages, questions, values[:, 0] - values[:, 1], answers.errors)
-
-    def _labels(self, tokenizer: Tokenizer) -> list[Label]:
-        return label_spellings(self.prompt.labels, tokenizer)
 
 
 @dataclass(frozen=True)

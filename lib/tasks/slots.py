@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from lib.errors import ConfigError
 from lib.tasks.planner import MIN_TURN_TOKENS, Fitted, fit
-from lib.tasks.prompts import Chat, PromptConfig
+from lib.tasks.prompts import PromptConfig
 from lib.types import Tokenizer, slot_column
 
 Values = Mapping[str, Sequence[str]]
@@ -40,8 +40,7 @@ def check_prompt(prompt: PromptConfig, tokenizer: Tokenizer, max_tokens: int, *,
 
     output: tokens that are kept free for the answer.
     """
-    if prompt.chat is Chat.always and not tokenizer.has_chat_template:
-        raise ConfigError("prompt.chat=always: the engine's tokenizer has no chat template; use auto or never")
+    prompt.check(tokenizer)
     fixed = len(prompt.tokens({slot: [""] for slot in prompt.slots}, tokenizer))
     least = fixed + output + len(prompt.slots) * MIN_TURN_TOKENS
     if least > max_tokens:

@@ -1,10 +1,10 @@
 import re
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from lib.report.figures import confusion_matrix, reliability_diagram
+from tests.report.svg import check, texts
 
 
 @pytest.fixture
@@ -14,21 +14,9 @@ def battles():
     return p, (rng.random((300, 1)) > p.cumsum(axis=1)).sum(axis=1).clip(max=2)
 
 
-def texts(svg):
-    """The texts of a figure; matplotlib draws them as outlines and notes each in a comment."""
-    return re.findall(r"<!-- (.*?) -->", svg)
-
-
 def test_figures_are_one_scalable_element_in_the_colour_of_the_page(battles):
     for svg in (reliability_diagram(*battles), confusion_matrix(np.eye(3))):
-        root = ElementTree.fromstring(svg)
-        assert root.tag == "{http://www.w3.org/2000/svg}svg"
-        assert root.get("viewBox")
-        assert root.get("width") is root.get("height") is None
-        assert "currentColor" in svg
-        assert "#000000" not in svg
-        references = {value for key, value in re.findall(r'((?:xlink:)?href|src)="([^"]*)"', svg)}
-        assert all(value.startswith("#") for value in references)
+        check(svg)
 
 
 def test_the_same_data_give_the_same_text(battles):

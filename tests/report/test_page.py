@@ -38,3 +38,9 @@ def test_parts_that_are_not_there_leave_no_trace():
     assert "<thead" not in html
     assert "<svg" not in html
     assert "<td>a</td><td>b</td>" in html
+
+
+def test_a_wide_figure_has_the_whole_width():
+    for wide in (True, False):
+        figure = Figure(svg="<svg></svg>", description="d", wide=wide)
+        assert ('<section class="wide">' in render("t", [], [Section(heading="h", figure=figure)])) is wide
