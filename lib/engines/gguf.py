@@ -5,6 +5,7 @@ times; and transformers cannot quantise with bitsandbytes while it reads GGUF. F
 other does.
 """
 
+import shutil
 from collections.abc import Callable
 from glob import escape
 from hashlib import sha256
@@ -12,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lib.engines.converted import cached
+from lib.engines.hub import content_hash
 
 
 def metadata(gguf: Path) -> Path:
