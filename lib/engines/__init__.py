@@ -8,7 +8,7 @@ from lib.engines.dummy import DummyConfig
 from lib.engines.sizing import Sizing
 from lib.engines.transformers import TransformersConfig
 from lib.engines.vllm import VllmConfig
-from lib.types import Engine, Tokenizer
+from lib.types import Engine, Sampling, Tokenizer
 
 
 class _Module(Protocol):
@@ -17,6 +17,7 @@ class _Module(Protocol):
     def identity(self, config: Any) -> dict[str, str]: ...
     def check(self, config: Any, method: str) -> None: ...
     def sizing(self, config: Any) -> Sizing | None: ...
+    def check_sampling(self, config: Any, sampling: Sampling) -> None: ...
 
 
 # These modules are light: torch and the like are imported by their functions.
@@ -26,9 +27,14 @@ _MODULES: dict[type[EngineConfig], _Module] = {DummyConfig: dummy, TransformersC
 def check(config: EngineConfig, method: str) -> None:
     """Raise ConfigError for what can be refused before weights are loaded.
 
-    method: what the engine is for: `label_logprobs`, `score` or `embed`.
+    method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
     """
     _MODULES[type(config)].check(config, method)
+
+
+def check_sampling(config: EngineConfig, sampling: Sampling) -> None:
+    """Raise ConfigError, naming the key of `generate`, for what the engine can't do, before weights are loaded."""
+    _MODULES[type(config)].check_sampling(config, sampling)
 
 
 def load_tokenizer(config: EngineConfig) -> Tokenizer:
