@@ -119,22 +119,33 @@ class Answers:
 class Sampling:
     """How text is generated.
 
-    max_tokens: new tokens at most; fewer where engine.max_model_len ends first. temperature: 0 is greedy, and the
-    other parameters of the draw then have no effect. top_k: 0 takes all tokens. n: samples of each request. stop:
-    texts that end a sample, left out of it. At most one of choice (the text is one of these), regex and json_schema.
+    max_tokens: new tokens at most; fewer where engine.max_model_len or max_length (of prompt and output together) ends
+    first. temperature: 0 is greedy, and the other parameters of the draw then have no effect. They apply in the order
+    min_p, top_k (0 takes all tokens), top_p, epsilon_cutoff (tokens less likely than that are left out). num_beams:
+    more than 1 searches for the likeliest texts instead. n: samples of each request, or of its beams the n best. stop:
+    texts that end a sample, left out of it; one that is exactly a special token is met as that token. At most one of
+    choice (the text is one of these), regex and json_schema.
     """
 
     max_tokens: int
+    max_length: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
+    epsilon_cutoff: float = 0.0
     repetition_penalty: float = 1.0
+    num_beams: int = 1
     n: int = 1
     stop: Sequence[str] = ()
     choice: Sequence[str] = ()
     regex: str | None = None
     json_schema: str | None = None
+
+    @property
+    def constrained(self) -> bool:
+        """Whether text has to keep to something."""
+        return bool(self.choice) or self.regex is not None or self.json_schema is not None
 
 
 @dataclass(frozen=True)
@@ -197,7 +208,11 @@ class GenerateEngine(Protocol):
     memory: int
 
     def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
-        """What follows each prompt, without the prompt. seeds: one for each; unused where sampling is greedy."""
+        """What follows each prompt, without the prompt.
+
+        seeds: one for each prompt, unused where sampling is greedy; sample k draws from (seed, k) alone, never from
+        what else is asked.
+        """
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ from lib.engines.retrieval.web import WebConfig
 from lib.engines.sizing import Sizing
 from lib.engines.transformers import TransformersConfig
 from lib.engines.vllm import VllmConfig
-from lib.types import Engine, Tokenizer
+from lib.types import Engine, Sampling, Tokenizer
 
 
 class _Module(Protocol):
@@ -27,19 +27,20 @@ class _Module(Protocol):
     def sizing(self, config: Any) -> Sizing | None: ...
 
 
-class _Embedder(_Module, Protocol):
+class _Model(_Module, Protocol):
+    def check_sampling(self, config: Any, sampling: Sampling) -> None: ...
     def embedding_prompts(self, config: Any) -> Mapping[str, str]: ...
     def width(self, config: Any) -> int: ...
 
 
 # These modules are light: torch and the like are imported by their functions.
-_EMBEDDERS: dict[type[EngineConfig], _Embedder] = {
+_MODELS: dict[type[EngineConfig], _Model] = {
     DummyConfig: dummy,
     TransformersConfig: transformers,
     VllmConfig: vllm,
 }
 _MODULES: dict[type[EngineConfig], _Module] = {
-    **_EMBEDDERS,
+    **_MODELS,
     ExactConfig: exact,
     Bm25Config: bm25,
     HybridConfig: hybrid,
@@ -55,6 +56,11 @@ def check(config: EngineConfig, method: str) -> None:
     `embed` or `search`.
     """
     _MODULES[type(config)].check(config, method)
+
+
+def check_sampling(config: EngineConfig, sampling: Sampling) -> None:
+    """Raise ConfigError, naming the key of `generate`, for what the engine can't do, before weights are loaded."""
+    _MODELS[type(config)].check_sampling(config, sampling)
 
 
 def load_tokenizer(config: EngineConfig) -> Tokenizer:
@@ -90,9 +96,9 @@ def embedding_prompts(config: EngineConfig) -> Mapping[str, str]:
 
     Raises ConfigError where the model's folder or a file in it cannot be read.
     """
-    return _EMBEDDERS[type(config)].embedding_prompts(config)
+    return _MODELS[type(config)].embedding_prompts(config)
 
 
 def width(config: EngineConfig) -> int:
     """Length of an embedder's vectors. Raises ConfigError where the model's config.json cannot be read."""
-    return _EMBEDDERS[type(config)].width(config)
+    return _MODELS[type(config)].width(config)

@@ -17,6 +17,11 @@ class EngineConfig:
     max_model_len: int = 2048
     num_gpus: float = transient(default=0)
 
+    @property
+    def most_at_once(self) -> int | None:
+        """Requests that run at the same time, at most; None for an engine that answers one call after the other."""
+        return None
+
     def __post_init__(self) -> None:
         if self.max_model_len < 1:
             raise ConfigError(f"engine.max_model_len={self.max_model_len}: must be at least 1 token")

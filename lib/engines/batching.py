@@ -4,7 +4,8 @@ Rows are sorted by length, longest first: rows of a batch are then nearly equall
 that does not fit into memory shows itself at the start. Nothing here knows about torch.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,39 @@ def padding_efficiency(lengths: Sequence[int], batches: Iterable[Sequence[int]])
     return sum(lengths) / padded if padded else 1.0
 
 
+def in_batches(
+    order: Sequence[int],
+    lengths: Sequence[int],
+    *,
+    budget: int,
+    work: Callable[[Sequence[int]], None],
+    out_of_memory: Callable[[Exception], bool],
+    kinds: Sequence[Hashable] | None = None,
+) -> dict[int, str]:
+    """Have `work` done on batches of request numbers, in this order. Returns number -> why it could not be done.
+
+    A batch that runs out of memory is halved, and so is the budget of those after it; a row that does not fit alone is
+    an error. lengths: tokens by request number, the longest of a batch first. kinds: by request number; the rows of a
+    batch are of one kind.
+    """
+    errors: dict[int, str] = {}
+    while order:
+        batch = order[: batch_rows(lengths[order[0]], budget)]
+        if kinds is not None:
+            batch = [*next(itertools.groupby(batch, lambda number: kinds[number]))[1]]
+        try:
+            work(batch)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            budget = len(batch) * lengths[batch[0]] // 2
+            if len(batch) > 1:
+                continue
+            errors[batch[0]] = f"out of memory: one request of {lengths[batch[0]]} tokens does not fit"
+        order = order[len(batch) :]
+    return errors
+
+
 def answer_all(
     requests: Sequence[TokenIds],
     *,
@@ -65,19 +99,12 @@ def answer_all(
         if not 0 < len(tokens) <= max_model_len
     }
     lengths = [len(tokens) for tokens in requests]
+
+    def work(batch: Sequence[int]) -> None:
+        values[batch] = answer([requests[number] for number in batch])
+
     order = [number for number in longest_first(lengths) if number not in errors]
-    while order:
-        batch = order[: batch_rows(lengths[order[0]], budget)]
-        try:
-            values[batch] = answer([requests[number] for number in batch])
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-            budget = len(batch) * lengths[batch[0]] // 2
-            if len(batch) > 1:
-                continue
-            errors[batch[0]] = f"out of memory: one request of {lengths[batch[0]]} tokens does not fit"
-        order = order[len(batch) :]
+    errors |= in_batches(order, lengths, budget=budget, work=work, out_of_memory=out_of_memory)
     for number in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
         errors.setdefault(number, "the model's output is not a finite number")
         values[number] = np.nan

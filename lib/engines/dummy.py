@@ -1,12 +1,14 @@
 """The dummy engine: deterministic answers without a model, for tests and for looking at the machinery alone.
 
-Answers depend on a request's tokens, the seed and, for labels, the label's tokens: never on batch or order. It says of
-itself that it reads the common beginning of all requests once, and that it has all of them inside at the same time.
+Answers depend on a request's tokens, the seed and, for labels, the label's tokens: never on batch or order. The texts
+that it writes are words without a meaning; they keep to a choice, but to no regex or JSON schema. It says of itself
+that it reads the common beginning of all requests once, and that it has all of them inside at the same time.
 """
 
 import array
 import itertools
 import os
+import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +20,26 @@ import numpy.typing as npt
 from lib.config import transient
 from lib.engines.base import EngineConfig
 from lib.engines.roles import ROLES
+from lib.engines.rooms import rooms
 from lib.errors import ConfigError
-from lib.types import Answers, Engine, Label, Message, TokenIds, Tokenizer, TokenPair, Usage
+from lib.types import (
+    Answers,
+    Completion,
+    Completions,
+    Engine,
+    Label,
+    Message,
+    Sampling,
+    TokenIds,
+    Tokenizer,
+    TokenPair,
+    Usage,
+)
 
 BOS, END = 256, 257
 WIDTH = 16  # of its vectors
+_WORDS = ("the", "night", "train", "carries", "letters", "and", "no", "one", "reads", "them", "before", "morning")
+_MOST_WORDS = 40  # of a text that it writes
 _ROLES = {"system": 258, "user": 259, "assistant": 260}
 _NAMES = {BOS: b"<begin>", END: b"<end>", **{token: f"<{role}>".encode() for role, token in _ROLES.items()}}
 
@@ -118,17 +135,33 @@ class DummyEngine:
         vectors = self._uniform(self._hashes(texts)[:, None] ^ places) - 0.5
         return self._answers(texts, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
+    def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
+        """Pseudo-words after each prompt; those of sample k depend on the prompt, k and (not if greedy) the seed."""
+        room, errors = rooms(prompts, sampling, self._config.max_model_len)
+        errors |= self._failures(prompts)
+        texts: list[list[Completion]] = [[] for _ in prompts]
+        for number in (number for number in range(len(prompts)) if number not in errors):
+            seed = str(seeds[number]) if sampling.temperature else ""
+            for sample in range(sampling.n):
+                key = self._hash([*prompts[number], -1, sample, *seed.encode()])
+                texts[number].append(_completion(key, sampling, room[number]))
+        return Completions(texts, errors, _usage([prompts[number] for number in range(len(prompts)) if texts[number]]))
+
     def _answers(self, requests: Sequence[TokenIds], values: npt.NDArray[np.float64]) -> Answers:
+        errors = self._failures(requests)
+        answers = values.astype(np.float32)
+        answers[list(errors)] = np.nan
+        return Answers(answers, errors, _usage([request for i, request in enumerate(requests) if i not in errors]))
+
+    def _failures(self, requests: Sequence[TokenIds]) -> dict[int, str]:
+        """Take the time, and the process's end, that the config asks for; the requests that are to fail."""
         config = self._config
         if config.exit_on is not None and any(_contains(request, config.exit_on) for request in requests):
             os._exit(1)
         if config.seconds_per_request:
             time.sleep(config.seconds_per_request * len(requests))
         failed = [] if config.fail_on is None else [i for i, r in enumerate(requests) if _contains(r, config.fail_on)]
-        answers = values.astype(np.float32)
-        answers[failed] = np.nan
-        errors = dict.fromkeys(failed, f"the request contains engine.fail_on={config.fail_on!r}")
-        return Answers(answers, errors, _usage([request for i, request in enumerate(requests) if i not in errors]))
+        return dict.fromkeys(failed, f"the request contains engine.fail_on={config.fail_on!r}")
 
     def _hashes(self, requests: Sequence[TokenIds]) -> npt.NDArray[np.uint64]:
         return np.fromiter(map(self._hash, requests), dtype=np.uint64, count=len(requests))
@@ -144,6 +177,23 @@ class DummyEngine:
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         x ^= x >> np.uint64(31)
         return np.asarray(((x >> np.uint64(11)).astype(np.float64) + 0.5) / 2**53)
+
+
+def _completion(key: int, sampling: Sampling, room: int) -> Completion:
+    """A text that follows from the key: one of the choices, or up to 40 words of a small vocabulary."""
+    if sampling.choice:
+        text = sampling.choice[key % len(sampling.choice)]
+    else:
+        draws = random.Random(key)
+        text = " ".join(draws.choices(_WORDS, k=draws.randint(1, _MOST_WORDS)))
+    tokens = [*text.encode(), END]
+    found = [(text.index(stop), stop) for stop in sampling.stop if stop in text]
+    if found:
+        at, stop = min(found)
+        text, tokens = text[:at], tokens[: len(f"{text[:at]}{stop}".encode())]
+    if len(tokens) <= room:
+        return Completion(text, tokens, "stop")
+    return Completion(bytes(tokens[:room]).decode(errors="ignore")[: len(text)], tokens[:room], "length")
 
 
 def _usage(requests: Sequence[TokenIds]) -> Usage:
@@ -184,7 +234,11 @@ def identity(config: DummyConfig) -> dict[str, str]:
 
 
 def check(config: DummyConfig, method: str) -> None:
-    """It can all methods, and has nothing that could be missing."""
+    """It can do all methods, and has nothing that could be missing."""
+
+
+def check_sampling(config: DummyConfig, sampling: Sampling) -> None:
+    """It takes all there is."""
 
 
 def sizing(config: DummyConfig) -> None:

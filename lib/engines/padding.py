@@ -1,4 +1,4 @@
-"""Rows of unequal length as one tensor, padded on the right."""
+"""Rows of unequal length as one tensor."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +24,19 @@ def token_mask(batch: Sequence[TokenIds]) -> Any:
 
     lengths = torch.tensor([len(tokens) for tokens in batch])
     return (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+
+
+def left_padded(batch: Sequence[TokenIds]) -> tuple[Any, Any]:
+    """Token ids [rows, longest], padded on the left, and their mask: 1 where there is a token, 0 for padding.
+
+    A row is padded with its own first token: what counts a row's tokens (a repetition penalty) then sees no other.
+    """
+    import torch
+
+    longest = max(map(len, batch))
+    ids = torch.tensor([[tokens[0]] * (longest - len(tokens)) + list(tokens) for tokens in batch])
+    mask = torch.arange(longest) >= longest - torch.tensor([len(tokens) for tokens in batch])[:, None]
+    return ids, mask.long()
 
 
 def last_states(hidden: Any, batch: Sequence[TokenIds]) -> Any:

@@ -1,7 +1,7 @@
 """Tokenizers of Hugging Face models, without weights: `lib.types.Tokenizer` over the Rust library `tokenizers`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,41 @@ class HuggingFaceTokenizer:
         """Token ids of a finished chat; for a model with a reward token also its BOS, and that token at the end."""
         ids = self._chat(messages, add_generation_prompt=False)
         return ids if self._reward_token is None else [*self._begun(ids), self._reward_token]
+
+    @property
+    def huggingface(self) -> Any:
+        """The tokenizer as transformers has it."""
+        return self._tokenizer
+
+    def plain_text(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without special ones."""
+        text: str = self._backend.decode(list(tokens), skip_special_tokens=True)
+        return text
+
+    def continuation(self, prompt: Sequence[int], tokens: Iterable[int]) -> Iterator[str]:
+        """The text that each token adds after a prompt, without special ones: as vLLM tells it.
+
+        A token that ends amid a character adds nothing yet.
+        """
+        from tokenizers.decoders import DecodeStream
+
+        stream = DecodeStream(ids=list(prompt), skip_special_tokens=True)
+        for token in tokens:
+            try:
+                piece = stream.step(self._backend, token)
+            except Exception as error:  # tokenizers has no better class for this
+                if "Invalid prefix" not in str(error):
+                    raise
+                # Bytes that are no text can make the stream lose its place: it goes on from this token.
+                stream = DecodeStream(skip_special_tokens=True)
+                piece = stream.step(self._backend, token)
+            yield piece or ""
+
+    def special_token(self, text: str) -> int | None:
+        """The id of the special token that is written so; None where there is none."""
+        return next(
+            (i for i, t in self._tokenizer.added_tokens_decoder.items() if t.special and t.content == text), None
+        )
 
     def _begun(self, ids: list[int]) -> list[int]:
         return [self._bos, *ids] if self._add_bos and self._bos is not None and ids[:1] != [self._bos] else ids

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lib.config import transient
-from lib.engines import checkpoint
+from lib.engines import checkpoint, constraint
 from lib.engines import pooling as poolings
 from lib.engines.checkpoint import CheckpointConfig
 from lib.engines.pooling import Pooling
 from lib.engines.sizing import NF4_BYTES, NF4_DOUBLE_BYTES, Sizing
+from lib.engines.tokenizer import HuggingFaceTokenizer
 from lib.errors import ConfigError
-from lib.types import Engine, Tokenizer
+from lib.types import Engine, Sampling, Tokenizer
 
 identity = checkpoint.identity
 load_tokenizer = checkpoint.load_tokenizer
@@ -34,19 +35,21 @@ class Quantization(Enum):
     nf4_double = "nf4_double"
 
 
+_CPU_WRITING, _GPU_WRITING = 4096, 65536  # tokens of a batch, where what is to be written counts too
 _LAYER_BYTES = {Quantization.int8: 1.0, Quantization.nf4: NF4_BYTES, Quantization.nf4_double: NF4_DOUBLE_BYTES}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformersConfig(CheckpointConfig):
-    """A causal language model (`label_logprobs`), a reward model (`score`) or an embedder (`embed`).
+    """A causal language model (`label_logprobs`, `generate`), a reward model (`score`) or an embedder (`embed`).
 
     Reward models are sequence classifiers with one label, and InternLM2ForRewardModel.
 
     pooling: how `embed` makes one vector of a text's token states; null: as the model's 1_Pooling/config.json says,
     or `last` for a causal language model that has none.
     device: auto (a GPU where there is one), cpu, cuda, cuda:1, …. batch_tokens: tokens of a batch, its padding
-    included; null: 512 on a CPU (what its caches hold: larger ones are slower), 16,384 on a GPU.
+    included; null: 512 on a CPU (what its caches hold: larger ones are slower), 16,384 on a GPU; for `generate`, where
+    the room to write counts as well and each step reads all weights for one token of each row, 4,096 and 65,536.
     """
 
     quantization: Quantization = Quantization.none
@@ -65,7 +68,7 @@ class TransformersConfig(CheckpointConfig):
 def check(config: TransformersConfig, method: str) -> None:
     """Raise ConfigError for everything that can be refused before weights are loaded.
 
-    method: what the engine is for, `label_logprobs`, `score` or `embed`.
+    method: what the engine is for, `label_logprobs`, `generate`, `score` or `embed`.
     """
     checkpoint.check(config, method)
     if method == "embed":
@@ -74,6 +77,11 @@ def check(config: TransformersConfig, method: str) -> None:
         raise ConfigError(
             f"engine.quantization={config.quantization.value}: needs bitsandbytes; run `pip install bitsandbytes`"
         )
+
+
+def check_sampling(config: TransformersConfig, sampling: Sampling) -> None:
+    """Raise ConfigError for a constraint that can't be kept to; the engine can do all else."""
+    constraint.check(sampling)
 
 
 def load_engine(config: TransformersConfig, tokenizer: Tokenizer, method: str) -> Engine:
@@ -85,6 +93,7 @@ def load_engine(config: TransformersConfig, tokenizer: Tokenizer, method: str) -
     from lib.engines.causal import CausalEngine
     from lib.engines.classifier import ClassifierEngine
     from lib.engines.embedder import EmbedderEngine
+    from lib.engines.generator import GeneratorEngine
 
     kind = {"score": loading.Kind.classifier, "embed": loading.Kind.body}.get(method, loading.Kind.causal)
     loaded = loading.load(
@@ -95,7 +104,12 @@ def load_engine(config: TransformersConfig, tokenizer: Tokenizer, method: str) -
         device=config.device,
         trust_remote_code=config.trust_remote_code,
     )
-    batch_tokens = config.batch_tokens or (512 if loaded.device == "cpu" else 16384)
+    on_cpu = loaded.device == "cpu"
+    if method == "generate":
+        assert isinstance(tokenizer, HuggingFaceTokenizer)
+        batch_tokens = config.batch_tokens or (_CPU_WRITING if on_cpu else _GPU_WRITING)
+        return GeneratorEngine(loaded, tokenizer, max_model_len=config.max_model_len, batch_tokens=batch_tokens)
+    batch_tokens = config.batch_tokens or (512 if on_cpu else 16384)
     if kind is loading.Kind.body:
         return EmbedderEngine(
             loaded, pooling=pooling(config), max_model_len=config.max_model_len, batch_tokens=batch_tokens

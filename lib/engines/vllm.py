@@ -7,11 +7,11 @@ from enum import Enum
 from typing import Any
 
 from lib.config import transient
-from lib.engines import checkpoint
+from lib.engines import checkpoint, constraint
 from lib.engines.checkpoint import CheckpointConfig
 from lib.engines.sizing import NF4_BYTES, Sizing
 from lib.errors import ConfigError
-from lib.types import Engine, Tokenizer
+from lib.types import Engine, Sampling, Tokenizer
 
 identity = checkpoint.identity
 load_tokenizer = checkpoint.load_tokenizer
@@ -83,6 +83,11 @@ class VllmConfig(CheckpointConfig):
     max_num_seqs: int | None = transient(default=None)
     max_num_batched_tokens: int | None = transient(default=None)
 
+    @property
+    def most_at_once(self) -> int:
+        """Requests that run at the same time, at most."""
+        return self.max_num_seqs or _MOST_AT_ONCE
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for key in ("tensor_parallel_size", "pipeline_parallel_size"):
@@ -123,6 +128,18 @@ def check(config: VllmConfig, method: str) -> None:
         )
 
 
+def check_sampling(config: VllmConfig, sampling: Sampling) -> None:
+    """Raise ConfigError for what vLLM lacks, and for a constraint that can't be kept to."""
+    for key, off in (("epsilon_cutoff", 0), ("num_beams", 1)):
+        if getattr(sampling, key) != off:
+            raise ConfigError(
+                f"generate.{key}={getattr(sampling, key)}: vLLM has no such thing; use a transformers engine, or "
+                f"generate.{key}={off}"
+            )
+    if "structured_outputs_config" not in config.extra:
+        constraint.check(sampling)
+
+
 def require_installed() -> None:
     """Raise ConfigError where vLLM is not installed."""
     if importlib.util.find_spec("vllm") is None:
@@ -140,9 +157,11 @@ def load_engine(config: VllmConfig, tokenizer: Tokenizer, method: str) -> Engine
     from lib.engines import vllm_loading
     from lib.engines.vllm_engine import GeneratingEngine, PoolingEngine
 
-    kind = GeneratingEngine if method in GENERATING else PoolingEngine
     stepper = vllm_loading.load(config, method)
-    return kind(stepper, memory=checkpoint.weight_bytes(config), max_model_len=config.max_model_len)
+    memory, limit = checkpoint.weight_bytes(config), config.max_model_len
+    if method in GENERATING:
+        return GeneratingEngine(stepper, tokenizer, memory=memory, max_model_len=limit)
+    return PoolingEngine(stepper, memory=memory, max_model_len=limit)
 
 
 def sizing(config: VllmConfig) -> Sizing | None:
@@ -158,5 +177,5 @@ def sizing(config: VllmConfig) -> Sizing | None:
         memory_share=config.gpu_memory_utilization,
         cache_bytes=config.kv_cache_memory_bytes or (CPU_CACHE_BYTES if on_cpu else None),
         block=None if config.enable_prefix_caching is False else block,
-        most_at_once=config.max_num_seqs or _MOST_AT_ONCE,
+        most_at_once=config.most_at_once,
     )

@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from lib.engines.endings import split_stops
 from lib.engines.prefixes import meeting_order
+from lib.engines.rooms import rooms
 from lib.engines.spellings import distinct, next_tokens, prefixes
 from lib.engines.stepper import Request, Stepper
-from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds, TokenPair, Usage
+from lib.engines.tokenizer import HuggingFaceTokenizer
+from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds, Tokenizer, TokenPair, Usage
 
 
 class VllmEngine:
@@ -49,6 +52,11 @@ class VllmEngine:
 
 class GeneratingEngine(VllmEngine):
     """A causal language model."""
+
+    def __init__(self, stepper: Stepper, tokenizer: Tokenizer, *, memory: int, max_model_len: int) -> None:
+        """Take a running engine."""
+        super().__init__(stepper, memory=memory, max_model_len=max_model_len)
+        self._tokenizer = tokenizer
 
     def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
         """Natural-log probability of each label after each prompt: [n, k].
@@ -94,10 +102,16 @@ class GeneratingEngine(VllmEngine):
         return _answers(values, errors, usage)
 
     def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
-        """What follows each prompt, without the prompt. seeds: one for each; unused where sampling is greedy."""
-        errors = self._too_long(prompts, 1)
+        """What follows each prompt, without the prompt.
+
+        seeds: one for each prompt, unused where sampling is greedy; vLLM itself seeds sample k with seed + k.
+        """
+        assert isinstance(self._tokenizer, HuggingFaceTokenizer)
+        room, errors = rooms(prompts, sampling, self._max_model_len)
+        stops = split_stops(sampling.stop, self._tokenizer)
         rows = [number for number in range(len(prompts)) if number not in errors]
-        outputs, usage = self._answer([Request(prompts[row], _sampling_params(sampling, seeds[row])) for row in rows])
+        params = [_sampling_params(sampling, room[row], stops, seeds[row]) for row in rows]
+        outputs, usage = self._answer([Request(prompts[row], asked) for row, asked in zip(rows, params, strict=True)])
         texts: list[list[Completion]] = [[] for _ in prompts]
         for row, output in zip(rows, outputs, strict=True):
             if isinstance(output, Exception):
@@ -168,7 +182,7 @@ def _answers(values: Any, errors: dict[int, str], usage: Usage) -> Answers:
     return Answers(values, errors, usage)
 
 
-def _sampling_params(sampling: Sampling, seed: int) -> Any:
+def _sampling_params(sampling: Sampling, room: int, stops: tuple[list[str], list[int]], seed: int) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
@@ -180,13 +194,14 @@ def _sampling_params(sampling: Sampling, seed: int) -> Any:
     asked = {name: value for name, value in constraints.items() if value is not None}
     return SamplingParams(
         n=sampling.n,
-        max_tokens=sampling.max_tokens,
+        max_tokens=room,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         top_k=sampling.top_k,
         min_p=sampling.min_p,
         repetition_penalty=sampling.repetition_penalty,
-        stop=list(sampling.stop),
+        stop=stops[0],
+        stop_token_ids=stops[1],
         seed=seed if sampling.temperature else None,
         structured_outputs=StructuredOutputsParams(**asked) if asked else None,
         output_kind=_final(),

@@ -11,6 +11,10 @@ from lib.engines.vllm import CPU_BLOCK, CPU_CACHE_BYTES, GENERATING, Quantizatio
 from lib.errors import ConfigError, EngineError
 
 _ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+_STRUCTURED = {
+    "backend": "xgrammar",
+    "disable_any_whitespace": True,
+}  # as constraint.py does it; extra may say otherwise
 _ON_CPU = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # a process of its own for the engine would only take a core away
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # as many threads as torch has here, wherever the system puts them
@@ -49,8 +53,10 @@ def _load(config: VllmConfig, method: str) -> Stepper:
             raise ConfigError(f"engine.extra.{key}: this vLLM has no such argument; its EngineArgs name those it has")
         if key in arguments:
             raise ConfigError(f"engine.extra.{key}: is set by this engine's own fields; use those")
+    if method == "generate":
+        arguments = {"structured_outputs_config": _STRUCTURED, **arguments}
     try:
-        vllm_config = EngineArgs(**arguments, **config.extra).create_engine_config()
+        vllm_config = EngineArgs(**(arguments | config.extra)).create_engine_config()
     except (ValueError, TypeError, OSError, ImportError, NotImplementedError) as error:
         raise ConfigError(f"engine.model={config.model}: vLLM refuses this config: {_brief(error)}") from error
     try:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 from lib.data.manifest import Shard
 from lib.data.shards import Footer
-from lib.pipeline.executor import ExecutorConfig
+from lib.pipeline.executor import ExecutorConfig, shards_in_flight
 from lib.pipeline.log import log
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Spec, Worker
-
-IN_FLIGHT = 2  # one shard in the engine, one being read and tokenized or written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,17 +22,17 @@ def run(config: InlineConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -
     """Process the shards; yield each one's footer as it is committed. Returns early where `stop` asks for it."""
     worker = Worker(spec)
     log.info("the worker is ready: %s", worker.ready)
-    return work(worker, shards, stop)
+    return work(worker, shards, stop, shards_in_flight(spec.engine.most_at_once, spec.manifest.shard_rows))
 
 
-def work(worker: Worker, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
-    """Have a worker process the shards, two of them in flight."""
+def work(worker: Worker, shards: Sequence[Shard], stop: Stop, in_flight: int) -> Iterator[Footer]:
+    """Have a worker process the shards, so many of them in flight."""
     waiting = deque(shards)
-    pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="shard")
+    pool = ThreadPoolExecutor(in_flight, thread_name_prefix="shard")
     running: set[Future[Footer]] = set()
     try:
         while not stop.expired:
-            while waiting and len(running) < IN_FLIGHT and not stop.requested:
+            while waiting and len(running) < in_flight and not stop.requested:
                 running.add(pool.submit(worker.process, waiting.popleft()))
             if not running:
                 return

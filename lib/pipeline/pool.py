@@ -17,12 +17,12 @@ import pyarrow as pa
 from lib.data.manifest import Shard
 from lib.data.shards import Footer, commit
 from lib.errors import EngineError, OvernightError, RunFailed
+from lib.pipeline.executor import shards_in_flight
 from lib.pipeline.log import log
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Spec, Worker, dead_row
 
 KILLED = "killed the worker"
-_IN_FLIGHT = 2  # shards of a worker: one in the engine, one being read and tokenized or written
 _DEATHS_WHILE_LOADING = 3
 _DEATHS_OF_A_ROW = 4  # one in company, three alone
 _LOOK_EVERY = 2.0  # seconds between looks for room for more workers
@@ -62,11 +62,11 @@ class _Slot:
         """The calls whose end is to be waited for."""
         return [ref for ref in (self.placing, self.loading) if ref is not None] or list(self.running)
 
-    def has_room(self, suspect: bool) -> bool:
-        """A suspect piece is worked on alone, so that a death is surely its own."""
+    def has_room(self, suspect: bool, in_flight: int) -> bool:
+        """A suspect piece is worked on alone, so that a death is surely its own; of others it takes `in_flight`."""
         if self.loading is not None or any(piece.deaths for piece in self.running.values()):
             return False
-        return not self.running if suspect else len(self.running) < _IN_FLIGHT
+        return not self.running if suspect else len(self.running) < in_flight
 
 
 class _LazyWorker:
@@ -107,6 +107,7 @@ class Pool:
         import ray
 
         self._spec, self._room, self._max_restarts = spec, room, max_restarts
+        self._in_flight = shards_in_flight(spec.engine.most_at_once, spec.manifest.shard_rows)
         self._needs = f"{cpus_per_worker:g} CPUs and {spec.engine.num_gpus:g} GPUs"
         self._fresh = deque(_Piece(shard, shard.start, shard.stop) for shard in shards)
         self._suspects: deque[_Piece] = deque()
@@ -117,7 +118,7 @@ class Pool:
             num_cpus=cpus_per_worker,
             num_gpus=spec.engine.num_gpus,
             max_restarts=0,
-            max_concurrency=_IN_FLIGHT,
+            max_concurrency=self._in_flight,
             runtime_env={"env_vars": {"TQDM_DISABLE": "1"}},  # only the driver draws a bar
         )(_LazyWorker)
         self._spec_ref = ray.put(spec)
@@ -169,16 +170,20 @@ class Pool:
             )
 
     def _hand_out(self) -> None:
-        for slot in self._slots:
-            while queue := self._suspects or self._fresh:
-                if not slot.has_room(suspect=queue is self._suspects):
-                    break
-                piece = queue.popleft()
-                if piece.whole:
-                    ref = slot.actor.process.remote(piece.shard)
-                else:
-                    ref = slot.actor.answer.remote(piece.shard, piece.start, piece.stop)
-                slot.running[ref] = piece
+        """Give pieces to whoever has fewest; towards the end nobody takes more than a fair share of what is left."""
+        share = -(-(len(self._fresh) + sum(len(slot.running) for slot in self._slots)) // max(len(self._slots), 1))
+        in_flight = min(max(share, 2), self._in_flight)
+        while queue := self._suspects or self._fresh:
+            suspect = queue is self._suspects
+            free = [slot for slot in self._slots if slot.has_room(suspect, in_flight)]
+            if not free:
+                break
+            slot, piece = min(free, key=lambda slot: len(slot.running)), queue.popleft()
+            if piece.whole:
+                ref = slot.actor.process.remote(piece.shard)
+            else:
+                ref = slot.actor.answer.remote(piece.shard, piece.start, piece.stop)
+            slot.running[ref] = piece
 
     def _finish(self, ref: Any) -> Iterator[Footer]:
         """Take in what a finished call brought: a loaded engine, a footer, a piece's table, or a death."""
