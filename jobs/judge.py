@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lib.launch import launch
 from lib.pipeline.battles import BattleJobConfig, run_battles
+from lib.pipeline.job import show_requests
 from lib.pipeline.run import Asked
 from lib.tasks.pairwise import Pairwise, PairwiseConfig
 from lib.tasks.prompts import PromptConfig
@@ -27,6 +28,9 @@ def asked(config: Config) -> Asked:
 
 def main(config: Config) -> None:
     """Run the job."""
+    if config.prompt.preview:
+        show_requests("judge", config, asked(config), config.prompt.preview)
+        return
     run_battles("judge", config, asked(config))
 
 

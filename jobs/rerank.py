@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lib.data.table import TableConfig, open_table
 from lib.launch import launch
-from lib.pipeline.job import EngineJobConfig, run_table
+from lib.pipeline.job import EngineJobConfig, run_table, show_requests
 from lib.pipeline.run import Asked
 from lib.tasks.prompts import PromptConfig
 from lib.tasks.rerank import BESIDE, FIELDS, By, CrossEncode, JudgeRelevance, RerankConfig
@@ -31,6 +31,9 @@ def asked(config: Config) -> Asked:
 
 def main(config: Config) -> None:
     """Run the job."""
+    if config.prompt.preview:
+        show_requests("rerank", config, asked(config), config.prompt.preview)
+        return
     run_table("rerank", config, asked(config))
 
 

@@ -3,9 +3,12 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow.compute as pc
 from omegaconf import OmegaConf
 
+from lib import engines
 from lib.data.atomic import write_text
+from lib.data.intake import read_rows
 from lib.data.merge import RESULT, Merged
 from lib.engines.base import EngineConfig
 from lib.pipeline.executor import ExecutorConfig
@@ -13,6 +16,7 @@ from lib.pipeline.log import log
 from lib.pipeline.part import WHOLE, ShardsConfig
 from lib.pipeline.run import Asked, RunConfig, execute, open_run, require_error_rate, work
 from lib.pipeline.worker import Spec
+from lib.tasks.preview import preview
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,16 @@ def run_table(job: str, config: JobConfig, asked: Asked) -> Path:
     require_error_rate(merged, config.run.max_error_rate, spec.folder)
     print_result(merged, spec.folder)
     return spec.folder
+
+
+def show_requests(job: str, config: JobConfig, asked: Asked, count: int) -> None:
+    """Plan or resume, and print the first requests as the model would get them. Loads a tokenizer, no model."""
+    spec = open_run(job, config.run, asked, config.shards)
+    file = spec.manifest.inputs[0]
+    rows = read_rows(file, spec.folder, 0, min(count, file.rows), asked.data)
+    tokenizer = engines.load_tokenizer(asked.engine)
+    prepared = asked.task.prepare(rows.filter(pc.is_null(rows["error"])), tokenizer, asked.engine.max_model_len)
+    print("\n".join(preview(prepared.requests[:count], tokenizer)))
 
 
 def print_result(merged: Merged, folder: Path) -> None:
