@@ -70,6 +70,11 @@ class Corpus:
         """Numbers of a vector."""
         return int(self._schema.field("vector").type.list_size)
 
+    @property
+    def has_documents(self) -> bool:
+        """Whether it says of which document a passage is."""
+        return "document" in self._schema.names
+
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the file, wherever it lies."""

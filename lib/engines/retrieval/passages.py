@@ -48,4 +48,5 @@ def _neighbours(row: int, texts: Mapping[int, Text], n: int) -> range:
 
 
 def _same(texts: Mapping[int, Text], other: int, row: int) -> bool:
-    return other in texts and texts[other].document == texts[row].document
+    document = texts[row].document
+    return other in texts and document is not None and texts[other].document == document

@@ -123,6 +123,11 @@ def check(config: CorpusConfig, method: str) -> None:
     """Read the corpus once. Raise ConfigError or InputError for what can't be searched."""
     refuse_other_methods(method)
     corpus = Corpus(config.corpus, vectors=config.needs_vectors)
+    if config.window and not corpus.has_documents:
+        raise ConfigError(
+            f"retriever.window={config.window}: {corpus.path} has no column document that says which passages are "
+            "neighbours; use retriever.window=0, or a corpus made by jobs.chunk"
+        )
     corpus.check(vectors=config.needs_vectors)
     if corpus.left_out:
         log.warning("%s: %s rows have an `error` and are left out", corpus.path, f"{corpus.left_out:,}")
