@@ -24,6 +24,9 @@ ELO = 400 / np.log(10)
 # deviation of 3: whoever won all of 20 battles is rated as if it would win 81 of 82. Elsewhere there is no prior.
 _RIDGE = 1 / 9
 
+# What all battles of a pair add up to in favour of one side, below which it has not won: probabilities are never 0.
+_NO_WIN = 1e-3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Battles:
@@ -193,10 +196,11 @@ def _has_maximum(total: FloatArray, pairs: IntArray, s: int) -> bool:
     being as good as a win for both, and there are ties, and some system has beaten itself by way of others, without
     which all wins could become certain together.
     """
-    beaten = np.concatenate([pairs[total[:, 0] > 0], pairs[total[:, 1] > 0][:, ::-1]])
+    happened = total > _NO_WIN
+    beaten = np.concatenate([pairs[happened[:, 0]], pairs[happened[:, 1]][:, ::-1]])
     if total.shape[1] == 2:
         return len(np.unique(components(beaten, s, directed=True))) == 1
-    tied = pairs[total[:, 2] > 0]
+    tied = pairs[happened[:, 2]]
     held = np.concatenate([beaten, tied, tied[:, ::-1]])
     cycle = len(np.unique(components(beaten, s, directed=True))) < s
     return len(tied) > 0 and cycle and len(np.unique(components(held, s, directed=True))) == 1

@@ -108,6 +108,14 @@ def test_all_of_twenty_won_is_rated_as_81_of_82():
     assert 80.5 / 81.5 < chance < 81.5 / 82.5
 
 
+@pytest.mark.parametrize("p", [1e-5, 1e-9, 1e-30, 0.0])
+def test_a_judge_that_is_all_but_certain_proves_no_loss(p):
+    certain = bradley_terry(battles([(0, 1, A)] * 20, 2), resamples=FEW)
+    nearly = bradley_terry(battles([(0, 1, [1 - p, p, 0])] * 20, 2), resamples=FEW)
+    assert nearly.regularised
+    np.testing.assert_allclose(nearly.ratings, certain.ratings, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("rows", "regularised"),
     [
@@ -167,6 +175,18 @@ def test_wins_go_to_the_most_probable_outcome_and_ties_to_nobody():
         (2, 0, [0.34, 0.33, 0.33]),
     ]
     assert wins(battles(rows, 3)).tolist() == [[0, 2, 0], [0, 0, 0], [1, 0, 0]]
+
+
+def test_the_sandwich_of_two_systems_is_worked_by_hand():
+    # question -> battles won by the first of two systems, and all
+    won, all_of = np.array([3, 1, 2, 4, 0]), np.array([4, 4, 3, 5, 2])
+    rows = [(0, 1, A if n < w else B) for w, of in zip(won, all_of, strict=True) for n in range(of)]
+    fit = bradley_terry(battles(rows, 2, np.repeat(np.arange(5), all_of)), resamples=FEW)
+    p = won.sum() / all_of.sum()
+    variance = ((won - all_of * p) ** 2).sum() / (all_of.sum() * p * (1 - p)) ** 2 * 5 / 4
+    half = 2.776445 * np.sqrt(variance) / 2  # Student's t with 4 degrees of freedom; a rating is half the difference
+    np.testing.assert_allclose(fit.sandwich.high - fit.ratings, [half, half], rtol=1e-6)
+    np.testing.assert_allclose(fit.ratings - fit.sandwich.low, [half, half], rtol=1e-6)
 
 
 def test_intervals_cover_the_truth_and_a_question_is_a_cluster():
