@@ -5,16 +5,19 @@ that does not fit into memory shows itself at the start. Nothing here knows abou
 """
 
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence, Sized
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from lib.types import Answers, TokenIds
+from lib.types import Answers
 
 MIN_ROW = 32  # tokens a row counts for at least: bounds the rows of a batch, and so their [rows, vocabulary] logits
 
-AnswerBatch = Callable[[Sequence[TokenIds]], npt.NDArray[np.float32]]
+Request = TypeVar("Request", bound=Sized)
+"""Token ids, or what holds them and is as long as they are."""
+AnswerBatch = Callable[[Sequence[Request]], npt.NDArray[np.float32]]
 """Answers n requests: float32 [n, k]."""
 
 
@@ -79,12 +82,12 @@ def in_batches(
 
 
 def answer_all(
-    requests: Sequence[TokenIds],
+    requests: Sequence[Request],
     *,
     width: int,
     budget: int,
     max_model_len: int,
-    answer: AnswerBatch,
+    answer: AnswerBatch[Request],
     out_of_memory: Callable[[Exception], bool],
 ) -> Answers:
     """Answers [n, width] to all requests, in their order.
@@ -94,11 +97,13 @@ def answer_all(
     """
     values = np.full((len(requests), width), np.nan, dtype=np.float32)
     errors = {
-        number: "the request is empty" if not tokens else f"{len(tokens)} tokens, engine.max_model_len={max_model_len}"
-        for number, tokens in enumerate(requests)
-        if not 0 < len(tokens) <= max_model_len
+        number: "the request is empty"
+        if not len(request)
+        else f"{len(request)} tokens, engine.max_model_len={max_model_len}"
+        for number, request in enumerate(requests)
+        if not 0 < len(request) <= max_model_len
     }
-    lengths = [len(tokens) for tokens in requests]
+    lengths = [len(request) for request in requests]
 
     def work(batch: Sequence[int]) -> None:
         values[batch] = answer([requests[number] for number in batch])

@@ -39,6 +39,13 @@ def left_padded(batch: Sequence[TokenIds]) -> tuple[Any, Any]:
     return ids, mask.long()
 
 
+def second_mask(batch: Sequence[TokenIds], firsts: Sequence[int]) -> Any:
+    """Integers [rows, longest]: 0 for the first `firsts` tokens of a row, 1 behind them (padding included)."""
+    import torch
+
+    return (torch.arange(max(map(len, batch))) >= torch.tensor(firsts)[:, None]).long()
+
+
 def last_states(hidden: Any, batch: Sequence[TokenIds]) -> Any:
     """The states [rows, width] at each row's last token, of hidden states [rows, longest, width]."""
     import torch

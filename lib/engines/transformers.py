@@ -41,9 +41,9 @@ _LAYER_BYTES = {Quantization.int8: 1.0, Quantization.nf4: NF4_BYTES, Quantizatio
 
 @dataclass(frozen=True, kw_only=True)
 class TransformersConfig(CheckpointConfig):
-    """A causal language model (`label_logprobs`, `generate`), a reward model (`score`) or an embedder (`embed`).
+    """A causal language model (`label_logprobs`, `generate`), reward model, cross-encoder (`relevance`) or embedder.
 
-    Reward models are sequence classifiers with one label, and InternLM2ForRewardModel.
+    Reward models and cross-encoders are sequence classifiers with one label; InternLM2ForRewardModel is one as well.
 
     pooling: how `embed` makes one vector of a text's token states; null: as the model's 1_Pooling/config.json says,
     or `last` for a causal language model that has none.
@@ -68,7 +68,7 @@ class TransformersConfig(CheckpointConfig):
 def check(config: TransformersConfig, method: str) -> None:
     """Raise ConfigError for everything that can be refused before weights are loaded.
 
-    method: what the engine is for, `label_logprobs`, `generate`, `score` or `embed`.
+    method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
     """
     checkpoint.check(config, method)
     if method == "embed":
@@ -95,7 +95,8 @@ def load_engine(config: TransformersConfig, tokenizer: Tokenizer, method: str) -
     from lib.engines.embedder import EmbedderEngine
     from lib.engines.generator import GeneratorEngine
 
-    kind = {"score": loading.Kind.classifier, "embed": loading.Kind.body}.get(method, loading.Kind.causal)
+    heads = {"score": loading.Kind.classifier, "relevance": loading.Kind.classifier, "embed": loading.Kind.body}
+    kind = heads.get(method, loading.Kind.causal)
     loaded = loading.load(
         checkpoint.weights_folder(config),
         kind=kind,

@@ -128,6 +128,9 @@ class PoolingEngine(VllmEngine):
         """Take a running engine."""
         super().__init__(stepper, memory=memory, max_model_len=max_model_len)
         self._tasks: Sequence[str] = stepper.engine.get_supported_tasks()
+        # Only models that tell the second text from the first (BERT's token types) may be told which it is.
+        settings = stepper.engine.vllm_config.model_config.hf_config
+        self._has_types = (getattr(settings, "type_vocab_size", None) or 0) > 1
 
     def score(self, conversations: Sequence[TokenIds]) -> Answers:
         """A reward model's output at each conversation's last token, without an activation: [n, 1]."""
@@ -145,7 +148,8 @@ class PoolingEngine(VllmEngine):
         from vllm import PoolingParams
 
         def params(tokens: TokenIds, first: int) -> Any:
-            types = {"compressed_token_type_ids": first} if first < len(tokens) else None
+            told = self._has_types and first < len(tokens)
+            types = {"compressed_token_type_ids": first} if told else None
             return PoolingParams(task="classify", use_activation=False, extra_kwargs=types)
 
         return self._pool([Request(tokens, params(tokens, first)) for tokens, first in pairs])

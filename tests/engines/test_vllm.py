@@ -16,6 +16,7 @@ from lib.engines.causal import CausalEngine
 from lib.engines.checkpoint import Dtype
 from lib.engines.loading import Loaded
 from lib.engines.tokenizer import HuggingFaceTokenizer
+from lib.engines.transformers import TransformersConfig
 from lib.engines.vllm import Quantization, VllmConfig
 from lib.errors import ConfigError, EngineError
 from lib.tasks.pairwise import Pairwise, PairwiseConfig, Swap
@@ -231,26 +232,30 @@ def test_the_packaged_japanese_embedder_is_read_as_by_transformers() -> None:
     np.testing.assert_allclose(answers.values, load_engine(e5(), tokenizer, "embed").embed(texts).values, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["bert", "xlm_roberta"])
-def test_cross_encoders_give_what_a_forward_pass_gives(kind: str, save: Save) -> None:
+@pytest.mark.parametrize("kind", ["bert", "xlm_roberta", "qwen3"])
+def test_cross_encoders_give_what_transformers_gives(kind: str, save: Save) -> None:
     import torch
-    from transformers import AutoModelForSequenceClassification, BertConfig, XLMRobertaConfig
+    from transformers import AutoModelForSequenceClassification, BertConfig, Qwen3Config, XLMRobertaConfig
 
     torch.manual_seed(3)
     shape = {"vocab_size": 64, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_labels": 1,
              "num_attention_heads": 2, "max_position_embeddings": 80, "initializer_range": 0.3}  # fmt: skip
-    config = BertConfig(**shape) if kind == "bert" else XLMRobertaConfig(**shape, pad_token_id=1)
-    model = AutoModelForSequenceClassification.from_config(config).eval()
-    engine: Any = load_engine(tiny(save(model)), word_tokenizer(), "relevance")
-    pairs = [([3, 4, 5, 2, 9, 9], 4), ([3, 4, 5, 2, 9, 9], 6), ([7] * 40, 11)]
-    expected = []
-    with torch.inference_mode():
-        for tokens, first in pairs:
-            types = {"token_type_ids": torch.tensor([[0] * first + [1] * (len(tokens) - first)])}
-            ids = torch.tensor([tokens])
-            expected.append(model(ids, **(types if kind == "bert" else {})).logits[0].numpy())
-    pairs = pairs if kind == "bert" else [(tokens, len(tokens)) for tokens, _ in pairs]
+    config = {
+        "bert": lambda: BertConfig(**shape),
+        "xlm_roberta": lambda: XLMRobertaConfig(**shape, pad_token_id=1),
+        "qwen3": lambda: Qwen3Config(**shape, num_key_value_heads=1, head_dim=32, pad_token_id=2),
+    }[kind]()
+    folder = save(AutoModelForSequenceClassification.from_config(config).eval())
+    pairs = [([3, 4, 5, 2, 9, 9], 4), ([3, 4, 5, 2, 9, 9], 2), ([7] * 40, 11), ([8, 9], 2)]
+    if kind == "xlm_roberta":  # its tokenizer makes no difference between the texts
+        pairs = [(tokens, len(tokens)) for tokens, _ in pairs]
+    engine: Any = load_engine(tiny(folder), word_tokenizer(), "relevance")
+    reference: Any = load_engine(
+        TransformersConfig(model=str(folder), max_model_len=64, device="cpu"), word_tokenizer(), "relevance"
+    )
+    expected = reference.relevance(pairs).values
     np.testing.assert_allclose(engine.relevance(pairs).values, expected, atol=1e-5, rtol=0)
+    assert expected.std() > 0.01
 
 
 def test_an_awq_checkpoint_judges_as_its_rounded_weights_do(save: Save) -> None:
