@@ -26,9 +26,13 @@ def take_questions(config: RunConfig, data: TableConfig) -> Path:
         numbers = pa.array([str(row) for row in range(table.num_rows)])
         columns = {
             "id": pc.coalesce(table["id"], numbers),
-            "question": pc.list_join(pa.concat_arrays(table[slot_column("question")].chunks), " "),
+            "question": [_joined(pieces) for pieces in table[slot_column("question")].to_pylist()],
             "error": table["error"],
         }
         with atomic_path(folder / RESULT) as temporary:
             pq.write_table(pa.table(columns), temporary, compression="zstd")
     return folder
+
+
+def _joined(pieces: list[str | None] | None) -> str | None:
+    return None if pieces is None else " ".join(piece or "" for piece in pieces)
