@@ -8,23 +8,40 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import conf
-from jobs import arena, evaluate, judge, merge, plan, status, submit
+from jobs import (
+    arena, chunk, embed, evaluate, generate, judge, merge, plan, rag, rerank, retrieve, status, submit, tournament,
+)  # fmt: skip
 from lib.launch import typed
 
 CONF = Path(conf.__file__).parent
-_ROWS = ("judge", "arena", "plan", "submit")  # jobs about rows
-_OPTIONS = {"judge": ("data", "engine", "prompt", "executor"), "submit": ("cluster",), "status": ("notify",)}
 JOBS: dict[str, Any] = {
-    "judge": judge, "arena": arena, "evaluate": evaluate, "merge": merge, "plan": plan,
-    "submit": submit, "status": status,
+    "arena": arena, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate, "judge": judge,
+    "merge": merge, "plan": plan, "rag": rag, "rerank": rerank, "retrieve": retrieve, "status": status,
+    "submit": submit, "tournament": tournament,
 }  # fmt: skip
+_ROWS = {  # jobs about rows, and what must be given to them
+    "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "judge": [], "plan": [],
+    "rag": ["data.path=x"], "rerank": ["data.path=x"], "retrieve": ["data.path=x", "retriever.corpus=x"],
+    "submit": [], "tournament": [],
+}  # fmt: skip
+_OPTIONS = {
+    "judge": ("engine", "prompt", "executor"),
+    "plan": ("data",),
+    "retrieve": ("retriever",),
+    "status": ("notify",),
+    "submit": ("cluster",),
+}
+_EXPERIMENTS = sorted(str(path.relative_to(CONF / "experiment"))[:-5] for path in CONF.glob("experiment/**/*.yaml"))
 
 
 def make(job: str, *overrides: str) -> Any:
     """The typed config of a job; its run gets a name, since only a Hydra run knows what was chosen."""
     conf.register(job, JOBS[job].Config)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose(job, overrides=[*overrides, *(["run.name=test"] if job in _ROWS else [])])
+        given = [*_ROWS[job], "run.name=test"] if job in _ROWS else []
+        if "retriever=web" in overrides:  # which has no corpus
+            given.remove("retriever.corpus=x")
+        composed = compose(job, overrides=[*given, *overrides])
     return typed(composed)
 
 
@@ -54,9 +71,19 @@ def test_every_job_file_has_a_config(job: str) -> None:
     [(job, group, option) for job, groups in _OPTIONS.items() for group in groups for option in options(group)],
 )
 def test_every_option_composes_into_its_own_type(job: str, group: str, option: str) -> None:
-    given = {"data": ["data.path=x"], "notify": ["notify.to=x", "run.dir=x"]}
+    given = {
+        "data": ["data.path=x"],
+        "notify": ["notify.to=x", "run.dir=x"],
+    }
     config = getattr(make(job, f"{group}={option}", *given.get(group, [])), group)
     assert type(config) in [schema for name, schema in conf.SCHEMAS.items() if name.split("/")[0] == group]
+
+
+@pytest.mark.parametrize("experiment", _EXPERIMENTS)
+def test_every_experiment_composes(experiment: str) -> None:
+    job = {"lecture": "rag"}[experiment.partition("/")[0]]
+    assert isinstance(make(job, f"experiment={experiment}"), JOBS[job].Config)
+    assert (CONF / "experiment" / f"{experiment}.yaml").read_text().startswith("# @package _global_\n# ")
 
 
 def test_examples_of_a_prompt_can_be_chosen_on_the_command_line() -> None:
