@@ -74,6 +74,18 @@ def test_the_best_may_come_last_or_first(order: int) -> None:
     assert all(ranking.rows.tolist() == expected for ranking in best.rankings())
 
 
+def test_a_little_better_is_better() -> None:
+    """By less than what a matrix product of this width may be wrong."""
+    cosines = np.linspace(0.5, 0.50002, 100)
+    corpus = np.zeros((100, 384), np.float32)
+    corpus[:, 0], corpus[:, 1] = cosines, np.sqrt(1 - cosines**2)
+    query = np.eye(1, 384, dtype=np.float32)
+    best = TopK(query, 3)
+    for start in range(0, 100, 10):
+        best.add(np.arange(start, start + 10), corpus[start : start + 10])
+    assert best.rankings()[0].rows.tolist() == [99, 98, 97]
+
+
 def test_k_above_the_corpus_is_used_as_far_as_it_goes_and_said_once(
     write: Write, said: pytest.LogCaptureFixture
 ) -> None:

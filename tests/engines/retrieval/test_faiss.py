@@ -64,7 +64,11 @@ def test_every_worker_builds_the_same_index_and_a_folder_keeps_it(corpus: str, t
     import faiss
 
     opened = Corpus(corpus, vectors=True)
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(4)
     one, two = (FaissRanker(opened, FaissConfig(corpus=corpus)) for _ in range(2))
+    assert faiss.omp_get_max_threads() == 4
+    faiss.omp_set_num_threads(threads)
     assert faiss.serialize_index(one._index).tobytes() == faiss.serialize_index(two._index).tobytes()
     assert one.memory == ROWS * WIDTH * 4
     config = FaissConfig(corpus=corpus, factory="IVF8,Flat", folder=str(tmp_path / "kept"))
