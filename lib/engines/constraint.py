@@ -14,8 +14,8 @@ from lib.types import Sampling
 # What xgrammar reads past, wholly or for some types (tried out with 0.2.8), or vLLM does not give to it.
 _READ_PAST = {"uniqueItems", "contains", "multipleOf", "not", "if", "dependentRequired", "dependentSchemas",
               "dependencies"}  # fmt: skip
-_FORMATS = {"email", "date", "time", "date-time", "duration", "ipv4", "ipv6", "hostname", "uuid", "uri", "uri-reference",
-            "uri-template", "json-pointer", "relative-json-pointer"}  # fmt: skip
+_FORMATS = {"email", "date", "time", "date-time", "duration", "ipv4", "ipv6", "hostname", "uuid", "uri",
+            "uri-reference", "uri-template", "json-pointer", "relative-json-pointer"}  # fmt: skip
 _NAMED = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}  # hold schemas by name
 _DATA = {"enum", "const", "default", "examples"}  # hold no schemas
 

@@ -8,7 +8,7 @@ from lib.engines import check, identity, load_engine, load_tokenizer
 from lib.engines.base import EngineConfig
 from lib.engines.dummy import ByteTokenizer, DummyConfig, DummyEngine
 from lib.errors import ConfigError
-from lib.types import Message, Usage
+from lib.types import Message, Sampling, Usage
 
 LABELS = [((65,),), ((66,), (32, 66)), ((228, 1),)]
 TOKENIZER = ByteTokenizer()
@@ -54,6 +54,57 @@ def test_vectors_have_length_one_and_depend_on_the_text_alone() -> None:
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(together, np.concatenate([engine.embed([text]).values for text in texts]))
     assert np.abs(together @ together.T - np.eye(50)).max() < 0.95  # no two alike
+
+
+WRITING = Sampling(max_tokens=400, temperature=1.0, n=3)
+
+
+def test_texts_depend_on_prompt_seed_and_sample_alone() -> None:
+    engine = DummyEngine(DummyConfig())
+    together = engine.generate(prompts(20), WRITING, list(range(20))).texts
+    assert [engine.generate([prompt], WRITING, [n]).texts[0] for n, prompt in enumerate(prompts(20))] == together
+    assert len({sample.text for samples in together for sample in samples}) == 60
+    assert engine.generate(prompts(20), WRITING, [7] * 20).texts[0] != together[0]
+    greedy = Sampling(max_tokens=400)
+    assert engine.generate(prompts(9), greedy, [1] * 9) == engine.generate(prompts(9), greedy, [2] * 9)
+    for samples in together:
+        for sample in samples:
+            assert sample.finish_reason == "stop"
+            assert bytes(sample.tokens[:-1]).decode() == sample.text
+
+
+def test_texts_end_where_they_should() -> None:
+    engine = DummyEngine(DummyConfig(max_model_len=40))
+    whole = DummyEngine(DummyConfig()).generate(prompts(30), Sampling(max_tokens=400), [0] * 30).texts
+    cut = engine.generate(prompts(30), Sampling(max_tokens=10), [0] * 30).texts
+    for (sample,), (text,) in zip(cut, whole, strict=True):
+        assert sample.text == text.text[:10]
+        assert sample.finish_reason == ("stop" if len(text.text) < 10 else "length")
+        assert len(sample.tokens) == min(10, len(text.tokens))
+    long = [TOKENIZER.completion_prompt("x" * 39), TOKENIZER.completion_prompt("x" * 36)]
+    found = engine.generate(long, Sampling(max_tokens=10), [0, 0])
+    assert list(found.errors) == [0]
+    assert "leave no room to write: engine.max_model_len=40" in found.errors[0]
+    assert len(found.texts[1][0].tokens) == 3
+
+
+def test_stops_and_choices() -> None:
+    engine = DummyEngine(DummyConfig())
+    whole = engine.generate(prompts(30), Sampling(max_tokens=400), [0] * 30).texts
+    stopped = engine.generate(prompts(30), Sampling(max_tokens=400, stop=["train", "and"]), [0] * 30).texts
+    for (sample,), (text,) in zip(stopped, whole, strict=True):
+        assert sample.text == text.text.partition("train")[0].partition("and")[0]
+    chosen = engine.generate(prompts(50), Sampling(max_tokens=9, choice=["yes", "同等"]), [0] * 50).texts
+    assert {sample.text for (sample,) in chosen} == {"yes", "同等"}
+    assert {sample.finish_reason for (sample,) in chosen} == {"stop"}
+    cut = engine.generate(prompts(9), Sampling(max_tokens=4, choice=["同等"]), [0] * 9).texts
+    assert {(sample.text, sample.finish_reason) for (sample,) in cut} == {("同", "length")}
+
+
+def test_fail_on_marks_texts_too() -> None:
+    found = DummyEngine(DummyConfig(fail_on="battle 3: 同")).generate(prompts(5), WRITING, [0] * 5)
+    assert list(found.errors) == [3]
+    assert [len(samples) for samples in found.texts] == [3, 3, 3, 0, 3]
 
 
 def test_fail_on_marks_the_rows_that_hold_the_text() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from lib.data.battles import BattlesConfig
 from lib.data.intake import read_rows, take_in
-from lib.engines import check, load_engine
+from lib.engines import check, check_sampling, load_engine
 from lib.engines.causal import CausalEngine
 from lib.engines.checkpoint import Dtype
 from lib.engines.loading import Loaded
@@ -105,7 +105,8 @@ def test_what_does_not_fit_fails_alone(vllm: Any) -> None:
     assert np.isfinite(answers.values[[0, 3]]).all()
     assert np.isnan(answers.values[[1, 2]]).all()
     completions = vllm.generate([[5] * LIMIT, [6] * 9], Sampling(max_tokens=2), [0, 0])
-    assert completions.errors == {0: f"{LIMIT} tokens and 1 of output, engine.max_model_len={LIMIT}"}
+    room = f"leave no room to write: engine.max_model_len={LIMIT} counts prompt and output together"
+    assert completions.errors == {0: f"the prompt's {LIMIT} tokens {room}"}
     assert completions.texts[0] == []
     assert len(completions.texts[1][0].tokens) == 2
 
@@ -172,6 +173,58 @@ def test_stops_and_constraints(vllm: GenerateEngine, smollm2: HuggingFaceTokeniz
     refused = vllm.generate([prompt, prompt], Sampling(max_tokens=8, regex=r"[0-9"), [0, 0])
     assert sorted(refused.errors) == [0, 1]
     assert refused.errors[0].startswith("vLLM refused the request: ")
+
+
+def test_rows_end_where_their_room_does(vllm: GenerateEngine, smollm2: HuggingFaceTokenizer) -> None:
+    prompts = chats(smollm2, 2)
+    free = vllm.generate(prompts, Sampling(max_tokens=20), [0, 0]).texts
+    limit = max(map(len, prompts)) + 3
+    ended = vllm.generate(prompts, Sampling(max_tokens=20, max_length=limit), [0, 0]).texts
+    for prompt, (whole,), (sample,) in zip(prompts, free, ended, strict=True):
+        assert sample.tokens == whole.tokens[: limit - len(prompt)]
+        assert sample.finish_reason == "length"
+
+
+def test_a_special_token_is_a_stop_as_well(vllm: GenerateEngine, smollm2: HuggingFaceTokenizer) -> None:
+    (prompt,) = chats(smollm2, 1)
+    ended = smollm2.special_token("<|im_start|>")
+    assert ended is not None
+    prompt = [*prompt[:-3], smollm2.special_token("<|im_end|>"), *smollm2.encode("\n")]  # a turn is to begin
+    (free,) = vllm.generate([prompt], Sampling(max_tokens=6), [0]).texts[0]
+    assert free.tokens[0] == ended
+    (stopped,) = vllm.generate([prompt], Sampling(max_tokens=6, stop=["<|im_start|>"]), [0]).texts[0]
+    assert (stopped.text, stopped.tokens, stopped.finish_reason) == ("", [ended], "stop")
+
+
+def test_json_is_as_compact_as_that_of_the_transformers_engine(
+    vllm: GenerateEngine, smollm2: HuggingFaceTokenizer
+) -> None:
+    import jsonschema  # type: ignore[import-untyped]
+
+    schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 9}, "old": {"type": "boolean"}}}
+    schema["required"] = ["name", "old"]
+    sampling = Sampling(max_tokens=40, json_schema=json.dumps(schema))
+    prompts = chats(smollm2, 3)
+    texts = vllm.generate(prompts, sampling, [0] * 3).texts
+    for (sample,) in texts:
+        jsonschema.validate(json.loads(sample.text), schema)
+        assert json.dumps(json.loads(sample.text), separators=(",", ":"), ensure_ascii=False) == sample.text
+    other: Any = load_engine(smollm2_config(max_model_len=LIMIT), smollm2, "generate")
+    assert other.generate(prompts, sampling, [0] * 3).texts == texts
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"temperature": 1.0, "epsilon_cutoff": 0.01}, "generate.epsilon_cutoff=0.01: vLLM has no such thing"),
+        ({"num_beams": 4}, "generate.num_beams=4: vLLM has no such thing; use a transformers engine"),
+        ({"regex": "(?=a)b"}, "xgrammar can't read it"),
+    ],
+)
+def test_what_vllm_lacks_is_refused_before_loading(changes: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        check_sampling(vllm_config(), Sampling(max_tokens=1, **changes))
+    check_sampling(vllm_config(), Sampling(max_tokens=1, temperature=1, top_p=0.9, min_p=0.1, top_k=5, n=8))
 
 
 def test_shards_that_are_asked_together_share_the_engine(vllm: GenerateEngine, smollm2: HuggingFaceTokenizer) -> None:

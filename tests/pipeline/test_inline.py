@@ -9,10 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lib.data.manifest import Shard
 from lib.data.merge import merge_shards
-from lib.data.shards import unfinished
-from lib.pipeline.inline import IN_FLIGHT, InlineConfig, run
+from lib.data.shards import Footer, unfinished
+from lib.engines.dummy import DummyConfig
+from lib.engines.vllm import VllmConfig
+from lib.pipeline.executor import shards_in_flight
+from lib.pipeline.inline import InlineConfig, run, work
 from lib.pipeline.stop import Stop
+from lib.pipeline.worker import Worker
 from lib.tasks.base import Prepared
 from lib.tasks.pairwise import Pairwise
 from lib.types import Tokenizer
@@ -20,6 +25,7 @@ from tests.pipeline.conftest import CONFIG, PROMPT, Plan
 
 Battles = Callable[..., Path]
 INLINE = InlineConfig()
+IN_FLIGHT = 2
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,42 @@ def test_a_signal_lets_shards_in_flight_finish_and_the_rest_is_resumed(battles: 
     for each in (spec, whole):
         merge_shards(each.manifest, each.folder)
     assert pq.read_table(spec.folder / "result.parquet").equals(pq.read_table(whole.folder / "result.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("most_at_once", "shard_rows", "shards"),
+    [(None, 8, 2), (256, 128, 4), (256, 8, 32), (256, 100, 6), (256, 4096, 2), (1, 1, 2), (16, 1, 32), (7, 5, 3)],
+)
+def test_shards_in_flight_hold_twice_what_the_engine_runs(most_at_once: int, shard_rows: int, shards: int) -> None:
+    assert shards_in_flight(most_at_once, shard_rows) == shards
+
+
+def test_engines_say_how_much_they_run_at_once() -> None:
+    assert DummyConfig().most_at_once is None
+    assert VllmConfig(model="x").most_at_once == 256
+    assert VllmConfig(model="x", max_num_seqs=16).most_at_once == 16
+
+
+def test_so_many_shards_are_in_flight(battles: Battles, plan: Plan) -> None:
+    spec = plan(battles(95))
+    inside, most, turn = 0, 0, threading.Condition()
+
+    class Counting(Worker):
+        def process(self, shard: Shard) -> Footer:
+            nonlocal inside, most
+            with turn:
+                inside += 1
+                most = max(most, inside)
+                turn.notify_all()
+                assert turn.wait_for(lambda: most == 5, timeout=20)  # the five are there at the same time
+            footer = super().process(shard)
+            with turn:
+                inside -= 1
+            return footer
+
+    with Stop(30) as stop:
+        assert len(list(work(Counting(spec), spec.manifest.shards(), stop, 5))) == 10
+    assert most == 5
 
 
 def test_shards_in_flight_are_abandoned_when_the_grace_is_over(battles: Battles, plan: Plan) -> None:
