@@ -9,7 +9,20 @@ from omegaconf import OmegaConf
 
 import conf
 from jobs import (
-    arena, chunk, embed, evaluate, generate, judge, merge, plan, rag, rerank, retrieve, status, submit, tournament,
+    arena,
+    chunk,
+    embed,
+    evaluate,
+    generate,
+    judge,
+    merge,
+    plan,
+    rag,
+    rerank,
+    retrieve,
+    status,
+    submit,
+    tournament,
 )  # fmt: skip
 from lib.launch import typed
 
