@@ -1,6 +1,6 @@
 """A tournament: the answers of several systems to the same questions, judged pair by pair, and a ranking.
 
-python -m jobs.tournament 'tournament.answers={one: RUN, other: RUN}' engine=qwen3_8b
+python -m jobs.tournament ++tournament.answers.one=RUN ++tournament.answers.other=RUN engine=qwen3_8b
 """
 
 from dataclasses import dataclass, replace

@@ -216,6 +216,8 @@ class _Check:
         suspects = self._ids.suspects()
         if len(suspects):
             refuse_duplicates(suspects, ids)
+        if not self.report.rows:
+            raise InputError(f"data.path={self._config.path}: the documents hold no text, so there is no chunk")
         if not self.report.chosen:
             raise InputError(
                 f"data.path={self._config.path}: no row is chosen by data.fold, data.sample and data.limit"

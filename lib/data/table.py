@@ -105,15 +105,15 @@ def present_columns(names: Sequence[str], config: TableRows, file: str) -> list[
 
     Raises InputError where one is missing that must be there: a field, one to carry, and what was named in the config.
     """
-    roles = {f"columns.{name}": config.column(name) for name in config.fields}
+    roles = {f"++data.columns.{name}": config.column(name) for name in config.fields}
     usual = TableConfig(path=config.path)
     for role in ("id", "failed"):
         if getattr(config, role) != getattr(usual, role) and getattr(config, role) is not None:
-            roles[role] = getattr(config, role)
-    for role, name in [*roles.items(), *(("carry", name) for name in config.carry)]:
+            roles[f"data.{role}"] = getattr(config, role)
+    for key, name in [*roles.items(), *(("data.carry", name) for name in config.carry)]:
         if names.count(name) != 1:
             problem = "is there twice" if name in names else "is missing"
-            hint = f"data.{role}=NAME names the column to be used"
+            hint = f"{key}=NAME names the column to be used"
             raise InputError(f"{file}: column {name!r} {problem}; the columns are {list(names)}; {hint}")
     wanted = [config.id, *(config.column(name) for name in config.fields), *config.plain, config.failed]
     return [name for name in dict.fromkeys(wanted) if name is not None and name in names]

@@ -19,14 +19,12 @@ from lib.pipeline.run import RunConfig, plan_run
 def chunk_documents(config: RunConfig, rows: ChunkRows, tokenizer: Mapping[str, str]) -> Path:
     """Write the chunks of all documents into a run folder, which is returned; one that is there already stays.
 
-    tokenizer: what identifies the one that counts tokens. Raises InputError where there is no chunk, or where two
+    tokenizer: what identifies the one that counts tokens. Raises InputError where two
     documents have one name; else as `open_run`.
     """
     folder, manifest = plan_run("chunk", config, rows, {"tokenizer": tokenizer})
     if not (folder / RESULT).exists():
         table = _gather(folder, manifest, rows)
-        if table.num_rows == 0:
-            raise InputError(f"data.path={rows.path}: the documents hold no text, so there is no chunk")
         _refuse_equal_names(table, rows)
         with atomic_path(folder / RESULT) as temporary:
             pq.write_table(table, temporary, compression="zstd")

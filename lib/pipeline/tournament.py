@@ -56,7 +56,7 @@ def draw(config: TournamentConfig, folder: Path) -> Draw:
     if len(config.answers) < 2:
         raise ConfigError(
             f"tournament.answers={dict(config.answers)}: needs two systems or more, as in "
-            "'tournament.answers={one: DIR, other: DIR}'"
+            "++tournament.answers.one=DIR ++tournament.answers.other=DIR"
         )
     answers = {name: read_answers(name, place) for name, place in config.answers.items()}
     _require_same_questions(answers)

@@ -28,13 +28,17 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Text:
-    """What a corpus says of one row; start and stop are characters of the document. text: None in a failed row."""
+    """What a corpus says of one row; start and stop are characters of the document. text: None in a failed row.
+
+    after: what stands between this chunk and the next one of the document, None where unknown.
+    """
 
     id: str
     text: str | None
     document: str | None
     start: int | None
     stop: int | None
+    after: str | None = None
 
 
 class Corpus:
@@ -108,7 +112,7 @@ class Corpus:
     def lookup(self, rows: Rows) -> dict[int, Text]:
         """What stands in some rows, by one pass over the row groups that hold them. rows: ascending, each once."""
         found: dict[int, Text] = {}
-        columns = [name for name in ("id", "text", "document", "start", "stop") if name in self._schema.names]
+        columns = [name for name in ("id", "text", "document", "start", "stop", "after") if name in self._schema.names]
         with self._open() as file:
             first = 0
             for group in range(file.num_row_groups):
@@ -199,6 +203,6 @@ def _texts(batch: pa.RecordBatch, rows: Rows, first: int) -> dict[int, Text]:
     taken = batch.take(pa.array(rows - first)) if rows.size else batch.slice(0, 0)
     nothing = [None] * rows.size
     columns = {name: taken[name].to_pylist() for name in taken.schema.names}
-    places = (columns.get(name, nothing) for name in ("document", "start", "stop"))
+    places = (columns.get(name, nothing) for name in ("document", "start", "stop", "after"))
     cells = zip(rows.tolist(), columns["id"], columns["text"], *places, strict=True)
     return {row: Text(str(row) if name is None else name, *others) for row, name, *others in cells}

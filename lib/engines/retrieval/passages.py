@@ -16,10 +16,18 @@ def around(hits: Rows, n: int) -> Rows:
 
 
 def passage(texts: Sequence[Text], score: float, joint: str = "") -> Passage:
-    """One passage of neighbouring rows, by the id of the first."""
+    """One passage of neighbouring rows, by the id of the first.
+
+    Between them stands what the document has there; joint, where the corpus does not say.
+    """
     first, last = texts[0], texts[-1]
-    whole = joint.join(text.text for text in texts if text.text is not None)
-    return Passage(id=first.id, text=whole, score=score, document=first.document, start=first.start, stop=last.stop)
+    pieces: list[str] = []
+    for text in texts:
+        if text.text is not None:
+            pieces += [text.text, joint if text.after is None else text.after]
+    return Passage(
+        id=first.id, text="".join(pieces[:-1]), score=score, document=first.document, start=first.start, stop=last.stop
+    )
 
 
 def widened(
