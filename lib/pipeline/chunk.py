@@ -19,8 +19,8 @@ from lib.pipeline.run import RunConfig, plan_run
 def chunk_documents(config: RunConfig, rows: ChunkRows, tokenizer: Mapping[str, str]) -> Path:
     """Write the chunks of all documents into a run folder, which is returned; one that is there already stays.
 
-    tokenizer: what identifies the one that counts tokens. Raises InputError where two
-    documents have one name; else as `open_run`.
+    tokenizer: what identifies the one that counts tokens. Raises InputError where two documents
+    have one name; else as `open_run`.
     """
     folder, manifest = plan_run("chunk", config, rows, {"tokenizer": tokenizer})
     if not (folder / RESULT).exists():
