@@ -8,15 +8,41 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import conf
-from jobs import arena, evaluate, judge, merge, plan, status, submit
+from jobs import (
+    arena,
+    chunk,
+    embed,
+    evaluate,
+    generate,
+    judge,
+    merge,
+    plan,
+    rag,
+    rerank,
+    retrieve,
+    status,
+    submit,
+    tournament,
+)
+from lib.errors import ConfigError
 from lib.launch import typed
 
 CONF = Path(conf.__file__).parent
-_ROWS = ("judge", "arena", "plan", "submit")  # jobs about rows
-_OPTIONS = {"judge": ("data", "engine", "prompt", "executor"), "submit": ("cluster",), "status": ("notify",)}
+_ROWS = ("judge", "arena", "plan", "submit", "generate", "embed", "rerank")  # jobs about rows
+_WITH_SAMPLES = ("judge", "arena", "plan", "submit", "generate")  # those that run without being told a file
+_TEXTS = ("openai_batch", "table", "tutorial")
+_DATA = {  # which data a job reads
+    "judge": ("arena", "autoj", "rakuda", "sample"),
+    "generate": _TEXTS,
+    "embed": _TEXTS,
+    "rerank": _TEXTS,
+}
+_OPTIONS = {"judge": ("data", "engine", "prompt", "executor"), "generate": ("data",), "embed": ("data",),
+            "rerank": ("data",), "submit": ("cluster",), "status": ("notify",)}  # fmt: skip
 JOBS: dict[str, Any] = {
     "judge": judge, "arena": arena, "evaluate": evaluate, "merge": merge, "plan": plan,
-    "submit": submit, "status": status,
+    "submit": submit, "status": status, "generate": generate, "embed": embed, "rerank": rerank, "chunk": chunk,
+    "rag": rag, "retrieve": retrieve, "tournament": tournament,
 }  # fmt: skip
 
 
@@ -32,7 +58,7 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-@pytest.mark.parametrize("job", _ROWS)
+@pytest.mark.parametrize("job", _WITH_SAMPLES)
 def test_jobs_compose_with_their_defaults(job: str) -> None:
     assert isinstance(make(job), JOBS[job].Config)
 
@@ -51,12 +77,26 @@ def test_every_job_file_has_a_config(job: str) -> None:
 
 @pytest.mark.parametrize(
     ("job", "group", "option"),
-    [(job, group, option) for job, groups in _OPTIONS.items() for group in groups for option in options(group)],
+    [
+        (job, group, option)
+        for job, groups in _OPTIONS.items()
+        for group in groups
+        for option in (_DATA[job] if group == "data" else options(group))
+    ],
 )
 def test_every_option_composes_into_its_own_type(job: str, group: str, option: str) -> None:
     given = {"data": ["data.path=x"], "notify": ["notify.to=x", "run.dir=x"]}
     config = getattr(make(job, f"{group}={option}", *given.get(group, [])), group)
     assert type(config) in [schema for name, schema in conf.SCHEMAS.items() if name.split("/")[0] == group]
+
+
+def test_failures_are_output_of_a_batch_unless_told_otherwise() -> None:
+    assert make("embed", "data=table", "data.path=x").run.max_error_rate == 0
+    batch = ["data=openai_batch", "data.path=x", "merge.format=openai_batch"]
+    assert make("embed", *batch).run.max_error_rate == 1
+    assert make("embed", *batch, "run.max_error_rate=0.5").run.max_error_rate == 0.5
+    with pytest.raises(ConfigError, match="it needs data=openai_batch"):
+        make("embed", "data=table", "data.path=x", "merge.format=openai_batch")
 
 
 def test_examples_of_a_prompt_can_be_chosen_on_the_command_line() -> None:
