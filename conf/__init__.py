@@ -9,6 +9,7 @@ from lib.cluster.config import RayJobsConfig, SlurmArrayConfig, SlurmConfig
 from lib.cluster.notify import NotifyConfig
 from lib.data.battles import BattlesConfig
 from lib.data.documents import DocumentsConfig
+from lib.data.openai_batch import OpenAiBatchConfig
 from lib.data.table import TableConfig
 from lib.engines.dummy import DummyConfig
 from lib.engines.retrieval.bm25 import Bm25Config
@@ -28,6 +29,7 @@ SCHEMAS = {
     "cluster/slurm_array": SlurmArrayConfig,
     "data/battles": BattlesConfig,
     "data/documents": DocumentsConfig,
+    "data/openai_batch": OpenAiBatchConfig,
     "data/table": TableConfig,
     "engine/dummy": DummyConfig,
     "engine/transformers": TransformersConfig,

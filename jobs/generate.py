@@ -1,35 +1,49 @@
 """Generate text: an answer for each row of a table, after a prompt that is filled from its columns.
 
 python -m jobs.generate data=table data.path=FILE prompt=instruct engine=smollm2_135m
+python -m jobs.generate data=openai_batch data.path=FILE merge.format=openai_batch engine=smollm2_135m
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from lib import engines
-from lib.data.table import TableConfig, open_table
+from lib.data.openai_batch import OpenAiBatchConfig, batch_url, open_batch
+from lib.data.table import open_table
 from lib.launch import launch
 from lib.pipeline.evaluation import report_texts
-from lib.pipeline.job import EngineJobConfig, run_table, show_requests
+from lib.pipeline.job import show_requests
 from lib.pipeline.run import Asked
+from lib.pipeline.texts import TextJobConfig, require_usual, run_texts
 from lib.tasks.generate import Generate
+from lib.tasks.openai_texts import AnswerTexts
 from lib.tasks.prompts import PromptConfig
 from lib.tasks.sampling import SamplingConfig, sampling
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(EngineJobConfig):
+class Config(TextJobConfig):
     """`conf/generate.yaml`."""
 
-    data: TableConfig
     prompt: PromptConfig
     generate: SamplingConfig
 
 
 def asked(config: Config) -> Asked:
-    """What is asked, of whom, about which rows."""
+    """What is asked, of whom, about which rows. An OpenAI batch file says all itself, but for `generate.seed`."""
+    if config.batch is not None:
+        return _asked_by_bodies(config, config.batch)
     engines.check_sampling(config.engine, sampling(config.generate))
     task = Generate(config.generate, config.prompt)
-    return Asked(data=open_table(config.data, task.fields), engine=config.engine, task=task)
+    return Asked(data=open_table(config.table, task.fields), engine=config.engine, task=task)
+
+
+def _asked_by_bodies(config: Config, batch: OpenAiBatchConfig) -> Asked:
+    require_usual("generate", config.generate, but=["seed"])
+    url = batch_url(batch, "generate")
+    fits = partial(engines.check_sampling, config.engine)
+    task = AnswerTexts(url=url, seed=config.generate.seed, context=config.engine.max_model_len, fits=fits)
+    return Asked(data=open_batch(batch, url, task.check_body), engine=config.engine, task=task)
 
 
 def main(config: Config) -> None:
@@ -37,7 +51,7 @@ def main(config: Config) -> None:
     if config.prompt.preview:
         show_requests("generate", config, asked(config), config.prompt.preview)
         return
-    folder = run_table("generate", config, asked(config))
+    folder = run_texts("generate", config, asked(config))
     if config.shards.whole:
         report_texts(folder)
 

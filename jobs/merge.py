@@ -15,11 +15,15 @@ from lib.launch import launch
 from lib.pipeline.battles import BATTLE_JOBS, report, submit
 from lib.pipeline.job import RunFolder, print_result
 from lib.pipeline.run import require_error_rate
+from lib.pipeline.texts import FormatConfig, write_format
 
 
 @dataclass(frozen=True, kw_only=True)
-class Merge(MergeConfig):
-    """submissions: the files to blend; weights: one for each, in [0, 1], summing to 1; out: the file to write."""
+class Merge(MergeConfig, FormatConfig):
+    """format: of the result of a job about texts; on_failed, prior, sample: of one about battles.
+
+    submissions: the files to blend; weights: one for each, in [0, 1], summing to 1; out: the file to write.
+    """
 
     submissions: list[str] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
@@ -60,6 +64,7 @@ def main(config: Config) -> None:
             submit(folder, config.merge)
         else:
             print_result(merged, folder)
+            write_format(folder, config.merge)
         return
     assert config.merge.out is not None
     out = Path(config.merge.out)

@@ -6,8 +6,6 @@ python -m jobs.plan plan.job=judge data=arena data.path=FILE engine=smollm2_135m
 from dataclasses import dataclass
 from enum import Enum
 
-from lib.tasks.sampling import SamplingConfig
-
 from jobs import arena, embed, generate, judge, rerank
 from lib.data.rows import RowsConfig
 from lib.data.submission import MergeConfig
@@ -16,11 +14,13 @@ from lib.pipeline.estimate import EstimateConfig
 from lib.pipeline.job import EngineJobConfig
 from lib.pipeline.planning import print_plan
 from lib.pipeline.run import open_run
+from lib.pipeline.texts import FormatConfig
 from lib.tasks.embed import EmbedConfig
 from lib.tasks.pairwise import PairwiseConfig
 from lib.tasks.prompts import PromptConfig
 from lib.tasks.rerank import RerankConfig
 from lib.tasks.reward import ArenaConfig
+from lib.tasks.sampling import SamplingConfig
 
 
 class Job(Enum):
@@ -37,6 +37,11 @@ MODULES = {Job.judge: judge, Job.arena: arena, Job.embed: embed, Job.rerank: rer
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnyMerge(MergeConfig, FormatConfig):
+    """What the jobs' results become: submissions, or files of a format."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnyJob(EngineJobConfig):
     """The config groups of all these jobs, so that the line of any is understood."""
 
@@ -47,7 +52,7 @@ class AnyJob(EngineJobConfig):
     embed: EmbedConfig
     rerank: RerankConfig
     generate: SamplingConfig
-    merge: MergeConfig
+    merge: AnyMerge
 
 
 @dataclass(frozen=True, kw_only=True)

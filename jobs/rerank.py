@@ -1,32 +1,48 @@
 """Rerank passages: how well each one of a row answers its question, told by a language model or a cross-encoder.
 
 python -m jobs.rerank data.path=RETRIEVED/result.parquet engine=smollm2_135m
+python -m jobs.rerank data=openai_batch data.path=FILE merge.format=openai_batch rerank.by=cross_encoder engine=…
 """
 
 from dataclasses import dataclass
 
-from lib.data.table import TableConfig, open_table
+from lib.data.openai_batch import OpenAiBatchConfig, batch_url, open_batch
+from lib.data.table import open_table
+from lib.errors import ConfigError
 from lib.launch import launch
-from lib.pipeline.job import EngineJobConfig, run_table, show_requests
+from lib.pipeline.job import show_requests
 from lib.pipeline.run import Asked
+from lib.pipeline.texts import TextJobConfig, require_usual, run_texts
+from lib.tasks.openai_scores import ScorePairs
 from lib.tasks.prompts import PromptConfig
 from lib.tasks.rerank import BESIDE, FIELDS, By, CrossEncode, JudgeRelevance, RerankConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(EngineJobConfig):
+class Config(TextJobConfig):
     """`conf/rerank.yaml`."""
 
-    data: TableConfig
     prompt: PromptConfig
     rerank: RerankConfig
 
 
 def asked(config: Config) -> Asked:
     """What is asked, of whom, about which rows."""
+    if config.batch is not None:
+        return _asked_by_bodies(config, config.batch)
     by_label = config.rerank.by is By.labels
     task = JudgeRelevance(config.rerank, config.prompt) if by_label else CrossEncode(config.rerank)
-    return Asked(data=open_table(config.data, FIELDS, BESIDE), engine=config.engine, task=task)
+    return Asked(data=open_table(config.table, FIELDS, BESIDE), engine=config.engine, task=task)
+
+
+def _asked_by_bodies(config: Config, batch: OpenAiBatchConfig) -> Asked:
+    url, task = batch_url(batch, "rerank"), ScorePairs()
+    if config.rerank.by is not By.cross_encoder:
+        raise ConfigError(
+            f"rerank.by={config.rerank.by.value}: {url} asks a cross-encoder; set rerank.by=cross_encoder"
+        )
+    require_usual("rerank", config.rerank, but=["by"])
+    return Asked(data=open_batch(batch, url, task.check_body), engine=config.engine, task=task)
 
 
 def main(config: Config) -> None:
@@ -34,7 +50,7 @@ def main(config: Config) -> None:
     if config.prompt.preview:
         show_requests("rerank", config, asked(config), config.prompt.preview)
         return
-    run_table("rerank", config, asked(config))
+    run_texts("rerank", config, asked(config))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from jobs import (
     submit,
     tournament,
 )  # fmt: skip
+from lib.errors import ConfigError
 from lib.launch import typed
 
 CONF = Path(conf.__file__).parent
@@ -37,10 +38,22 @@ _ROWS = {  # jobs about rows, and what must be given to them
     "rag": ["data.path=x"], "rerank": ["data.path=x"], "retrieve": ["data.path=x", "retriever.corpus=x"],
     "submit": [], "tournament": [],
 }  # fmt: skip
+_TEXTS = ("openai_batch", "table", "tutorial")
+_DATA = {  # which data a job reads
+    "chunk": ("documents",),
+    "embed": _TEXTS,
+    "generate": _TEXTS,
+    "judge": ("arena", "autoj", "rakuda", "sample"),
+    "rerank": _TEXTS,
+    "retrieve": ("table", "tutorial"),
+}
 _OPTIONS = {
-    "judge": ("engine", "prompt", "executor"),
-    "plan": ("data",),
-    "retrieve": ("retriever",),
+    "chunk": ("data",),
+    "embed": ("data",),
+    "generate": ("data",),
+    "judge": ("data", "engine", "prompt", "executor"),
+    "rerank": ("data",),
+    "retrieve": ("data", "retriever"),
     "status": ("notify",),
     "submit": ("cluster",),
 }
@@ -81,7 +94,12 @@ def test_every_job_file_has_a_config(job: str) -> None:
 
 @pytest.mark.parametrize(
     ("job", "group", "option"),
-    [(job, group, option) for job, groups in _OPTIONS.items() for group in groups for option in options(group)],
+    [
+        (job, group, option)
+        for job, groups in _OPTIONS.items()
+        for group in groups
+        for option in (_DATA[job] if group == "data" else options(group))
+    ],
 )
 def test_every_option_composes_into_its_own_type(job: str, group: str, option: str) -> None:
     given = {
@@ -92,11 +110,24 @@ def test_every_option_composes_into_its_own_type(job: str, group: str, option: s
     assert type(config) in [schema for name, schema in conf.SCHEMAS.items() if name.split("/")[0] == group]
 
 
+def test_every_kind_of_data_is_of_some_job() -> None:
+    assert {option for names in _DATA.values() for option in names} == set(options("data"))
+
+
 @pytest.mark.parametrize("experiment", _EXPERIMENTS)
 def test_every_experiment_composes(experiment: str) -> None:
     job = {"lecture": "rag"}[experiment.partition("/")[0]]
     assert isinstance(make(job, f"experiment={experiment}"), JOBS[job].Config)
     assert (CONF / "experiment" / f"{experiment}.yaml").read_text().startswith("# @package _global_\n# ")
+
+
+def test_failures_are_output_of_a_batch_unless_told_otherwise() -> None:
+    assert make("embed", "data=table", "data.path=x").run.max_error_rate == 0
+    batch = ["data=openai_batch", "data.path=x", "merge.format=openai_batch"]
+    assert make("embed", *batch).run.max_error_rate == 1
+    assert make("embed", *batch, "run.max_error_rate=0.5").run.max_error_rate == 0.5
+    with pytest.raises(ConfigError, match="it needs data=openai_batch"):
+        make("embed", "data=table", "data.path=x", "merge.format=openai_batch")
 
 
 def test_examples_of_a_prompt_can_be_chosen_on_the_command_line() -> None:

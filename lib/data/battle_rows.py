@@ -13,8 +13,9 @@ from lib.data.battles import NAMES, SCHEMA, TEXTS, WINNERS, BattlesConfig, Turns
 from lib.data.readers import Cells
 from lib.data.rows import Canonical, CellReader, read_items, read_name
 
-__all__ = ["canonical", "carried", "describe", "id_column", "present_columns", "schema", "tally"]
+__all__ = ["WITHOUT_IDS", "canonical", "carried", "describe", "id_column", "present_columns", "schema", "tally"]
 
+WITHOUT_IDS = "data.columns.id=null"
 _TRUTH = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0}
 _LABELS = ("A", "B", "tie")
 _UNEQUAL = "rows with unequal numbers of turns (kept as they are)"

@@ -16,6 +16,8 @@ from lib.data.rows import PLACE, BadCell, Canonical, CellReader, RowsConfig, rea
 from lib.data.sources import Format, source_of
 from lib.errors import InputError
 
+WITHOUT_IDS = None  # chunks are called after them
+
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentsConfig(RowsConfig):

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.data import battle_rows, documents, table
+from lib.data import battle_rows, documents, openai_batch, table
 from lib.data.atomic import atomic_path
 from lib.data.battles import BattlesConfig
 from lib.data.documents import ChunkRows
-from lib.data.ids import IdCheck, Place, refuse_duplicates
+from lib.data.ids import IdCheck, Place
+from lib.data.openai_batch import OpenAiBatchRows
 from lib.data.readers import Cells, batches, column_names, largest_row_group, parquet_cells, row_range
 from lib.data.rows import BadCell, Canonical, OnBadRow, RowsConfig, read_name
 from lib.data.selection import Selection
@@ -29,8 +30,10 @@ _ENOUGH_BAD_ROWS = 1000  # the config is wrong then, and the rest of the input w
 
 
 class _Kind(Protocol):
-    """A module that knows one kind of rows."""
+    """A module that knows one kind of rows. WITHOUT_IDS: the setting that does without ids, None where all need one."""
 
+    @property
+    def WITHOUT_IDS(self) -> str | None: ...
     def schema(self, config: Any) -> pa.Schema: ...
     def carried(self, config: Any) -> Sequence[str]: ...
     def id_column(self, config: Any) -> str | None: ...
@@ -40,7 +43,12 @@ class _Kind(Protocol):
     def describe(self, counts: Counter[str], rows: int) -> list[str]: ...
 
 
-_KINDS: dict[type[RowsConfig], _Kind] = {BattlesConfig: battle_rows, TableRows: table, ChunkRows: documents}
+_KINDS: dict[type[RowsConfig], _Kind] = {
+    BattlesConfig: battle_rows,
+    TableRows: table,
+    ChunkRows: documents,
+    OpenAiBatchRows: openai_batch,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +198,7 @@ class _Check:
         self.selection = selection
         self._config, self._kind = config, _KINDS[type(config)]
         self.report = Report(has_ids=has_ids)
-        self._ids = IdCheck()
+        self._ids = IdCheck(self._kind.id_column(config) or "id", self._kind.WITHOUT_IDS)
         self._bad: list[str] = []
         self._bad_rows = 0
 
@@ -213,9 +221,7 @@ class _Check:
     def finish(self, ids: Iterable[tuple[str | None, Place]]) -> None:
         """Raise InputError for what shows at the end only. ids: of all rows, for a second look where needed."""
         self._refuse_bad_rows()
-        suspects = self._ids.suspects()
-        if len(suspects):
-            refuse_duplicates(suspects, ids)
+        self._ids.finish(ids)
         if not self.report.rows:
             raise InputError(f"data.path={self._config.path}: the documents hold no text, so there is no chunk")
         if not self.report.chosen:
@@ -260,12 +266,13 @@ def _selection(config: RowsConfig, sources: list[Source], columns: list[list[str
 
 
 def _has_ids(config: RowsConfig, sources: list[Source], columns: list[list[str]]) -> bool:
-    name = _KINDS[type(config)].id_column(config)
+    kind = _KINDS[type(config)]
+    name = kind.id_column(config)
     have = [name in names for names in columns]
     if any(have) and not all(have):
         raise InputError(
             f"{sources[have.index(False)].url}: no column {name!r}, which {sources[have.index(True)].url} "
-            "has; give all files ids, or set data.columns.id=null to do without"
+            f"has; give all files ids, or set {kind.WITHOUT_IDS} to do without"
         )
     return all(have)
 

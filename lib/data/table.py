@@ -16,6 +16,8 @@ from lib.data.text import repair
 from lib.errors import ConfigError, InputError
 from lib.types import slot_column
 
+WITHOUT_IDS = "data.id=null"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableConfig(RowsConfig):

@@ -72,11 +72,12 @@ def sample_tokens(spec: Spec, sample: int, block: int | None = None) -> Tokens:
     counts = prepared.counts or [len(lengths) // rows.num_rows] * rows.num_rows
     per_row = [sum(part) for part in _split(lengths, counts)]
     texts = [name for name in rows.schema.names if rows.schema.field(name).type == ITEMS]
+    lengths_of_lists = (pc.list_value_length(rows[name]).to_numpy() for name in texts)
     cut = np.array(prepared.cut)
     return Tokens(
         sampled=rows.num_rows,
         tokens=Estimate.of(per_row, spec.manifest.rows),
-        texts=Estimate.of(sum(pc.list_value_length(rows[name]).to_numpy() for name in texts), spec.manifest.rows),
+        texts=Estimate.of(sum(lengths_of_lists, np.zeros(rows.num_rows)).tolist(), spec.manifest.rows),
         share_cut=Estimate.of((cut > 0).astype(float).tolist(), spec.manifest.rows),
         cut_tokens=float(cut[cut > 0].mean()) if (cut > 0).any() else 0.0,
         lengths=lengths,

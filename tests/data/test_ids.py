@@ -1,6 +1,6 @@
 import pytest
 
-from lib.data.ids import IdCheck, Place, refuse_duplicates
+from lib.data.ids import IdCheck, Place
 from lib.errors import InputError
 
 
@@ -9,11 +9,10 @@ def check(files: dict[str, list[str | None]]) -> None:
     for file, values in files.items():
         for row in range(0, len(values), 2):
             ids.add(values[row : row + 2], file, row)
-    suspects = ids.suspects()
     everything: list[tuple[str | None, Place]] = [
         (value, (file, row)) for file, values in files.items() for row, value in enumerate(values)
     ]
-    refuse_duplicates(suspects, everything)
+    ids.finish(everything)
 
 
 def test_different_ids_are_fine():
@@ -42,4 +41,4 @@ def test_equal_hashes_alone_are_no_duplicates():
     ids = [("1", ("a.csv", 0)), ("2", ("a.csv", 1))]
     suspects = IdCheck()
     suspects.add(["1", "1"], "a.csv", 0)  # as if "1" and "2" had the same hash
-    refuse_duplicates(suspects.suspects(), ids)
+    suspects.finish(ids)

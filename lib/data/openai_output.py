@@ -1,0 +1,125 @@
+"""The files that answer an OpenAI batch file: its outputs and its errors, in the order of the input.
+
+Both hold lines {"id", "custom_id", "response": {"status_code", "request_id", "body"}, "error": null}, as OpenAI's files
+do: also a failed request has a response, whose body says {"error": {"message", "type", "param", "code"}}. Ids follow
+from the run's fingerprint and the custom_id, so that the same run gives the same files.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from lib.data.atomic import atomic_path
+from lib.data.manifest import FILE_NAME, Manifest
+from lib.data.merge import RESULT
+from lib.data.openai_batch import BODY, METHOD
+
+OUTPUT, ERRORS = "openai_output.jsonl", "openai_errors.jsonl"
+_BLOCK_ROWS = 1024
+
+Row = Mapping[str, Any]
+
+
+def is_batch(manifest: Manifest) -> bool:
+    """Whether a run answers an OpenAI batch file."""
+    return manifest.identity.get("data.url") in _BODIES
+
+
+def write_openai_files(manifest: Manifest, folder: Path) -> tuple[int, int]:
+    """Write `openai_output.jsonl` and `openai_errors.jsonl` from `result.parquet`; returns the lines of both.
+
+    The run must be of an OpenAI batch file (`is_batch`), and merged. `created` is when it was planned.
+    """
+    write_body = _BODIES[manifest.identity["data.url"]]
+    created = int((folder / FILE_NAME).stat().st_mtime)
+    engine = manifest.identity.get("engine.model") or manifest.identity["engine.type"]
+    counts = [0, 0]
+    with (
+        atomic_path(folder / OUTPUT) as output_path,
+        atomic_path(folder / ERRORS) as errors_path,
+        output_path.open("w", encoding="utf-8") as output,
+        errors_path.open("w", encoding="utf-8") as errors,
+        pq.ParquetFile(folder / RESULT) as result,
+    ):
+        for batch in result.iter_batches(_BLOCK_ROWS):
+            for row in batch.to_pylist():
+                failed = row["error"] is not None
+                key = _hash(manifest.fingerprint, row["id"])
+                if failed:
+                    status, body = _error(row["error"])
+                else:
+                    about = {"created": created, "model": row["model"] or engine}
+                    status, body = 200, write_body(row, key, about, f"fp_{manifest.fingerprint[:10]}")
+                line = {
+                    "id": f"batch_req_{key}",
+                    "custom_id": row["id"],
+                    "response": {"status_code": status, "request_id": f"req_{key}", "body": body},
+                    "error": None,
+                }
+                (errors if failed else output).write(json.dumps(line, ensure_ascii=False) + "\n")
+                counts[failed] += 1
+    return counts[0], counts[1]
+
+
+def _hash(fingerprint: str, custom_id: str) -> str:
+    return blake2b(f"{fingerprint}:{custom_id}".encode(), digest_size=12).hexdigest()
+
+
+def _error(reason: str) -> tuple[int, dict[str, Any]]:
+    """Status and body of a failed request: 400 where it is the request's own fault, else 500."""
+    own_fault = reason.startswith((f"{BODY}: ", f"{METHOD}: "))
+    status, name = (400, "invalid_request_error") if own_fault else (500, "server_error")
+    return status, {"error": {"message": reason, "type": name, "param": None, "code": None}}
+
+
+def _chat(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
+    choices = [
+        {
+            "index": index,
+            "message": {"role": "assistant", "content": text, "refusal": None},
+            "logprobs": None,
+            "finish_reason": reason,
+        }
+        for index, (text, reason) in enumerate(zip(row["text"], row["finish_reason"], strict=True))
+    ]
+    head = {"id": f"chatcmpl-{key}", "object": "chat.completion", **about}
+    return {**head, "choices": choices, "usage": _usage(row), "system_fingerprint": system}
+
+
+def _completion(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
+    choices = [
+        {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+        for index, (text, reason) in enumerate(zip(row["text"], row["finish_reason"], strict=True))
+    ]
+    head = {"id": f"cmpl-{key}", "object": "text_completion", **about}
+    return {**head, "choices": choices, "usage": _usage(row), "system_fingerprint": system}
+
+
+def _embeddings(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(row["vectors"])]
+    return {"object": "list", "data": data, "model": about["model"], "usage": _usage(row)}
+
+
+def _scores(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
+    data = [{"index": index, "object": "score", "score": score} for index, score in enumerate(row["scores"])]
+    return {"id": f"score-{key}", "object": "list", **about, "data": data, "usage": _usage(row)}
+
+
+def _usage(row: Row) -> dict[str, int]:
+    """Tokens; of a prompt with several samples once."""
+    if "new_tokens" not in row:
+        return {"prompt_tokens": row["tokens"], "total_tokens": row["tokens"]}
+    new = sum(row["new_tokens"])
+    return {"prompt_tokens": row["tokens"], "completion_tokens": new, "total_tokens": row["tokens"] + new}
+
+
+_BODIES: Mapping[str, Callable[[Row, str, Row, str], dict[str, Any]]] = {
+    "/v1/chat/completions": _chat,
+    "/v1/completions": _completion,
+    "/v1/embeddings": _embeddings,
+    "/v1/score": _scores,
+}
