@@ -1,7 +1,7 @@
 """Exact search from Parquet beside a single matrix product in memory.
 
 By hand: `python -m tests.bench.exact_search [ROWS]`. The best 100 of 1,000,000 vectors of 384 for each of 1,000
-queries. Ours reads them block by block from Parquet (zstd, row groups of 1,024, as jobs.embed writes them; 1.5 GB, made
+queries. Ours reads them block by block from Parquet (zstd, row groups of 1,024, as jobs.embed writes them; 2 GB, made
 in a temporary folder) and keeps the best. The product has queries and vectors in memory (1.5 GB), and makes all scores
 (4 GB) and nothing else. In turns, numpy's threads on both sides. Memory: what a side needs at its peak above what was
 there before it.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lib.config import transient
 from lib.engines.base import EngineConfig
 from lib.engines.dummy import ByteTokenizer
-from lib.engines.retrieval.corpus import Corpus, Text, Vectors
+from lib.engines.retrieval.corpus import Corpus, Text, Vectors, require_unit
 from lib.engines.retrieval.passages import around, passage, widened
 from lib.engines.retrieval.ranking import Ranking
 from lib.errors import ConfigError
@@ -93,7 +93,10 @@ class CorpusEngine:
 
 
 def require_vectors(vectors: Vectors | None, queries: int, corpus: Corpus) -> Vectors:
-    """The queries' vectors. Raises ConfigError where there are none, or they are as wide as another model's."""
+    """The queries' vectors. Raises ConfigError where there are none, or they are as wide as another model's.
+
+    InputError where one contains NaN, or isn't of length one.
+    """
     if vectors is None:
         raise ConfigError(
             "this retriever compares vectors, and the queries have none: embed them with jobs.embed and the model of "
@@ -101,6 +104,7 @@ def require_vectors(vectors: Vectors | None, queries: int, corpus: Corpus) -> Ve
         )
     assert len(vectors) == queries
     require_width(vectors.shape[1], corpus)
+    require_unit(vectors, np.arange(queries), "the queries that were asked together")
     return np.asarray(vectors, np.float32)
 
 

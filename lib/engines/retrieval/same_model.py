@@ -3,7 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from lib.data.manifest import FILE_NAME, read_manifest
+from lib.data.merge import RESULT
+from lib.engines.retrieval.corpus import Corpus
+from lib.engines.retrieval.retriever import require_width
 from lib.errors import ConfigError
 
 _ENGINE = "engine."
@@ -27,6 +33,35 @@ def require_same_model(corpus: str | Path, queries: str | Path) -> bool:
             f"differ:\n{changes}\nEmbed both with the same engine."
         )
     return True
+
+
+def require_comparable(corpus: str, queries: str) -> None:
+    """Raise ConfigError, before a run, where the queries' vectors can't be compared with those of a corpus.
+
+    queries: a run folder of jobs.embed, or a file; what isn't here under this name (a pattern, a URL) is left to the
+    search itself. Vectors are missing, are of another width, or of another model.
+    """
+    path = Path(queries) / RESULT if Path(queries).is_dir() else Path(queries)
+    if path.is_file():
+        width = _width(path)
+        if width is None:
+            raise ConfigError(
+                f"{path}: has no column vector: embed the queries with jobs.embed and the model of the corpus, or "
+                "search by words (retriever=bm25_en)"
+            )
+        require_width(width, Corpus(corpus, vectors=True))
+    require_same_model(corpus, queries)
+
+
+def _width(path: Path) -> int | None:
+    """Numbers of a vector in a file of queries; None where there is no column of vectors."""
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError):
+        return None  # CSV, say
+    if "vector" not in schema.names or not pa.types.is_fixed_size_list(schema.field("vector").type):
+        return None
+    return int(schema.field("vector").type.list_size)
 
 
 def _model(path: Path) -> dict[str, Any] | None:

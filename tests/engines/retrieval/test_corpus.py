@@ -15,7 +15,7 @@ from lib.engines import check
 from lib.engines.retrieval.bm25 import Bm25Config
 from lib.engines.retrieval.corpus import Corpus
 from lib.engines.retrieval.exact import ExactConfig
-from lib.engines.retrieval.same_model import require_same_model
+from lib.engines.retrieval.same_model import require_comparable, require_same_model
 from lib.engines.retrieval.words import Language
 from lib.errors import ConfigError, InputError
 from tests.engines.retrieval.conftest import Write, load, unit
@@ -129,3 +129,16 @@ def test_models_must_be_the_same(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     assert not require_same_model(tmp_path / "elsewhere" / "corpus.parquet", other)
     assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_queries_must_be_comparable(write: Write, tmp_path: Path) -> None:
+    corpus = write(["a"] * 20, VECTORS)
+    require_comparable(corpus, write(["?"] * 3, unit(3, 8), name="queries.parquet"))
+    require_comparable(corpus, str(tmp_path / "*.parquet"))  # a pattern: the search itself will tell
+    with pytest.raises(ConfigError, match=r"have 9 numbers, those of .* have 8"):
+        require_comparable(corpus, write(["?"] * 3, unit(3, 9), name="wide.parquet"))
+    with pytest.raises(ConfigError, match=r"bare\.parquet: has no column vector.*bm25_en"):
+        require_comparable(corpus, write(["?"], name="bare.parquet"))
+    (tmp_path / "queries.csv").write_text("text\n?\n")
+    with pytest.raises(ConfigError, match=r"queries\.csv: has no column vector"):
+        require_comparable(corpus, str(tmp_path / "queries.csv"))

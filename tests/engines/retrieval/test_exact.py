@@ -6,7 +6,7 @@ import pytest
 from lib.engines import identity, needs_vectors
 from lib.engines.retrieval.exact import ExactConfig
 from lib.engines.retrieval.topk import TopK
-from lib.errors import ConfigError
+from lib.errors import ConfigError, InputError
 from tests.engines.retrieval.conftest import Write, ids, load, unit
 
 WIDTH = 24
@@ -119,6 +119,8 @@ def test_queries_need_vectors_of_the_same_width(write: Write) -> None:
         engine.search(["?"], None, 1)
     with pytest.raises(ConfigError, match=r"have 12 numbers, those of .* have 24"):
         engine.search(["?"], unit(1, 12), 1)
+    with pytest.raises(InputError, match="row 1, column vector: contains NaN"):
+        engine.search(["?"] * 2, np.stack([unit(1, WIDTH)[0], np.full(WIDTH, np.nan, np.float32)]), 1)
 
 
 def test_the_content_is_the_identity_not_the_place(write: Write) -> None:
@@ -142,7 +144,7 @@ def test_windows_bring_neighbours_of_the_same_document(write: Write) -> None:
         stop=pa.array([n * 10 + 5 for n in range(10)], pa.int64()),
     )
     query = np.zeros((1, 10), np.float32)
-    query[0, [5, 1, 9]] = [0.8, 0.5, 0.3]
+    query[0, [5, 1, 9]] = [0.8, 0.5, np.sqrt(0.11)]
 
     def search(**changes: object) -> list[tuple[str, str, int | None, int | None]]:
         engine = load(ExactConfig(corpus=path, **changes))  # type: ignore[arg-type]
