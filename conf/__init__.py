@@ -1,5 +1,6 @@
 """The configs: YAML files, one per thing a user can name, and the types they are checked against."""
 
+from dataclasses import is_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -61,4 +62,6 @@ def _thaw(node: DictConfig) -> DictConfig:
             if child._is_missing():
                 node[key] = OmegaConf.structured(child._metadata.ref_type)
             _thaw(node[key])
+            if not is_dataclass(child._metadata.ref_type):
+                OmegaConf.set_struct(node[key], False)  # a mapping takes keys of the user's own
     return node

@@ -3,14 +3,16 @@
 python -m jobs.judge data=arena data.path=FILE engine=smollm2_135m
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lib.launch import launch
 from lib.pipeline.battles import BattleJobConfig, run_battles
 from lib.pipeline.job import show_requests
+from lib.pipeline.judging import judging_task, written
 from lib.pipeline.run import Asked
-from lib.tasks.pairwise import Pairwise, PairwiseConfig
+from lib.tasks.pairwise import PairwiseConfig
 from lib.tasks.prompts import PromptConfig
+from lib.tasks.sampling import SamplingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +21,13 @@ class Config(BattleJobConfig):
 
     prompt: PromptConfig
     judge: PairwiseConfig
+    generate: SamplingConfig = field(default_factory=written)
 
 
 def asked(config: Config) -> Asked:
     """What is asked, of whom, about which rows."""
-    return Asked(data=config.data, engine=config.engine, task=Pairwise(config.judge, config.prompt))
+    task = judging_task(config.judge, config.generate, config.prompt, config.engine)
+    return Asked(data=config.data, engine=config.engine, task=task)
 
 
 def main(config: Config) -> None:

@@ -3,16 +3,18 @@
 python -m jobs.tournament ++tournament.answers.one=RUN ++tournament.answers.other=RUN engine=qwen3_8b
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lib.launch import launch
 from lib.pipeline.job import EngineJobConfig
+from lib.pipeline.judging import judging_task, written
 from lib.pipeline.run import Asked
 from lib.pipeline.stages import below, run_stage
 from lib.pipeline.tournament import TournamentConfig, draw, print_tournament, rate
-from lib.tasks.pairwise import Pairwise, PairwiseConfig
+from lib.tasks.pairwise import PairwiseConfig
 from lib.tasks.prompts import PromptConfig
+from lib.tasks.sampling import SamplingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +24,14 @@ class Config(EngineJobConfig):
     tournament: TournamentConfig
     prompt: PromptConfig
     judge: PairwiseConfig
+    generate: SamplingConfig = field(default_factory=written)
 
 
 def run(config: Config, root: Path, stages: list[tuple[str, ...]]) -> Path:
     """Draw, judge and rate below a folder. stages: rows of the report's table of what was done before."""
+    task = judging_task(config.judge, config.generate, config.prompt, config.engine)
     drawn = draw(config.tournament, root)
-    asked = Asked(data=drawn.battles, engine=config.engine, task=Pairwise(config.judge, config.prompt))
+    asked = Asked(data=drawn.battles, engine=config.engine, task=task)
     stage = replace(config, run=below(config.run, root, config.run.name))
     judged = run_stage("tournament", "tournament", stage, asked)
     folder = Path(judged.folder)

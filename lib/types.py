@@ -70,11 +70,13 @@ class Tokenizer(Protocol):
     def decode(self, tokens: TokenIds) -> str:
         """The text of token ids, special tokens included; a character that is not whole is U+FFFD."""
 
-    def chat_prompt(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+    def chat_prompt(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, thinking: bool = False
+    ) -> list[int]:
         """Token ids of a chat up to where the assistant's answer begins; exactly one BOS at most.
 
         A system turn is folded into the first user turn where the template has none. add_generation_prompt: whether
-        the header of the assistant's turn stands at the end.
+        the header of the assistant's turn stands at the end. thinking: whether a model that can do both reasons first.
         """
 
     def embedding_prompt(self, text: str) -> list[int]:

@@ -87,8 +87,10 @@ class ByteTokenizer:
         """The bytes' text, with names for the other tokens."""
         return b"".join(_NAMES.get(token) or bytes([token]) for token in tokens).decode(errors="replace")
 
-    def chat_prompt(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
-        """The chat, as a rule up to the assistant's answer."""
+    def chat_prompt(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, thinking: bool = False
+    ) -> list[int]:
+        """The chat, as a rule up to the assistant's answer. thinking: changes nothing."""
         return [*self.conversation(messages), *([_ROLES["assistant"]] if add_generation_prompt else [])]
 
     def embedding_prompt(self, text: str) -> list[int]:

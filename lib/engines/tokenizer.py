@@ -62,9 +62,14 @@ class HuggingFaceTokenizer:
         text: str = self._backend.decode(list(tokens), skip_special_tokens=False)
         return text
 
-    def chat_prompt(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
-        """Token ids of a chat, as a rule up to where the assistant's answer begins."""
-        return self._chat(messages, add_generation_prompt=add_generation_prompt)
+    def chat_prompt(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, thinking: bool = False
+    ) -> list[int]:
+        """Token ids of a chat, as a rule up to where the assistant's answer begins.
+
+        thinking: what the template is told as `enable_thinking`; one that knows no such word is the same for both.
+        """
+        return self._chat(messages, add_generation_prompt=add_generation_prompt, thinking=thinking)
 
     def embedding_prompt(self, text: str) -> list[int]:
         """Token ids of a text to embed, with the special tokens that the tokenizer puts around it."""
@@ -120,20 +125,20 @@ class HuggingFaceTokenizer:
     def _begun(self, ids: list[int]) -> list[int]:
         return [self._bos, *ids] if self._add_bos and self._bos is not None and ids[:1] != [self._bos] else ids
 
-    def _chat(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
+    def _chat(self, messages: Sequence[Message], *, add_generation_prompt: bool, thinking: bool = False) -> list[int]:
         """Texts are data: a control token spelled out in one (`<|im_end|>`) gets a blank, lest it end its turn."""
         plain = [Message(role=m["role"], content=self._control.sub(_apart, m["content"])) for m in messages]
         folded = fold_system(plain) if self._folds_system else plain
-        ids = self.encode(self._render(folded, add_generation_prompt))
+        ids = self.encode(self._render(folded, add_generation_prompt, thinking))
         doubled = self._bos is not None and ids[:2] == [self._bos, self._bos]
         return ids[1:] if doubled else ids
 
-    def _render(self, messages: list[Message], add_generation_prompt: bool) -> str:
+    def _render(self, messages: list[Message], add_generation_prompt: bool, thinking: bool = False) -> str:
         text: str = self._tokenizer.apply_chat_template(
             messages,
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
-            enable_thinking=False,  # of models that can do without (Qwen3): an answer is read where it begins
+            enable_thinking=thinking,  # of models that can do without (Qwen3): labels are read where an answer begins
             strftime_now=_TODAY.strftime,
             date_string=_TODAY.strftime("%d %b %Y"),
         )

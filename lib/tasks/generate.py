@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePath
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +10,15 @@ import pyarrow as pa
 from lib.config import identity
 from lib.tasks.base import Prepared, Result
 from lib.tasks.prompts import PromptConfig
-from lib.tasks.sampling import SamplingConfig, row_seed, sampling
+from lib.tasks.sampling import (
+    SamplingConfig,
+    new_tokens,
+    reserved_tokens,
+    row_names,
+    row_seed,
+    sampling,
+    total_tokens,
+)
 from lib.tasks.slots import check_prompt, fit_slots, slot_values
 from lib.types import Completions, GenerateEngine, Tokenizer
 
@@ -51,18 +58,17 @@ class Generate:
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse a prompt that leaves no room for texts and for the answer."""
-        check_prompt(self.prompt, tokenizer, self._limit(max_tokens), output=self._reserve)
+        output = reserved_tokens(self.config)
+        check_prompt(self.prompt, tokenizer, total_tokens(self.config, max_tokens), output=output)
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
         """One request a row, with room for the answer behind it."""
-        most = self._limit(max_tokens) - self._reserve
+        most = total_tokens(self.config, max_tokens) - reserved_tokens(self.config)
         fitted = [fit_slots(values, self.prompt, tokenizer, most) for values in slot_values(rows, self.fields)]
-        places = zip(rows["file"].to_pylist(), rows["row"].to_pylist(), strict=True)
-        seeds = [row_seed(self.config.seed, f"{PurePath(file).name}:{row}") for file, row in places]
+        seeds = [row_seed(self.config.seed, name) for name in row_names(rows)]
         requests = [row.requests[0] for row in fitted]
-        room = self._limit(max_tokens) - min(map(len, requests), default=0)
-        new_tokens = min(sampling(self.config).max_tokens, room)
-        return Prepared(requests, [sum(row.cut) for row in fitted], seeds, new_tokens=new_tokens)
+        most_new = new_tokens(self.config, requests, max_tokens)
+        return Prepared(requests, [sum(row.cut) for row in fitted], seeds, new_tokens=most_new)
 
     def ask(self, engine: GenerateEngine, prepared: Prepared) -> Completions:
         """The samples of each row."""
@@ -80,12 +86,3 @@ class Generate:
         columns = [*own, [len(request) for request in prepared.requests], prepared.cut]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
         return Result(pa.table(arrays, schema=self.schema), answers.errors)
-
-    @property
-    def _reserve(self) -> int:
-        """Tokens that are kept free behind a prompt: all that may be written or, with max_length, at least one."""
-        return sampling(self.config).max_tokens if self.config.max_length is None else 1
-
-    def _limit(self, max_tokens: int) -> int:
-        """Tokens of prompt and answer together."""
-        return min(max_tokens, self.config.max_length or max_tokens)

@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from lib.config import identity
-from lib.scoring.probabilities import average_orders, normalise_labels, swap_ab
+from lib.scoring.probabilities import FloatArray, average_orders, normalise_labels, swap_ab
 from lib.tasks.base import Prepared, Result
 from lib.tasks.battles import (
     PROBABILITY_NAMES,
     SIDES,
     TOKEN_FIELDS,
+    Render,
     as_requests,
     fit_battles,
     require_room,
@@ -29,6 +30,13 @@ from lib.tasks.planner import Fitted, Sides
 from lib.tasks.prompts import PromptConfig
 from lib.tasks.truncation import Truncate
 from lib.types import Answers, LabelEngine, Tokenizer
+
+
+class Mode(Enum):
+    """How a judge answers: by its probabilities of the labels, or in writing."""
+
+    labels = "labels"
+    text = "text"
 
 
 class Swap(Enum):
@@ -42,24 +50,51 @@ class Swap(Enum):
 class PairwiseConfig:
     """How battles are judged.
 
-    swap: `both` asks with A first and with B first and averages; `none` asks once, A first. truncate: how texts that
-    are too long are cut.
+    mode: `labels` reads how likely each label is to come next; `text` lets the judge write and takes the last label in
+    what it wrote. swap: `both` asks with A first and with B first and averages; `none` asks once, A first. truncate:
+    how texts that are too long are cut.
     """
 
+    mode: Mode = Mode.labels
     swap: Swap = Swap.both
     truncate: Truncate = Truncate.fair
 
+    @property
+    def orders(self) -> int:
+        """Requests about each battle."""
+        return 2 if self.swap is Swap.both else 1
 
-_COLUMNS = [
-    *[(f"{prefix}{name}", pa.float64()) for prefix in ("", "ab_", "ba_") for name in PROBABILITY_NAMES],
-    ("label_mass", pa.float64()),
-    *TOKEN_FIELDS,
-]
+
+ORDER_FIELDS = [(f"{prefix}{name}", pa.float64()) for prefix in ("", "ab_", "ba_") for name in PROBABILITY_NAMES]
+
+
+def render_orders(prompt: PromptConfig, orders: int, tokenizer: Tokenizer) -> Render:
+    """How a battle becomes requests: the one with A first and, of two, the one with B first."""
+
+    def render(sides: Sides) -> list[list[int]]:
+        asked, a, b = sides
+        return [
+            prompt.tokens({"prompt": asked, "response_a": first, "response_b": second}, tokenizer)
+            for first, second in [(a, b), (b, a)][:orders]
+        ]
+
+    return render
+
+
+def order_columns(probabilities: FloatArray, orders: int) -> list[FloatArray]:
+    """The columns of ORDER_FIELDS: the mean of the orders, and each of them in terms of the row's own A and B.
+
+    probabilities: [n * orders, 3], of what was shown first, what was shown second, and a tie.
+    """
+    ab = probabilities[0::orders]
+    ba = swap_ab(probabilities[1::2]) if orders == 2 else np.full_like(ab, np.nan)
+    final = average_orders(ab, ba) if orders == 2 else ab
+    return [*final.T, *ab.T, *ba.T]
 
 
 @dataclass(frozen=True)
 class Pairwise:
-    """The task of `jobs.judge`.
+    """The task of `jobs.judge` with judge.mode=labels.
 
     Columns: p_a, p_b, p_tie; the same for each order shown (ab_: A first, ba_: B first; both in terms of the
     row's own A and B); label_mass (probability of all labels together before renormalising, mean of the
@@ -71,7 +106,7 @@ class Pairwise:
 
     version = 2
     method = "label_logprobs"
-    schema = pa.schema(_COLUMNS)
+    schema = pa.schema([*ORDER_FIELDS, ("label_mass", pa.float64()), *TOKEN_FIELDS])
 
     def __post_init__(self) -> None:
         self.prompt.require(SIDES)
@@ -85,15 +120,15 @@ class Pairwise:
         """Refuse labels that cannot be told apart, and a prompt whose fixed text leaves no room."""
         labels = label_spellings(self.prompt.labels, tokenizer)
         self.prompt.check(tokenizer)
-        require_room(lambda sides: self._render(sides, tokenizer), max_tokens, output=longest(labels))
+        require_room(self._render(tokenizer), max_tokens, output=longest(labels))
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
         """One request per row and order, with room for the longest label; the two of a row stand side by side."""
         labels = label_spellings(self.prompt.labels, tokenizer)
         fitted = fit_battles(
             rows,
-            [(0, 1, 2)] * (2 if self._both else 1),
-            lambda sides: self._render(sides, tokenizer),
+            [range(len(SIDES))] * self.config.orders,
+            self._render(tokenizer),
             tokenizer,
             max_tokens - longest(labels),
             self.config.truncate,
@@ -108,26 +143,14 @@ class Pairwise:
     def read(self, prepared: Prepared, answers: Answers) -> Result:
         """Renormalise over the labels, put the second order back into terms of A and B, average."""
         fitted: list[Fitted] = prepared.notes[0]
-        orders = 2 if self._both else 1
+        orders = self.config.orders
         probabilities, mass = normalise_labels(answers.values)
-        ab = probabilities[0::orders]
-        ba = swap_ab(probabilities[1::2]) if self._both else np.full_like(ab, np.nan)
-        final = average_orders(ab, ba) if self._both else ab
         mass = mass.reshape(-1, orders).mean(axis=1)
-        columns: list[Any] = [*final.T, *ab.T, *ba.T, mass, *token_columns(fitted)]
+        columns: list[Any] = [*order_columns(probabilities, orders), mass, *token_columns(fitted)]
         arrays = [
             pa.array(column, type=f.type, from_pandas=True) for column, f in zip(columns, self.schema, strict=True)
         ]
         return Result(pa.table(arrays, schema=self.schema), {n // orders: why for n, why in answers.errors.items()})
 
-    @property
-    def _both(self) -> bool:
-        return self.config.swap is Swap.both
-
-    def _render(self, sides: Sides, tokenizer: Tokenizer) -> list[list[int]]:
-        prompt, a, b = sides
-        orders = [(a, b), (b, a)] if self._both else [(a, b)]
-        return [
-            self.prompt.tokens({"prompt": prompt, "response_a": first, "response_b": second}, tokenizer)
-            for first, second in orders
-        ]
+    def _render(self, tokenizer: Tokenizer) -> Render:
+        return render_orders(self.prompt, self.config.orders, tokenizer)

@@ -34,8 +34,9 @@ class PromptConfig:
     texts). examples_file: the same as .jsonl, .csv or .yaml, in place of `examples`. shots: only the first so many;
     null: all. In a chat they are turns of user and assistant; else texts, with example_joint after each of them, and
     answer_joint between its question and its answer.
-    add_generation_prompt: a chat ends with the header of the assistant's turn. answer_prefix: text that the answer is
-    begun with, of the last turn only. preview: requests to show, in place of a run.
+    add_generation_prompt: a chat ends with the header of the assistant's turn. thinking: a model whose chat template
+    has the switch (`enable_thinking`) reasons before it answers; others are as they are. answer_prefix: text that the
+    answer is begun with, of the last turn only. preview: requests to show, in place of a run.
     """
 
     template: str
@@ -49,6 +50,7 @@ class PromptConfig:
     answer_joint: str = " "
     chat: Chat = Chat.auto
     add_generation_prompt: bool = True
+    thinking: bool = False
     answer_prefix: str = ""
     preview: int = transient(default=0)
 
@@ -66,6 +68,8 @@ class PromptConfig:
                 "prompt.answer_prefix: begins an answer whose turn prompt.add_generation_prompt=false leaves out; "
                 "use one of them"
             )
+        if self.thinking and self.chat is Chat.never:
+            raise ConfigError("prompt.thinking=true: is told to a chat template, which prompt.chat=never leaves out")
         _ = self._pieces, self._shots  # what is wrong with them is said now
 
     @property
@@ -109,7 +113,9 @@ class PromptConfig:
         text = self.fill({name: self.joint.join(texts) for name, texts in values.items()})
         if not self._is_chat(tokenizer):
             return tokenizer.completion_prompt(self._as_text(text))
-        ids = tokenizer.chat_prompt(self._as_chat(text), add_generation_prompt=self.add_generation_prompt)
+        ids = tokenizer.chat_prompt(
+            self._as_chat(text), add_generation_prompt=self.add_generation_prompt, thinking=self.thinking
+        )
         return [*ids, *tokenizer.encode(self.answer_prefix)] if self.answer_prefix else ids
 
     def contents(self) -> Mapping[str, Any]:

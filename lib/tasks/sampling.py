@@ -2,14 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+import pyarrow as pa
+
 from lib.errors import ConfigError
-from lib.types import Sampling
+from lib.types import Sampling, TokenIds
 
 _NEW_TOKENS = 256
 _OF_DRAWS = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "epsilon_cutoff": 0.0}  # and what switches each off
@@ -129,6 +131,22 @@ def sampling(config: SamplingConfig) -> Sampling:
     )
 
 
+def total_tokens(config: SamplingConfig, max_tokens: int) -> int:
+    """Tokens of prompt and output together, at most. max_tokens: that the engine can take."""
+    return min(max_tokens, config.max_length or max_tokens)
+
+
+def reserved_tokens(config: SamplingConfig) -> int:
+    """Tokens that are kept free behind a prompt: all that may be written or, with max_length, at least one."""
+    return sampling(config).max_tokens if config.max_length is None else 1
+
+
+def new_tokens(config: SamplingConfig, requests: Sequence[TokenIds], max_tokens: int) -> int:
+    """Tokens that may be written after each of the requests, at most."""
+    room = total_tokens(config, max_tokens) - min(map(len, requests), default=0)
+    return min(sampling(config).max_tokens, room)
+
+
 def row_seed(seed: int, row: str, sample: int = 0) -> int:
     """The seed of a row's draws, in [0, 2**63): equal arguments give equal seeds on every machine.
 
@@ -137,6 +155,12 @@ def row_seed(seed: int, row: str, sample: int = 0) -> int:
     """
     content = json.dumps([seed, row, sample]).encode()
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "little") >> 1
+
+
+def row_names(rows: pa.Table) -> list[str]:
+    """What tells rows apart for `row_seed`: the name of the file and the number in it."""
+    places = zip(rows["file"].to_pylist(), rows["row"].to_pylist(), strict=True)
+    return [f"{PurePath(file).name}:{row}" for file, row in places]
 
 
 def schema_problem(text: str, schema: str) -> str | None:

@@ -202,3 +202,11 @@ def test_a_model_that_can_do_without_thinking_does() -> None:
         "{% if enable_thinking is defined and enable_thinking is false %}w4{% endif %}"
     )
     assert tokenizer_of(template).chat_prompt([USER]) == [W3, W4]
+
+
+def test_a_model_that_can_think_does_where_it_is_told_to() -> None:
+    template = "{% for m in messages %}{{ m['content'] }} {% endfor %}{{ 'w1' if enable_thinking else 'w4' }}"
+    tokenizer = tokenizer_of(template)
+    assert tokenizer.chat_prompt([USER], thinking=True) == [W3, W1]
+    assert tokenizer.chat_prompt([USER]) == tokenizer.conversation([USER]) == [W3, W4]
+    assert tokenizer_of(CHATML).chat_prompt([USER], thinking=True) == tokenizer_of(CHATML).chat_prompt([USER])

@@ -428,3 +428,20 @@ def test_samples_have_the_columns_that_the_prompts_want() -> None:
             found = list(csv.DictReader(file, strict=True))
         assert len(found) == rows
         assert all(row[column] and row["id"] and None not in row for row in found)
+
+
+def test_a_chat_template_is_told_to_let_the_model_think(with_template: Callable[[str], Tokenizer]) -> None:
+    tokenizer = with_template(
+        "{% for m in messages %}{{ m['content'] }}{% endfor %}{{ '[thinks]' if enable_thinking else '[answers]' }}"
+    )
+    written = [
+        tokenizer.decode(prompt("{x}", thinking=thinking).tokens({"x": ["why"]}, tokenizer))
+        for thinking in (True, False)
+    ]
+    assert written == ["why[thinks]", "why[answers]"]
+    assert identity(prompt("{x}", thinking=True)) != identity(prompt("{x}"))
+
+
+def test_thinking_is_refused_without_a_chat_template_to_tell() -> None:
+    with pytest.raises(ConfigError, match=r"prompt\.thinking=true: .*prompt\.chat=never"):
+        prompt("{x}", thinking=True, chat=Chat.never)

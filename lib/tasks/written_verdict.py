@@ -1,0 +1,181 @@
+"""Judging in writing: the judge answers in its own words, reasons first if it likes, and its last label counts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lib.config import identity
+from lib.errors import ConfigError
+from lib.tasks.base import Prepared, Result
+from lib.tasks.battles import SIDES, TOKEN_FIELDS, fit_battles, token_columns
+from lib.tasks.pairwise import ORDER_FIELDS, PairwiseConfig, order_columns, render_orders
+from lib.tasks.planner import Fitted
+from lib.tasks.prompts import PromptConfig
+from lib.tasks.sampling import (
+    SamplingConfig,
+    new_tokens,
+    reserved_tokens,
+    row_names,
+    row_seed,
+    sampling,
+    total_tokens,
+)
+from lib.tasks.slots import check_prompt
+from lib.tasks.verdict import THINK, verdict
+from lib.types import Completion, Completions, GenerateEngine, Tokenizer
+
+_ENDING = 60  # characters of an answer that an error quotes
+_HEADER = 16  # tokens in which a chat template says that the reasoning begins
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is remembered of a request: its seed, and the beginning of the answer that its prompt already holds."""
+
+    seed: int
+    begun: str
+
+
+@dataclass(frozen=True)
+class WrittenVerdict:
+    """The task of `jobs.judge` with judge.mode=text.
+
+    The probabilities of an order are the shares of its samples with each verdict. A sample without one counts for
+    none, and neither does one that the limit of tokens ended: what it names last is not what it would have ended with.
+    A row whose samples of an order are all such has failed.
+
+    Columns: p_a, p_b, p_tie, and the same for each order shown, as of `Pairwise`; no_verdict (samples without one),
+    unfinished (those of them that the limit ended); texts and verdicts (of all samples, A first and then B first, as
+    they were written: in the second half A is the row's B; null for none); new_tokens (of all samples); tokens (of the
+    row's requests), cut_* (tokens cut from each text).
+    """
+
+    config: PairwiseConfig
+    generate: SamplingConfig
+    prompt: PromptConfig
+
+    version = 1
+    method = "generate"
+    schema = pa.schema(
+        [
+            *ORDER_FIELDS,
+            ("no_verdict", pa.int32()),
+            ("unfinished", pa.int32()),
+            ("texts", pa.list_(pa.string())),
+            ("verdicts", pa.list_(pa.string())),
+            ("new_tokens", pa.int32()),
+            *TOKEN_FIELDS,
+        ]
+    )
+
+    def __post_init__(self) -> None:
+        self.prompt.require(SIDES)
+        self.prompt.require_labels("A is better", "B is better", "a tie")
+        for number, label in enumerate(self.prompt.labels):
+            if verdict(label, self.prompt.labels) != number:
+                raise ConfigError(f"prompt.labels={self.prompt.labels}: {label!r} can't be told from another of them")
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything about the task that changes results."""
+        return {
+            "version": self.version,
+            "judge": identity(self.config),
+            "generate": identity(self.generate),
+            "prompt": identity(self.prompt),
+        }
+
+    def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        """Refuse a prompt that leaves no room for texts and for the answer."""
+        output = reserved_tokens(self.generate)
+        check_prompt(self.prompt, tokenizer, total_tokens(self.generate, max_tokens), output=output)
+
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+        """One request per row and order, with room for the answer; the two of a row stand side by side."""
+        orders = self.config.orders
+        fitted = fit_battles(
+            rows,
+            [range(len(SIDES))] * orders,
+            render_orders(self.prompt, orders, tokenizer),
+            tokenizer,
+            total_tokens(self.generate, max_tokens) - reserved_tokens(self.generate),
+            self.config.truncate,
+        )
+        requests = [request for row in fitted for request in row.requests]
+        seeds = [row_seed(self.generate.seed, name, order) for name in row_names(rows) for order in range(orders)]
+        begun = [THINK if tokenizer.decode(r[-_HEADER:]).rstrip().endswith(THINK) else "" for r in requests]
+        return Prepared(
+            requests,
+            [sum(row.cut) for row in fitted],
+            (fitted, list(map(_Request, seeds, begun))),
+            new_tokens=new_tokens(self.generate, requests, max_tokens),
+        )
+
+    def ask(self, engine: GenerateEngine, prepared: Prepared) -> Completions:
+        """The samples of each request."""
+        _, asked = prepared.notes
+        return engine.generate(prepared.requests, sampling(self.generate), [request.seed for request in asked])
+
+    def read(self, prepared: Prepared, answers: Completions) -> Result:
+        """Count verdicts, put the second order back into terms of A and B, average."""
+        fitted: list[Fitted] = prepared.notes[0]
+        asked: list[_Request] = prepared.notes[1]
+        orders = self.config.orders
+        verdicts = [
+            [self._verdict(request.begun, sample) for sample in samples]
+            for request, samples in zip(asked, answers.texts, strict=True)
+        ]
+        counts = np.array([[found.count(label) for label in range(3)] for found in verdicts], np.float64).reshape(-1, 3)
+        with np.errstate(invalid="ignore"):
+            shares = counts / counts.sum(axis=1, keepdims=True)
+        errors = {n // orders: why for n, why in answers.errors.items()}
+        for n, (samples, found) in enumerate(zip(answers.texts, verdicts, strict=True)):
+            if n // orders not in errors and set(found) <= {None}:
+                errors[n // orders] = self._no_verdict("AB"[n % orders], samples)
+        texts = [[sample for samples in row for sample in samples] for row in _rows(answers.texts, orders)]
+        labels = [[v for found in row for v in found] for row in _rows(verdicts, orders)]
+        columns: list[Any] = [
+            *order_columns(shares, orders),
+            [row.count(None) for row in labels],
+            [sum(map(_unfinished, row)) for row in texts],
+            [[sample.text for sample in row] for row in texts],
+            [[None if v is None else self.prompt.labels[v] for v in row] for row in labels],
+            [sum(len(sample.tokens) for sample in row) for row in texts],
+            *token_columns(fitted),
+        ]
+        arrays = [
+            pa.array(column, type=f.type, from_pandas=True) for column, f in zip(columns, self.schema, strict=True)
+        ]
+        return Result(pa.table(arrays, schema=self.schema), errors)
+
+    def _verdict(self, begun: str, sample: Completion) -> int | None:
+        return None if _unfinished(sample) else verdict(begun + sample.text, self.prompt.labels)
+
+    def _no_verdict(self, first: str, samples: Sequence[Completion]) -> str:
+        """Why an order has no verdict. first: the response that it shows first."""
+        cut_off, whole = ([s for s in samples if _unfinished(s) is unfinished] for unfinished in (True, False))
+        whys = []
+        if whole:
+            whys.append((f"names none of {', '.join(self.prompt.labels)}", whole))
+        if cut_off:
+            after = len(cut_off[-1].tokens)
+            whys.append((f"was cut off after {after} tokens, so raise {self._limit_key(after)}", cut_off))
+        why = "; ".join(w if len(samples) == 1 else f"{w} [{len(of)} of {len(samples)}]" for w, of in whys)
+        return f"no verdict: with {first} first the answer {why} (ends: {whys[-1][1][-1].text[-_ENDING:]!r})"
+
+    def _limit_key(self, tokens: int) -> str:
+        """The setting that ends a sample after so many tokens."""
+        limits = sampling(self.generate)
+        if tokens == limits.max_tokens != limits.max_length:
+            return "generate.max_new_tokens"
+        return "engine.max_model_len" if limits.max_length is None else "generate.max_length"
+
+
+def _unfinished(sample: Completion) -> bool:
+    return sample.finish_reason == "length"
+
+
+def _rows(of_requests: Sequence[Any], orders: int) -> Iterator[Sequence[Any]]:
+    return (of_requests[start : start + orders] for start in range(0, len(of_requests), orders))
