@@ -35,14 +35,15 @@ def widened(
 ) -> list[Passage]:
     """Passages of the windows around hits (row, score), those that overlap made one; best first.
 
-    texts: of all rows around the hits. legacy: as in lib.data.windows.
+    texts: of all rows around the hits. legacy: as in lib.data.windows, and nothing is made one.
     """
     windows = []
     for row, score in hits:
         document = _neighbours(row, texts, n)
         around_hit = window(row - document.start, n, len(document), legacy)
         windows.append((range(document.start + around_hit.start, document.start + around_hit.stop), score))
-    return [passage([texts[row] for row in rows], score, joint) for rows, score in merge_windows(windows)]
+    found = windows if legacy else merge_windows(windows)
+    return [passage([texts[row] for row in rows], score, joint) for rows, score in found]
 
 
 def _neighbours(row: int, texts: Mapping[int, Text], n: int) -> range:

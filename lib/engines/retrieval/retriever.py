@@ -29,7 +29,7 @@ class CorpusConfig(EngineConfig):
     content is fingerprinted, not where it lies. window: passages that a hit brings along on either side, of the same
     document; windows that overlap become one passage, so that there may be fewer than asked for. window_joint: between
     the passages of a window, for a corpus that does not say what stands there (jobs.chunk does, as `after`).
-    window_legacy: one passage fewer behind the hit, as in the notebook that our lecture is from.
+    window_legacy: one passage fewer behind the hit, and nothing made one, as in the notebook that our lecture is from.
     """
 
     corpus: str = transient()
