@@ -116,7 +116,7 @@ def test_every_kind_of_data_is_of_some_job() -> None:
 
 @pytest.mark.parametrize("experiment", _EXPERIMENTS)
 def test_every_experiment_composes(experiment: str) -> None:
-    job = {"lecture": "rag"}[experiment.partition("/")[0]]
+    job = {"lecture": "rag", "tutorial": "generate"}[experiment.partition("/")[0]]
     assert isinstance(make(job, f"experiment={experiment}"), JOBS[job].Config)
     assert (CONF / "experiment" / f"{experiment}.yaml").read_text().startswith("# @package _global_\n# ")
 
