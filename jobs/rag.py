@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lib.tasks.sampling import SamplingConfig
-
 from jobs import chunk, embed, generate, rerank, retrieve, tournament
 from lib import engines
 from lib.data.answers import read_answers
@@ -31,6 +29,7 @@ from lib.tasks.passages import PASSAGES
 from lib.tasks.prompts import PromptConfig
 from lib.tasks.rerank import RerankConfig
 from lib.tasks.retrieve import RetrieveConfig
+from lib.tasks.sampling import SamplingConfig
 
 _OF_CHUNKS = ["document", "start", "stop", "after"]
 _GIVEN = ["question", *PASSAGES]  # what an answer's row says of its question
@@ -73,7 +72,7 @@ def answer(config: Config, root: Path) -> list[Stage]:
     """All stages of one way of answering; the last one's result holds the answers."""
     stages = [find_or_make("questions", root, lambda: take_questions(below(config.run, root, "all"), config.data))]
     carry = ["question"]
-    if config.documents.path:
+    if config.documents.path or not engines.has_corpus(config.retriever):
         stages += _retrieve(config, root, stages[0])
         carry = list(_GIVEN)
         if config.rag.rerank:
@@ -90,19 +89,22 @@ def answer(config: Config, root: Path) -> list[Stage]:
 
 def _retrieve(config: Config, root: Path, questions: Stage) -> list[Stage]:
     """The passages of each question: chunks, vectors of both where the retriever wants them, and the search."""
-    cut = chunk.Config(
-        data=config.documents, chunk=config.chunk, engine=config.embedder, run=below(config.run, root, "documents")
-    )
-    stages = [find_or_make("chunk", root, lambda: chunk.run(cut))]
-    corpus, queries, columns = stages[0], questions, {}
-    if engines.needs_vectors(config.retriever):
-        corpus = _embed(config, root, "documents", corpus, EmbedConfig(role=Role.document), _OF_CHUNKS)
-        queries = _embed(config, root, "questions", queries, EmbedConfig(text="{question}", role=Role.query), [])
-        columns = {"question": "text"}
-        stages += [corpus, queries]
+    stages: list[Stage] = []
+    retriever, queries, columns = config.retriever, questions, {}
+    if engines.has_corpus(retriever):
+        cut = chunk.Config(
+            data=config.documents, chunk=config.chunk, engine=config.embedder, run=below(config.run, root, "documents")
+        )
+        stages = [find_or_make("chunk", root, lambda: chunk.run(cut))]
+        if engines.needs_vectors(retriever):
+            stages.append(_embed(config, root, "documents", stages[0], EmbedConfig(role=Role.document), _OF_CHUNKS))
+            queries = _embed(config, root, "questions", queries, EmbedConfig(text="{question}", role=Role.query), [])
+            columns = {"question": "text"}
+        retriever = engines.with_corpus(retriever, stages[-1].folder)
+    stages += [queries] if queries is not questions else []
     search = retrieve.Config(
         data=_table(queries, columns=columns),
-        retriever=replace(config.retriever, corpus=corpus.folder),  # type: ignore[call-arg]
+        retriever=retriever,
         retrieve=config.retrieve,
         **_common(config, root, "questions"),
     )

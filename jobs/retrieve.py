@@ -5,6 +5,7 @@ python -m jobs.retrieve data.path=QUERIES/result.parquet retriever=exact retriev
 
 from dataclasses import dataclass
 
+from lib import engines
 from lib.data.table import TableConfig, open_table
 from lib.engines.base import EngineConfig
 from lib.launch import launch
@@ -24,6 +25,8 @@ class Config(JobConfig):
 
 def asked(config: Config) -> Asked:
     """What is asked, of whom, about which rows."""
+    if engines.needs_vectors(config.retriever):
+        engines.require_comparable(config.retriever, config.data.path)
     data = open_table(config.data, FIELDS, BESIDE)
     return Asked(data=data, engine=config.retriever, task=Retrieve(config.retrieve))
 

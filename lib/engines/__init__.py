@@ -1,12 +1,13 @@
 """Engines: loaded models that answer requests. Here is the map from a config to the module that knows it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from lib.engines import dummy, transformers, vllm
 from lib.engines.base import EngineConfig
 from lib.engines.dummy import DummyConfig
-from lib.engines.retrieval import bm25, exact, faiss_index, hybrid, web
+from lib.engines.retrieval import bm25, exact, faiss_index, hybrid, same_model, web
 from lib.engines.retrieval.bm25 import Bm25Config
 from lib.engines.retrieval.exact import ExactConfig
 from lib.engines.retrieval.faiss_index import FaissConfig
@@ -81,9 +82,29 @@ def identity(config: EngineConfig) -> dict[str, str]:
     return _MODULES[type(config)].identity(config)
 
 
+def has_corpus(config: EngineConfig) -> bool:
+    """Whether a retriever searches a corpus of ours, and not the web."""
+    return isinstance(config, CorpusConfig)
+
+
+def with_corpus(config: EngineConfig, corpus: str) -> EngineConfig:
+    """The same retriever over another corpus: a run folder or a Parquet file."""
+    assert isinstance(config, CorpusConfig)
+    return replace(config, corpus=corpus)
+
+
 def needs_vectors(config: EngineConfig) -> bool:
     """Whether a retriever compares vectors, so that its corpus and queries have to be embedded first."""
     return isinstance(config, CorpusConfig) and config.needs_vectors
+
+
+def require_comparable(config: EngineConfig, queries: str) -> None:
+    """Raise ConfigError where the vectors of queries can't be compared with those of a retriever's corpus.
+
+    queries: a run folder of jobs.embed, or a file of one.
+    """
+    assert isinstance(config, CorpusConfig)
+    same_model.require_comparable(config.corpus, queries)
 
 
 def sizing(config: EngineConfig) -> Sizing | None:

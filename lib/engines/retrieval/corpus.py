@@ -183,6 +183,8 @@ def require_unit(vectors: Vectors, rows: Rows, source: object) -> None:
 
 
 def _file(corpus: str) -> Path:
+    if not corpus:
+        raise ConfigError(f"{KEY} must be given: a run folder of jobs.embed or jobs.chunk, or a Parquet file")
     path = Path(corpus).expanduser()
     if path.is_file():
         return path

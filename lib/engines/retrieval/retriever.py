@@ -32,7 +32,7 @@ class CorpusConfig(EngineConfig):
     window_legacy: one passage fewer behind the hit, and nothing made one, as in the notebook that our lecture is from.
     """
 
-    corpus: str = transient()
+    corpus: str = transient(default="")
     window: int = 0
     window_joint: str = "。"
     window_legacy: bool = False
