@@ -101,11 +101,11 @@ def test_exact_search_is_the_order_of_the_dot_products(scifact: Path, job: Job) 
         assert row["question"]
 
 
-@pytest.mark.parametrize(("engine", "by"), [("smollm2_135m", "labels"), ("dummy", "cross_encoder")])
-def test_reranking_keeps_what_was_found(scifact: Path, job: Job, engine: str, by: str) -> None:
+@pytest.mark.parametrize(("engine", "by", "rows"), [("smollm2_135m", "labels", 1), ("dummy", "cross_encoder", 3)])
+def test_reranking_keeps_what_was_found(scifact: Path, job: Job, engine: str, by: str, rows: int) -> None:
     before = {row["id"]: row for row in retrieve(scifact, job, "exact")}
     run = scifact / f"rerank-{engine}"
-    line = [f"data.path={scifact}/exact/result.parquet", f"rerank.by={by}", f"engine={engine}", "data.limit=3"]
+    line = [f"data.path={scifact}/exact/result.parquet", f"rerank.by={by}", f"engine={engine}", f"data.limit={rows}"]
     job("rerank", *line, "rerank.top_n=5", "executor=inline", f"run.dir={run}")
     for row in pq.read_table(run / "result.parquet").to_pylist():
         assert len(row["passage_ids"]) == 5
@@ -149,7 +149,8 @@ def test_the_web_that_cannot_be_reached(tmp_path: Path, job: Job) -> None:
     (tmp_path / "questions.csv").write_text("id,question\na,what is a dragon?\n")
     done = job(
         "retrieve", "retriever=web", f"data.path={tmp_path}/questions.csv", "data.columns.question=question",
-        "retriever.backend=mojeek", "retriever.base_url=http://127.0.0.1:9", "retriever.retries=1", "retriever.backoff_seconds=0.01",
+        "retriever.backend=mojeek", "retriever.base_url=http://127.0.0.1:9",
+        "retriever.retries=1", "retriever.backoff_seconds=0.01",
         f"run.root={tmp_path}", code=1,
     )  # fmt: skip
     assert "reach" in done.stderr
