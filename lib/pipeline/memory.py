@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-import lib
 from lib import engines
 from lib.data.atomic import write_text
 from lib.engines import checkpoint, hub
@@ -17,11 +16,13 @@ from lib.engines.footprint import Footprint, Order
 from lib.engines.transformers import Quantization, TransformersConfig
 from lib.errors import ConfigError, InputError, RunFailed
 from lib.pipeline.log import log
+from lib.pipeline.stop import Stop
 from lib.report.memory import FormatCost, MemoryTable, memory_lines, render_memory
 from lib.types import TokenIds
 
 METRICS, REPORT = "memory.json", "report.html"
 _PROMPT = 32  # tokens
+_PATIENCE = 0.2  # seconds
 _MIB = 2**20
 
 
@@ -172,21 +173,22 @@ def _prompts(text: TokenIds, count: int) -> list[list[int]]:
 
 
 def _measured(order: Order) -> Footprint | str:
-    """The answer of a fresh process, or why there is none."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lib.engines.footprint"],
-        cwd=Path(lib.__file__).parents[1],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        process_group=0,  # a Ctrl-C is ours: we end it
-    )
-    try:
-        answer, said = process.communicate(json.dumps(asdict(order)))
-    finally:
-        process.kill()
-        process.wait()
+    """The answer of a fresh process, or why there is none. Raises Stopped, with the process ended, after a signal."""
+    with Stop(grace=0) as stop:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lib.engines.footprint"],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,  # a Ctrl-C is ours: we end it
+        )
+        try:
+            answer, said = _outputs(process, json.dumps(asdict(order)), stop)
+        finally:
+            process.kill()
+            process.wait()
     if process.returncode < 0:
         number = signal.Signals(-process.returncode)
         likely = ", most likely since memory ran out" if number is signal.SIGKILL else ""
@@ -196,6 +198,17 @@ def _measured(order: Order) -> Footprint | str:
         return (said.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
     found = json.loads(answer)
     return str(found["error"]).splitlines()[0] if "error" in found else Footprint(**found)
+
+
+def _outputs(process: subprocess.Popen[str], said: str, stop: Stop) -> tuple[str, str]:
+    """What a process that was told something says to its two outputs until it ends. Raises Stopped after a signal."""
+    told: str | None = said
+    while True:
+        try:
+            return process.communicate(told, timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            stop.raise_if_requested()
+            told = None
 
 
 def _filled(row: FormatCost, found: Footprint | str) -> FormatCost:

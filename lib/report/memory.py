@@ -18,7 +18,7 @@ _COLUMNS = {  # field -> its title on the terminal and the page, and its form
     "tokens_per_s": ("tokens/s", ",.1f"),
     "perplexity": ("perplexity", ",.3f"),
 }
-_BARS = ("computed_mib", "loaded_mib", "peak_generating_mib")
+_BARS = ("computed_mib", "weights_mib", "peak_generating_mib")
 
 
 @dataclass(frozen=True, kw_only=True)
