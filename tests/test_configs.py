@@ -15,6 +15,7 @@ from jobs import (
     evaluate,
     generate,
     judge,
+    memory,
     merge,
     plan,
     rag,
@@ -30,7 +31,7 @@ from lib.launch import typed
 CONF = Path(conf.__file__).parent
 JOBS: dict[str, Any] = {
     "arena": arena, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate, "judge": judge,
-    "merge": merge, "plan": plan, "rag": rag, "rerank": rerank, "retrieve": retrieve, "status": status,
+    "memory": memory, "merge": merge, "plan": plan, "rag": rag, "rerank": rerank, "retrieve": retrieve, "status": status,
     "submit": submit, "tournament": tournament,
 }  # fmt: skip
 _ROWS = {  # jobs about rows, and what must be given to them
@@ -80,6 +81,7 @@ def test_jobs_compose_with_their_defaults(job: str) -> None:
 
 def test_jobs_on_files_compose() -> None:
     assert make("evaluate", "run.dir=x").run.dir == "x"
+    assert len(make("memory", "out=x").memory.formats) == 6
     assert make("merge", "merge.submissions=[a,b]", "merge.weights=[0.5,0.5]", "merge.out=c").merge.out == "c"
 
 
