@@ -31,8 +31,8 @@ from lib.launch import typed
 CONF = Path(conf.__file__).parent
 JOBS: dict[str, Any] = {
     "arena": arena, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate, "judge": judge,
-    "memory": memory, "merge": merge, "plan": plan, "rag": rag, "rerank": rerank, "retrieve": retrieve, "status": status,
-    "submit": submit, "tournament": tournament,
+    "memory": memory, "merge": merge, "plan": plan, "rag": rag, "rerank": rerank, "retrieve": retrieve,
+    "status": status, "submit": submit, "tournament": tournament,
 }  # fmt: skip
 _ROWS = {  # jobs about rows, and what must be given to them
     "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "judge": [], "plan": [],
