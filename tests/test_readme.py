@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -42,8 +43,48 @@ ARGUMENTS = {
     "merge.weights=[0.6,0.4]": "merge.weights=[0.6,0.4]",
     "merge.out=blend.csv": "merge.out={files}/blend.csv",
     "--cfg": "--cfg",
+    "--multirun": "--multirun",
     "job": "job",
+    "data=table": "data=table",
+    "data=openai_batch": "data=openai_batch",
+    "data.path=prompts.csv": "data.path={files}/prompts.csv",
+    "data.path=batch.jsonl": "data.path={files}/batch.jsonl",
+    "data.path=questions.csv": "data.path={files}/questions.csv",
+    "data.path=talk.txt": "data.path={files}/talk.txt",
+    "documents.path=talk.txt": "documents.path={files}/talk.txt",
+    "data.path=runs/chunks/result.parquet": "data.path={files}/chunks/result.parquet",
+    "data.path=runs/questions/result.parquet": "data.path={files}/questions/result.parquet",
+    "data.path=runs/found/result.parquet": "data.path={files}/found/result.parquet",
+    "engine=multilingual_e5_small_packaged": "engine=dummy",
+    "engine@generator=smollm2_135m": "engine@generator=dummy",
+    "experiment=lecture/all": "experiment=lecture/all",
+    "qrels=qrels.tsv": "qrels={files}/qrels.tsv",
+    "retriever.corpus=runs/corpus": "retriever.corpus={files}/corpus",
+    "run.dir=runs/found": "run.dir={files}/found",
+    "runs=runs/generate-*": "runs={files}/generate-*",
+    "tournament.answers={one: runs/one, other: runs/other}": "tournament.answers={{one: {files}/one, other: {files}/other}}",
 }
+AS_IT_IS = [
+    "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=",
+]  # fmt: skip
+DUMMIES = [
+    "engine@embedder=dummy", "engine@generator=dummy", "engine@reranker=dummy", "generator.max_model_len=4096",
+    "embedder.max_model_len=512", "reranker.max_model_len=4096",
+]  # fmt: skip
+_RUN = ["executor=inline", "run.dir={run}"]
+MORE = {  # so that a command is quick and leaves its run in a folder of the test
+    "judge": _RUN,
+    "plan": _RUN,
+    "chunk": ["run.dir={run}"],
+    "embed": _RUN,
+    "retrieve": _RUN,
+    "rerank": [*_RUN, "engine.max_model_len=4096"],
+    "generate": ["executor=inline", "run.root={run}"],
+    "rag": [*DUMMIES, "run.root={run}",
+            "rag.tournament=['engine=dummy','engine.max_model_len=4096','prompt=pairwise_ja']"],
+    "tournament": ["run.root={run}", "engine.max_model_len=4096"],
+    "memory": ["memory.measure=false", "engine=smollm2_135m", "out={run}"],
+}  # fmt: skip
 WINNERS = ["winner_model_a", "winner_model_b", "winner_tie"]
 
 
@@ -65,12 +106,39 @@ def files(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
     job("judge", "data=arena", f"data.path={train}", "engine=dummy", "executor=inline", f"run.dir={folder / 'run'}")
     for name in ("submission.csv", "a.csv", "b.csv"):
         shutil.copy(folder / "run" / "submission.csv", folder / name)
+    _texts(folder)
+    dummy = ["engine=dummy", "executor=inline"]
+    job("chunk", f"data.path={folder}/talk.txt", f"run.dir={folder}/chunks")
+    carry = "data.carry=[document,start,stop,after]"
+    job("embed", *dummy, f"data.path={folder}/chunks/result.parquet", carry, f"run.dir={folder}/corpus")
+    query = ["embed.text='{question}'", "embed.role=query"]
+    job("embed", *dummy, f"data.path={folder}/questions.csv", *query, f"run.dir={folder}/questions")
+    search = ["retriever=exact", f"retriever.corpus={folder}/corpus"]
+    job("retrieve", f"data.path={folder}/questions/result.parquet", *search, f"run.dir={folder}/found")
+    for name in ("one", "other"):
+        given = ["prompt=answer_ja", f"data.path={folder}/questions.csv", "data.carry=[question]"]
+        job("generate", *dummy, "data=table", *given, f"prompt.system={name}", f"run.dir={folder}/{name}")
+    for temperature in (0.5, 1.0):
+        draws = ["generate.n=2", f"generate.temperature={temperature}", f"run.root={folder}"]
+        job("generate", *dummy, "data=table", f"data.path={folder}/prompts.csv", *draws)
     return folder
+
+
+def _texts(folder: Path) -> None:
+    """Prompts, questions, documents, judgements, and an OpenAI batch file."""
+    (folder / "prompts.csv").write_text("id,instruction\n1,Tell me a story.\n2,Say hello.\n")
+    (folder / "questions.csv").write_text("id,question\na,推論とは？\nb,訓練とは？\n", encoding="utf-8")
+    for name in ("talk.txt", "LLM2024_day4.txt", "LLM2024_day4_raw.txt"):
+        (folder / name).write_text("推論の話。訓練の話。\n\n例の話。最後の話。", encoding="utf-8")
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\na\ttalk.txt:0-4\t1\n")
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
+    request = {"custom_id": "one", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    (folder / "batch.jsonl").write_text(json.dumps(request) + "\n")
 
 
 def test_every_command_is_one_that_is_tested() -> None:
     assert len(MAKE) >= 4
-    assert len(JOBS) >= 7
+    assert len(JOBS) >= 20
     assert len(OVERRIDES) >= 10
     assert CLUSTER
     assert set(COMMANDS) == {*MAKE, *JOBS}
@@ -89,13 +157,22 @@ def test_make_has_the_target_and_what_it_runs(command: str) -> None:
 @pytest.mark.parametrize("command", JOBS, ids=lambda command: command.removeprefix(PYTHON))
 def test_job_runs(command: str, files: Path, job: Job, tmp_path: Path) -> None:
     name, *arguments = shlex.split(command.removeprefix(PYTHON))
-    unknown = [argument for argument in arguments if argument not in ARGUMENTS]
-    assert not unknown, f"new in the README: say in ARGUMENTS what {unknown} stands for"
-    line = [ARGUMENTS[argument].format(files=files) for argument in arguments]
-    if name in ("judge", "plan"):
-        line += ["executor=inline", f"run.dir={tmp_path / 'run'}"]
-    done = job(name, *line)
+    if "run.dir={run}" in MORE.get(name, []):  # a folder of the test in place of the README's
+        arguments = [argument for argument in arguments if not argument.startswith("run.dir=runs/")]
+    done = job(name, *(_here(argument, files) for argument in arguments), *_more(name, tmp_path), LECTURE=str(files))
     assert done.stdout
+
+
+def _here(argument: str, files: Path) -> str:
+    """What an argument of the README stands for here."""
+    if argument in ARGUMENTS:
+        return ARGUMENTS[argument].format(files=files)
+    assert argument.startswith(tuple(AS_IT_IS)), f"new in the README: say in ARGUMENTS what {argument} stands for"
+    return argument
+
+
+def _more(name: str, folder: Path) -> list[str]:
+    return [argument.format(run=folder / "run") for argument in MORE.get(name, [])]
 
 
 @pytest.mark.parametrize("override", OVERRIDES)
@@ -115,7 +192,7 @@ def test_the_engines_that_are_named_are_there() -> None:
     table = README.partition("\n| for | engine= |\n")[2].partition("\n\n")[0]
     named = []
     for line in table.splitlines()[1:]:
-        first, *others = re.findall(r"`([^`]+)`", line)
+        first, *others = re.findall(r"`([^`=]+)`", line)
         named += [first, *(first + name if name.startswith("_") else name for name in others)]
     assert len(named) >= 15
     assert not set(named) - {path.stem for path in (ROOT / "conf" / "engine").glob("*.yaml")}
