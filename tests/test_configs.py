@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import conf
-from jobs import arena, evaluate, judge, merge, plan, status, submit
+from jobs import arena, evaluate, judge, memory, merge, plan, status, submit
 from lib.launch import typed
 
 CONF = Path(conf.__file__).parent
@@ -16,7 +16,7 @@ _ROWS = ("judge", "arena", "plan", "submit")  # jobs about rows
 _OPTIONS = {"judge": ("data", "engine", "prompt", "executor"), "submit": ("cluster",), "status": ("notify",)}
 JOBS: dict[str, Any] = {
     "judge": judge, "arena": arena, "evaluate": evaluate, "merge": merge, "plan": plan,
-    "submit": submit, "status": status,
+    "submit": submit, "status": status, "memory": memory,
 }  # fmt: skip
 
 
@@ -39,6 +39,7 @@ def test_jobs_compose_with_their_defaults(job: str) -> None:
 
 def test_jobs_on_files_compose() -> None:
     assert make("evaluate", "run.dir=x").run.dir == "x"
+    assert len(make("memory", "out=x").memory.formats) == 6
     assert make("merge", "merge.submissions=[a,b]", "merge.weights=[0.5,0.5]", "merge.out=c").merge.out == "c"
 
 

