@@ -121,10 +121,10 @@ def _notes(table: MemoryTable) -> list[str]:
         "generating: the most in use while it wrote."
     )
     if table.device == "cpu":
-        baselines = sorted({f"{row.baseline_mib:,.0f}" for row in table.rows if row.baseline_mib is not None})
+        baselines = [row.baseline_mib for row in table.rows if row.baseline_mib is not None]
         notes.append(
             "These three are resident memory (RSS) of a fresh process on the CPU, less what Python and its libraries "
-            f"had before loading ({' or '.join(baselines)} MiB). Weights in their file, mapped, count once they are "
+            f"had before loading (up to {max(baselines):,.0f} MiB). Weights in their file, mapped, count once they are "
             "read; a quantised model keeps the pages that it was made from until the system wants them back."
         )
     else:
