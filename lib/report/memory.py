@@ -125,7 +125,7 @@ def _notes(table: MemoryTable) -> list[str]:
         notes.append(
             "These three are resident memory (RSS) of a fresh process on the CPU, less what Python and its libraries "
             f"had before loading (up to {max(baselines):,.0f} MiB). Weights in their file, mapped, count once they are "
-            "read; a quantised model keeps the pages that it was made from until the system wants them back."
+            "read; a quantised model may keep the pages that it was made from until the system wants them back."
         )
     else:
         notes.append(f"These three are what torch.cuda has allocated on the GPU ({table.device}), without CUDA itself.")
