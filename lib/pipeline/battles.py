@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from lib.data.battles import BattlesConfig
 from lib.data.intake import read_ids
-from lib.data.manifest import read_manifest
+from lib.data.manifest import Manifest, read_manifest
 from lib.data.merge import RESULT
 from lib.data.shards import unfinished
 from lib.data.submission import SUBMISSION, MergeConfig, require_same_ids, write_submission
@@ -54,16 +54,21 @@ def report(folder: Path) -> None:
     Raises RunFolderError where the folder holds no run, InputError where the run is not finished.
     """
     manifest = read_manifest(folder)
-    details = {
+    details = run_details(manifest, folder)
+    _, footers = unfinished(manifest, folder, retry_failed=False)
+    engine = Totals(footers).content()
+    print_report(from_result(folder / RESULT), folder, f"{manifest.job}: {folder.name}", details, engine)
+
+
+def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
+    """What the reader of a report should know of its run."""
+    return {
         "job": manifest.job,
         "run folder": str(folder),
         "input": ", ".join(file.source for file in manifest.inputs),
         **{key: str(value) for key in _SHOWN if (value := manifest.identity.get(key)) is not None},
         "fingerprint": manifest.fingerprint,
     }
-    _, footers = unfinished(manifest, folder, retry_failed=False)
-    engine = Totals(footers).content()
-    print_report(from_result(folder / RESULT), folder, f"{manifest.job}: {folder.name}", details, engine)
 
 
 def print_report(

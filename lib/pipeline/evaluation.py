@@ -12,7 +12,7 @@ from lib.data.manifest import Manifest, read_manifest
 from lib.data.merge import RESULT
 from lib.data.shards import unfinished
 from lib.errors import ConfigError, InputError
-from lib.pipeline.battles import report
+from lib.pipeline.battles import BATTLE_JOBS, report, run_details
 from lib.pipeline.gauge import Totals
 from lib.report.battles import METRICS, REPORT
 from lib.report.retrieval import measure_retrieval, render_retrieval, retrieval_content, retrieval_lines
@@ -52,13 +52,13 @@ def evaluate_run(folder: Path, config: EvaluateConfig) -> None:
     Raises RunFolderError where there is no run, ConfigError for a job that has nothing to be measured.
     """
     manifest = read_manifest(folder)
-    if manifest.job in ("judge", "arena"):
+    if manifest.job in BATTLE_JOBS:
         report(folder)
     elif manifest.job in ("retrieve", "rerank"):
         if config.qrels is None:
             raise ConfigError(f"{folder}: a run of jobs.{manifest.job} is measured against judgements: give qrels=FILE")
         found = measure_retrieval(_result(folder), config.qrels, config.cutoff)
-        details = _details(manifest, folder)
+        details = run_details(manifest, folder)
         page = render_retrieval(found, f"{manifest.job}: {folder.name}", details)
         _write(folder, manifest, retrieval_content(found), page, retrieval_lines(found))
     elif manifest.job == "generate":
@@ -71,7 +71,7 @@ def report_texts(folder: Path, tokenizer: Tokenizer | None = None) -> None:
     """Write the report of a run of `jobs.generate`, and print what it says."""
     manifest = read_manifest(folder)
     metrics = measure_texts(_result(folder), tokenizer)
-    page = render_texts(metrics, _result(folder), f"generate: {folder.name}", _details(manifest, folder))
+    page = render_texts(metrics, _result(folder), f"generate: {folder.name}", run_details(manifest, folder))
     _write(folder, manifest, metrics.content(), page, text_lines(metrics))
 
 
@@ -117,17 +117,6 @@ def _result(folder: Path) -> Path:
     if not (folder / RESULT).is_file():
         raise InputError(f"{folder}: has no {RESULT} yet; run the job again to finish it")
     return folder / RESULT
-
-
-def _details(manifest: Manifest, folder: Path) -> dict[str, str]:
-    shown = ("engine.model", "engine.revision", "engine.dtype", "engine.quantization", "engine.max_model_len")
-    return {
-        "job": manifest.job,
-        "run folder": str(folder),
-        "input": ", ".join(file.source for file in manifest.inputs),
-        **{key: str(value) for key in shown if (value := manifest.identity.get(key)) is not None},
-        "fingerprint": manifest.fingerprint,
-    }
 
 
 def _write(folder: Path, manifest: Manifest, content: Mapping[str, Any], page: str, lines: Sequence[str]) -> None:

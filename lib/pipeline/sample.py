@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from lib import engines
 from lib.data.intake import read_rows
 from lib.data.rows import ITEMS
+from lib.data.table import TableRows
 from lib.engines.prefixes import reusable_beginnings
 from lib.errors import RunFailed
 from lib.pipeline.worker import Spec
@@ -71,7 +72,8 @@ def sample_tokens(spec: Spec, sample: int, block: int | None = None) -> Tokens:
     lengths = [len(request) for request in prepared.requests]
     counts = prepared.counts or [len(lengths) // rows.num_rows] * rows.num_rows
     per_row = [sum(part) for part in _split(lengths, counts)]
-    texts = [name for name in rows.schema.names if rows.schema.field(name).type == ITEMS]
+    beside = spec.data.plain if isinstance(spec.data, TableRows) else []
+    texts = [field.name for field in rows.schema if field.type == ITEMS and field.name not in beside]
     lengths_of_lists = (pc.list_value_length(rows[name]).to_numpy() for name in texts)
     cut = np.array(prepared.cut)
     return Tokens(
