@@ -17,7 +17,7 @@ from lib.errors import InputError
 
 _BLOCK_BYTES = 1 << 20
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
-SUPPORTED = "supported are .csv, .tsv, .jsonl, .ndjson .txt (each also as .gz or .zst) and .parquet"
+SUPPORTED = "supported are .csv, .tsv, .jsonl, .ndjson, .txt (each also as .gz or .zst) and .parquet"
 
 
 class Format(Enum):

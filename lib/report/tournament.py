@@ -74,7 +74,7 @@ def render_tournament(tournament: Tournament, title: str, stages: Sequence[Seque
         ),
         Section(
             heading="Ratings",
-            text=["Davidson's model; whiskers are 95 % intervals."],
+            text=["Davidson's model; whiskers are 95 % intervals, where there are any."],
             figure=Figure(
                 svg=ratings_chart(names, rated.ratings[order], rated.sandwich.low[order], rated.sandwich.high[order]),
                 description="Rating of each system",
@@ -97,13 +97,17 @@ def _rows(tournament: Tournament) -> list[tuple[str, ...]]:
     return [
         (
             system["name"],
-            f"{system['davidson']:+.2f}",
-            "–" if system["low"] is None else f"{system['low']:+.2f} to {system['high']:+.2f}",
-            f"{system['bradley_terry']:+.2f}",
+            _signed(system["davidson"]),
+            "–" if system["low"] is None else f"{_signed(system['low'])} to {_signed(system['high'])}",
+            _signed(system["bradley_terry"]),
             *(f"{system[key]:,}" for key in ("won", "lost", "tied")),
         )
         for system in tournament.content()["systems"]
     ]
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"  # no "-0.00"
 
 
 def _notes(tournament: Tournament) -> list[str]:
