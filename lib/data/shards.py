@@ -21,11 +21,11 @@ _KEY = b"overnight"
 class Footer:
     """What a shard file says of itself.
 
-    tokens: of the rows' requests. cached_tokens: of these, tokens that the engine's prefix cache spared. queued:
-    requests inside the engine meanwhile, on average, of all shards. seconds: wall time since the worker's shard before
-    this one was finished, so that the sum of a worker's shards is its engine's time. gpu_utilization: share of the time
-    in which the worker's GPUs had work, in [0, 1]; peak_seconds: those that the model's arithmetic would have taken at
-    the GPUs' peak; both None where there is no GPU (peak_seconds: none that we know).
+    tokens: of the rows' requests, and of what was written for them. cached_tokens: of these, tokens that the engine's
+    prefix cache spared. queued: requests inside the engine meanwhile, on average, of all shards. seconds: wall time
+    since the worker's shard before this one was finished, so that the sum of a worker's shards is its engine's time.
+    gpu_utilization: share of the time in which the worker's GPUs had work, in [0, 1]; peak_seconds: those that the
+    model's arithmetic would have taken at the GPUs' peak; both None where there is no GPU (peak_seconds: none that we know).
     """
 
     fingerprint: str
@@ -64,7 +64,7 @@ def commit(
         start=shard.start,
         rows=shard.rows,
         failed=failed,
-        tokens=pc.sum(table["tokens"]).as_py() or 0,
+        tokens=(pc.sum(table["tokens"]).as_py() or 0) + _written(table),
         seconds=round(seconds, 3),
         cached_tokens=cached_tokens,
         queued=round(queued, 1),
@@ -75,6 +75,15 @@ def commit(
     with atomic_path(folder / FOLDER / shard.file_name) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
     return footer
+
+
+def _written(table: pa.Table) -> int:
+    """Tokens that were written for the rows; a row may have several texts."""
+    if "new_tokens" not in table.column_names:
+        return 0
+    column = table["new_tokens"]
+    counts = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+    return int(pc.sum(counts).as_py() or 0)
 
 
 def read_footer(shard: Shard, manifest: Manifest, folder: Path) -> Footer | None:

@@ -7,6 +7,8 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from lib.data.atomic import write_text
 from lib.data.manifest import Manifest, read_manifest
 from lib.data.merge import RESULT
@@ -121,11 +123,18 @@ def _result(folder: Path) -> Path:
 
 def _write(folder: Path, manifest: Manifest, content: Mapping[str, Any], page: str, lines: Sequence[str]) -> None:
     _, footers = unfinished(manifest, folder, retry_failed=False)
-    everything = {**content, "engine": Totals(footers).content()}
+    engine = Totals(footers).content()
+    everything = {**content, "engine": engine, "cost": _cost(folder, float(engine["seconds"] or 0))}
     write_text(folder / METRICS, json.dumps(everything, indent=2, ensure_ascii=False) + "\n")
     write_text(folder / REPORT, page)
     print("\n".join(lines))
     _print_places(folder)
+
+
+def _cost(folder: Path, seconds: float) -> dict[str, float]:
+    """Hours of workers and of their GPUs, loading included. seconds: of all workers together."""
+    gpus = OmegaConf.select(OmegaConf.load(folder / "config.yaml"), "engine.num_gpus") or 0
+    return {"worker_hours": round(seconds / 3600, 4), "gpu_hours": round(seconds / 3600 * gpus, 4)}
 
 
 def _print_places(folder: Path) -> None:

@@ -97,7 +97,9 @@ def text_lines(metrics: TextMetrics) -> list[str]:
 def render_texts(metrics: TextMetrics, result: Path, title: str, details: Mapping[str, str]) -> str:
     """A page with the metrics and the first rows."""
     columns = pq.read_schema(result).names
-    given = [name for name in columns if name not in ("file", "row", "id", "tokens", "cut", "new_tokens", "error")]
+    given = [
+        name for name in columns if name not in ("file", "row", "id", "tokens", "cut", "new_tokens", "seed", "error")
+    ]
     shown = next(_batches(result, [*given, "error"]), None)
     rows = [] if shown is None else [_shown(row, given) for row in shown.slice(0, _SHOWN).to_pylist()]
     sections = [

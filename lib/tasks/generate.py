@@ -31,7 +31,7 @@ class Generate:
 
     Columns: text (never with the prompt in it), finish_reason (`stop`: an end token or a stop text; `length`: cut off
     by the limit or by the end of the context), new_tokens; with `generate.n` samples a row each of the three is a list.
-    tokens, cut: of the prompt, and of what was cut from it.
+    tokens, cut: of the prompt, and of what was cut from it. seed: of the row's draws, null where nothing is drawn.
     """
 
     config: SamplingConfig
@@ -50,7 +50,7 @@ class Generate:
         """The columns that the task adds to a row."""
         many = self.config.n > 1
         own = {name: pa.list_(kind) if many else kind for name, kind in _OF_A_SAMPLE.items()}
-        return pa.schema({**own, "tokens": pa.int32(), "cut": pa.int32()})
+        return pa.schema({**own, "tokens": pa.int32(), "cut": pa.int32(), "seed": pa.int64()})
 
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
@@ -83,6 +83,7 @@ class Generate:
         ]
         if self.config.n == 1:
             own = [[next(iter(row), None) for row in column] for column in own]
-        columns = [*own, [len(request) for request in prepared.requests], prepared.cut]
+        seeds = prepared.notes if self.config.temperature else [None] * len(prepared.cut)
+        columns = [*own, [len(request) for request in prepared.requests], prepared.cut, seeds]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
         return Result(pa.table(arrays, schema=self.schema), answers.errors)
