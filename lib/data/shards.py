@@ -25,7 +25,8 @@ class Footer:
     prefix cache spared. queued: requests inside the engine meanwhile, on average, of all shards. seconds: wall time
     since the worker's shard before this one was finished, so that the sum of a worker's shards is its engine's time.
     gpu_utilization: share of the time in which the worker's GPUs had work, in [0, 1]; peak_seconds: those that the
-    model's arithmetic would have taken at the GPUs' peak; both None where there is no GPU (peak_seconds: none that we know).
+    model's arithmetic would have taken at the GPUs' peak; both None where there is no GPU (peak_seconds: none that we
+    know).
     """
 
     fingerprint: str
