@@ -82,7 +82,7 @@ def test_the_plan_of_a_vllm_run_does_not_import_vllm(tmp_path: Path) -> None:
     assert "lib.engines.vllm" in imported
     assert not {"vllm", "ray"} & imported
     said = {line.split()[0]: line for line in done.stdout.splitlines()}
-    assert said.keys() == {"rows", "turns", "tokens", "cut", "prefix", "memory", "cache", "time", "cost", "workers"}
+    assert said.keys() == {"rows", "texts", "tokens", "cut", "prefix", "memory", "cache", "time", "cost", "workers"}
     assert "538 MB of weights + 47 MB of cache for a request of 1,024 tokens: needs 1 x L4" in said["memory"]
     assert "tokens of 45 KiB" in said["cache"]  # 2 x 30 layers x 3 key-value heads x 64 x 4 bytes
     assert said["workers"].startswith("workers 1 (1 GPUs)")
