@@ -69,8 +69,8 @@ def test_the_shape_is_that_of_a_7b_model() -> None:
     assert model.base_model.num_parameters(exclude_embeddings=True) / 1e9 == pytest.approx(6.53, abs=0.01)
 
 
-def test_it_needs_little_more_than_torch_and_transformers() -> None:
-    absent = ["pandas", "pyarrow", "ray", "vllm", "sentence_transformers", "sklearn", "scipy", "matplotlib",
+def test_it_needs_little_more_than_torch_transformers_and_pyarrow() -> None:
+    absent = ["pandas", "ray", "vllm", "sentence_transformers", "sklearn", "scipy", "matplotlib",
               "accelerate", "bitsandbytes", "gguf", "pytest"]  # fmt: skip
     program = (
         "import runpy, sys\n"

@@ -10,6 +10,7 @@ import numpy as np
 
 from lib.engines.retrieval import retriever
 from lib.engines.retrieval.corpus import Corpus, Vectors
+from lib.engines.retrieval.library import bm25s
 from lib.engines.retrieval.ranking import NOTHING, Ranking, best
 from lib.engines.retrieval.retriever import CorpusConfig, CorpusEngine
 from lib.engines.retrieval.words import Language, splitter
@@ -61,8 +62,6 @@ class Bm25Ranker:
 
     def __init__(self, corpus: Corpus, config: Bm25Config) -> None:
         """Index the corpus. Raises InputError for one without any word."""
-        import bm25s  # type: ignore[import-untyped]
-
         self._words = splitter(config.language)
         self._turn = threading.Lock()
         self._numbers: dict[str, int] = {}
@@ -77,7 +76,7 @@ class Bm25Ranker:
                 f"{config.language.value} fit?"
             )
         self._rows = np.concatenate(rows)
-        self._index = bm25s.BM25(k1=config.k1, b=config.b, method=config.method.value, backend="numpy")
+        self._index = bm25s().BM25(k1=config.k1, b=config.b, method=config.method.value, backend="numpy")
         self._index.index((passages, self._numbers), create_empty_token=False, show_progress=False)
         self.memory = sum(self._index.scores[name].nbytes for name in ("data", "indices", "indptr"))
 

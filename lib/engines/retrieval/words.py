@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Callable
 from enum import Enum
 
+from lib.engines.retrieval.library import bm25s
+
 _WORD = re.compile(r"\w+")
 _EMPTY = ("助詞", "助動詞", "記号", "フィラー")  # parts of speech that say nothing about a text's subject
 
@@ -29,9 +31,7 @@ def splitter(language: Language) -> Words:
 
 
 def _english() -> Words:
-    from bm25s.stopwords import STOPWORDS_EN  # type: ignore[import-untyped]
-
-    stop = frozenset(STOPWORDS_EN)
+    stop = frozenset(bm25s().stopwords.STOPWORDS_EN)
     return lambda text: [word for word in _WORD.findall(_normal(text)) if word not in stop]
 
 

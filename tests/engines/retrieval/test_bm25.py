@@ -2,6 +2,8 @@
 
 import math
 import re
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -12,6 +14,7 @@ from lib.engines import needs_vectors
 from lib.engines.retrieval.bm25 import Bm25Config, Method
 from lib.engines.retrieval.words import Language, splitter
 from lib.errors import ConfigError
+from tests.conftest import ROOT
 from tests.engines.retrieval.conftest import Write, ids, load
 
 TEXTS = [
@@ -128,3 +131,11 @@ def test_words() -> None:
 def test_bad_settings_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"retriever.{next(iter(bad))}"):
         Bm25Config(corpus="x", language=Language.en, **bad)  # type: ignore[arg-type]
+
+
+def test_numba_stays_out_of_the_process() -> None:
+    program = (
+        "import sys; from lib.engines.retrieval.library import bm25s; bm25s().BM25(backend='numpy'); "
+        "assert 'numba' not in sys.modules and 'llvmlite' not in sys.modules; import numba"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

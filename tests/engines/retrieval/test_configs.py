@@ -7,6 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 import conf
+from lib.engines import check
 from lib.engines.base import EngineConfig
 from lib.engines.retrieval.retriever import CorpusConfig
 from lib.errors import ConfigError
@@ -33,12 +34,12 @@ def make(name: str, *overrides: str) -> EngineConfig:
 def test_composes(name: str) -> None:
     assert (CONF / "retriever" / f"{name}.yaml").read_text().startswith("# ")
     schema = conf.SCHEMAS[f"retriever/{name.partition('_')[0]}"]
-    config = make(name, *(["retriever.corpus=x"] if issubclass(schema, CorpusConfig) else []))
+    config = make(name, *(["retriever.corpus=x"] if issubclass(schema, CorpusConfig) else ["retriever.cache=x"]))
     assert type(config) is schema
     if "_" in name:
         assert config.language.value == name.partition("_")[2]  # type: ignore[attr-defined]
 
 
 def test_a_corpus_has_to_be_given() -> None:
-    with pytest.raises(ConfigError, match=r"retriever\.corpus: must be given"):
-        make("exact")
+    with pytest.raises(ConfigError, match=r"retriever\.corpus must be given"):
+        check(make("exact"), "search")
