@@ -19,6 +19,7 @@ from lib.engines.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers import TransformersConfig
 from lib.engines.vllm import Quantization, VllmConfig
 from lib.errors import ConfigError, EngineError
+from lib.tasks.labels import label_spellings
 from lib.tasks.pairwise import Pairwise, PairwiseConfig, Swap
 from lib.tasks.prompts import PromptConfig
 from lib.types import GenerateEngine, LabelEngine, Message, Sampling, ScoreEngine
@@ -81,7 +82,7 @@ def test_labels_of_several_tokens_and_japanese(
     vllm: LabelEngine, transformers: LabelEngine, smollm2: HuggingFaceTokenizer, battles: pa.Table
 ) -> None:
     task = judge(["A", "B", "同等"], Swap.both)
-    assert max(len(spelling) for label in task._labels(smollm2) for spelling in label) > 3
+    assert max(len(spelling) for label in label_spellings(task.prompt.labels, smollm2) for spelling in label) > 3
     agree(task, battles.slice(0, 6), smollm2, LIMIT, vllm, transformers)
 
 
