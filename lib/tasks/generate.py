@@ -17,6 +17,7 @@ from lib.tasks.sampling import (
     row_names,
     row_seed,
     sampling,
+    schema_problem,
     total_tokens,
 )
 from lib.tasks.slots import check_prompt, fit_slots, slot_values
@@ -86,4 +87,13 @@ class Generate:
         seeds = prepared.notes if self.config.temperature else [None] * len(prepared.cut)
         columns = [*own, [len(request) for request in prepared.requests], prepared.cut, seeds]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
-        return Result(pa.table(arrays, schema=self.schema), answers.errors)
+        return Result(pa.table(arrays, schema=self.schema), {**self._breaches(answers), **answers.errors})
+
+    def _breaches(self, answers: Completions) -> dict[int, str]:
+        """Rows with a finished text that is not of the schema: engines take some schemas more loosely than they are."""
+        schema = self.config.json_schema
+        if schema is None:
+            return {}
+        finished = [[c.text for c in row if c.finish_reason == "stop"] for row in answers.texts]
+        problems = [[p for text in row if (p := schema_problem(text, schema))] for row in finished]
+        return {row: f"not of generate.json_schema: {found[0]}" for row, found in enumerate(problems) if found}

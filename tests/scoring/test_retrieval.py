@@ -2,11 +2,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
 from lib.data.qrels import read_qrels
 from lib.errors import InputError
-from lib.scoring.correlation import spearman
 from lib.scoring.retrieval import retrieval_metrics
 
 
@@ -116,13 +114,3 @@ def test_what_cannot_be_measured_is_refused():
         retrieval_metrics({"q": {"x": 1}}, {"q": ["y", "x", "x"]})
     with pytest.raises(InputError, match="no qrels"):
         retrieval_metrics({}, {"q": ["y"]})
-
-
-def test_spearman_is_scipys():
-    rng = np.random.default_rng(0)
-    a = rng.integers(0, 6, 200)
-    b = a + rng.normal(0, 2, 200)
-    assert spearman(a, b) == pytest.approx(spearmanr(a, b).statistic)
-    assert spearman(a, np.exp(b)) == pytest.approx(spearman(a, b))
-    assert spearman([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
-    assert math.isnan(spearman([1, 1, 1], [1, 2, 3]))

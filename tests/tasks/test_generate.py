@@ -71,3 +71,11 @@ def test_a_prompt_that_leaves_no_room_is_refused() -> None:
     with pytest.raises(ConfigError, match="max_model_len=40"):
         task(max_new_tokens=30).check(TOKENS, 40)
     task(max_new_tokens=2).check(TOKENS, 60)
+
+
+def test_a_finished_text_that_breaks_the_schema_fails_its_row() -> None:
+    schema = '{"type": "object", "properties": {"a": {"type": "integer"}}}'
+    asked = task(json_schema=schema)
+    texts = [[Completion('{"a": "x"}', [1], "stop")], [Completion('{"a": ', [1], "length")]]
+    result = asked.read(asked.prepare(TABLE, TOKENS, 100), Completions(texts))
+    assert result.errors == {0: "not of generate.json_schema: $.a: 'x' is not of type 'integer'"}
