@@ -4,22 +4,18 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.data import battle_rows, documents, openai_batch, table
 from lib.data.atomic import atomic_path
-from lib.data.battles import BattlesConfig
 from lib.data.documents import ChunkRows
 from lib.data.ids import IdCheck, Place
-from lib.data.openai_batch import OpenAiBatchRows
-from lib.data.readers import Cells, batches, column_names, largest_row_group, parquet_cells, row_range
-from lib.data.rows import BadCell, Canonical, OnBadRow, RowsConfig, read_name
+from lib.data.kinds import kind_of
+from lib.data.readers import batches, column_names, largest_row_group, parquet_cells, row_range
+from lib.data.rows import BadCell, OnBadRow, RowsConfig, read_name
 from lib.data.selection import Selection
 from lib.data.sources import Format, Source, Stat, content_hash, resolve, source_of, stat
-from lib.data.table import TableRows
 from lib.errors import InputError, RunFolderError
 
 FOLDER = "input"
@@ -29,35 +25,13 @@ _SHOWN = 5
 _ENOUGH_BAD_ROWS = 1000  # the config is wrong then, and the rest of the input won't tell more
 
 
-class _Kind(Protocol):
-    """A module that knows one kind of rows. WITHOUT_IDS: the setting that does without ids, None where all need one."""
-
-    @property
-    def WITHOUT_IDS(self) -> str | None: ...
-    def schema(self, config: Any) -> pa.Schema: ...
-    def carried(self, config: Any) -> Sequence[str]: ...
-    def id_column(self, config: Any) -> str | None: ...
-    def present_columns(self, names: Sequence[str], config: Any, file: str) -> list[str]: ...
-    def canonical(self, cells: Cells, config: Any, file: str, first_row: int) -> Canonical: ...
-    def tally(self, rows: pa.Table) -> Counter[str]: ...
-    def describe(self, counts: Counter[str], rows: int) -> list[str]: ...
-
-
-_KINDS: dict[type[RowsConfig], _Kind] = {
-    BattlesConfig: battle_rows,
-    TableRows: table,
-    ChunkRows: documents,
-    OpenAiBatchRows: openai_batch,
-}
-
-
 @dataclass(frozen=True, kw_only=True)
 class InputFile:
     """One input file of a run.
 
     source: absolute path or URL; size (bytes), mtime_ns and sha256 are of that file, size and mtime_ns None where its
     file system can't say. rows: number of chosen rows. parquet: the file the rows are read from, relative to the run
-    folder where it lies inside. canonical: whether that holds canonical battles, the chosen rows only; otherwise it
+    folder where it lies inside. canonical: whether that holds canonical rows, the chosen ones only; otherwise it
     is the source itself, all rows of it chosen.
     """
 
@@ -105,11 +79,6 @@ class Intake:
     report: Report
 
 
-def carried(config: RowsConfig) -> Sequence[str]:
-    """The columns of canonical rows that a result keeps: file, row, id first."""
-    return _KINDS[type(config)].carried(config)
-
-
 def take_in(config: RowsConfig, folder: Path, suffix: str = "") -> Intake:
     """Read and check the whole input, and write the chosen rows into the run folder as canonical Parquet.
 
@@ -120,7 +89,7 @@ def take_in(config: RowsConfig, folder: Path, suffix: str = "") -> Intake:
     Raises InputError for files, columns, ids and, with `data.on_bad_row=fail`, rows that can't be used; and where no
     row is chosen.
     """
-    sources, kind = resolve(config.path), _KINDS[type(config)]
+    sources, kind = resolve(config.path), kind_of(config)
     columns = [kind.present_columns(column_names(source), config, source.url) for source in sources]
     check = _Check(config, _selection(config, sources, columns), has_ids=_has_ids(config, sources, columns))
     inputs = []
@@ -155,7 +124,7 @@ def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: 
     Raises InputError where a source that is read in place was changed, RunFolderError where our file is damaged.
     """
     assert 0 <= start <= stop <= file.rows
-    kind = _KINDS[type(config)]
+    kind = kind_of(config)
     schema = kind.schema(config)
     if file.canonical:
         path = run_folder / file.parquet
@@ -196,7 +165,7 @@ class _Check:
 
     def __init__(self, config: RowsConfig, selection: Selection, *, has_ids: bool) -> None:
         self.selection = selection
-        self._config, self._kind = config, _KINDS[type(config)]
+        self._config, self._kind = config, kind_of(config)
         self.report = Report(has_ids=has_ids)
         self._ids = IdCheck(self._kind.id_column(config) or "id", self._kind.WITHOUT_IDS)
         self._bad: list[str] = []
@@ -266,7 +235,7 @@ def _selection(config: RowsConfig, sources: list[Source], columns: list[list[str
 
 
 def _has_ids(config: RowsConfig, sources: list[Source], columns: list[list[str]]) -> bool:
-    kind = _KINDS[type(config)]
+    kind = kind_of(config)
     name = kind.id_column(config)
     have = [name in names for names in columns]
     if any(have) and not all(have):
@@ -278,7 +247,7 @@ def _has_ids(config: RowsConfig, sources: list[Source], columns: list[list[str]]
 
 
 def _ids(sources: list[Source], config: RowsConfig) -> Iterator[tuple[str | None, Place]]:
-    name = str(_KINDS[type(config)].id_column(config))
+    name = str(kind_of(config).id_column(config))
     for source in sources:
         row = 0
         for cells in batches(source, [name]):

@@ -9,7 +9,8 @@ from typing import Any
 from lib import engines
 from lib.config import identity
 from lib.data import sources
-from lib.data.intake import Intake, carried, relocated, take_in
+from lib.data.intake import Intake, relocated, take_in
+from lib.data.kinds import carried
 from lib.data.manifest import FILE_NAME, Manifest, Shard, fingerprint, flatten, read_manifest, refuse_another_plan
 from lib.data.merge import FAILURES, Merged, merge_shards
 from lib.data.rows import RowsConfig

@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.data.intake import carried, read_rows
+from lib.data.intake import read_rows
+from lib.data.kinds import carried
 from lib.data.manifest import Manifest, Shard
 from lib.data.rows import RowsConfig
 from lib.data.shards import Footer, commit

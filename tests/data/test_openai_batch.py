@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.data.intake import carried, read_rows, take_in
+from lib.data.intake import read_rows, take_in
+from lib.data.kinds import carried
 from lib.data.manifest import Manifest, read_manifest
 from lib.data.openai_batch import OpenAiBatchConfig, batch_url, open_batch
 from lib.data.openai_output import is_batch, write_openai_files

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.data.intake import carried, read_rows, take_in
+from lib.data.intake import read_rows, take_in
+from lib.data.kinds import carried
 from lib.data.rows import OnBadRow
 from lib.data.table import TableConfig, open_table
 from lib.errors import ConfigError, InputError
