@@ -2,6 +2,9 @@
 
 import json
 import math
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import Job
+from tests.conftest import ROOT, Job
 from tests.engines.retrieval.test_web import Server, mojeek, server  # noqa: F401
 
 QUERIES, OTHERS = 30, 120
@@ -124,6 +127,30 @@ def test_vectors_of_another_model_are_refused(scifact: Path, job: Job) -> None:
     done = job("retrieve", f"data.path={scifact}/queries.jsonl", "data.columns.question=text", *line, code=2)
     assert "has no column vector" in done.stderr
     assert not (scifact / "refused" / "manifest.json").exists()
+
+
+def test_retrieval_that_is_killed_goes_on(tmp_path: Path, job: Job) -> None:
+    (tmp_path / "talk.txt").write_text("。".join(f"{n}番目の話は{n * 7}です" for n in range(300)), encoding="utf-8")
+    jsonl(tmp_path / "queries.jsonl", [{"id": str(n), "question": f"{n}番目の話"} for n in range(400)])
+    job("chunk", f"data.path={tmp_path}/talk.txt", f"run.dir={tmp_path}/corpus")
+    line = [
+        f"data.path={tmp_path}/queries.jsonl", "data.columns.question=question", "retriever=bm25_ja",
+        f"retriever.corpus={tmp_path}/corpus", "run.shard_rows=1",
+    ]  # fmt: skip
+    job("retrieve", *line, f"run.dir={tmp_path}/whole")
+    command = [sys.executable, "-m", "jobs.retrieve", *line, f"run.dir={tmp_path}/run"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "run" / "shards").glob("*.parquet")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.kill()
+    assert not (tmp_path / "run" / "result.parquet").exists()
+    job("retrieve", *line, f"run.dir={tmp_path}/run")
+    tables = [pq.read_table(tmp_path / name / "result.parquet") for name in ("whole", "run")]
+    assert tables[0].num_rows == 400
+    assert tables[0].equals(tables[1])
 
 
 def test_web_rag_asks_each_question_once(tmp_path: Path, job: Job, server: Server) -> None:  # noqa: F811
