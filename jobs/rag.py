@@ -95,13 +95,14 @@ def _retrieve(config: Config, root: Path, questions: Stage) -> list[Stage]:
         cut = chunk.Config(
             data=config.documents, chunk=config.chunk, engine=config.embedder, run=below(config.run, root, "documents")
         )
-        stages = [find_or_make("chunk", root, lambda: chunk.run(cut))]
+        corpus = find_or_make("chunk", root, lambda: chunk.run(cut))
+        stages.append(corpus)
         if engines.needs_vectors(retriever):
-            stages.append(_embed(config, root, "documents", stages[0], EmbedConfig(role=Role.document), _OF_CHUNKS))
+            corpus = _embed(config, root, "documents", corpus, EmbedConfig(role=Role.document), _OF_CHUNKS)
             queries = _embed(config, root, "questions", queries, EmbedConfig(text="{question}", role=Role.query), [])
             columns = {"question": "text"}
-        retriever = engines.with_corpus(retriever, stages[-1].folder)
-    stages += [queries] if queries is not questions else []
+            stages += [corpus, queries]
+        retriever = engines.with_corpus(retriever, corpus.folder)
     search = retrieve.Config(
         data=_table(queries, columns=columns),
         retriever=retriever,
