@@ -136,6 +136,26 @@ def test_bad_input_is_refused(files: Path, job: Job, overrides: list[str], messa
     assert "the worker is ready" not in done.stderr or "template" in overrides[0]
 
 
+def test_a_stage_with_failed_rows_is_not_taken_for_a_good_one_the_next_time(files: Path, job: Job) -> None:
+    failing = line(files, "baseline", *DUMMIES, "generator.fail_on='スケール則'")
+    for _ in range(2):
+        done = job("rag", *failing, code=1, LECTURE=str(files))
+        assert "1 of 2 rows failed, more than run.max_error_rate=0 allows" in done.stderr
+    job("rag", *failing, "run.max_error_rate=0.5", LECTURE=str(files))
+    assert [row["text"] is None for row in answers(files)["baseline"]] == [False, True]
+
+
+def test_a_result_older_than_a_shard_is_merged_again(files: Path, job: Job) -> None:
+    command = line(files, "baseline", *DUMMIES)
+    job("rag", *command, LECTURE=str(files))
+    (shard,) = (files / "runs").glob("rag-lecture/generate-*/shards/*.parquet")
+    shard.touch()
+    for ending in ("s", "reused"):
+        done = job("rag", *command, LECTURE=str(files))
+        assert done.stderr.splitlines()[-1].endswith(ending)
+        assert "INFO stage generate: 2 rows" in done.stderr.splitlines()[-1]
+
+
 def test_more_passages_than_there_are(files: Path, job: Job) -> None:
     done = job("rag", *line(files, "corrected", *DUMMIES, "retrieve.k=50"), LECTURE=str(files))
     assert "k=50, but the corpus has only 15 passages" in done.stderr

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from lib.data.atomic import write_text
 from lib.data.merge import RESULT
-from lib.data.shards import unfinished
+from lib.data.shards import FOLDER, unfinished
 from lib.pipeline.job import JobConfig, begin
 from lib.pipeline.log import log
 from lib.pipeline.run import Asked, RunConfig, execute, require_error_rate
+from lib.pipeline.worker import Spec
 
 STAGES = "stages.json"
 
@@ -51,12 +52,19 @@ def run_stage(name: str, job: str, config: JobConfig, asked: Asked) -> Stage:
     """Run a stage, or find it done. Raises what a run of its own would."""
     start = time.monotonic()
     spec = begin(job, config, asked)
-    todo, _ = unfinished(spec.manifest, spec.folder, retry_failed=config.run.retry_failed)
-    reused = not todo and (spec.folder / RESULT).exists()
+    todo, done = unfinished(spec.manifest, spec.folder, retry_failed=config.run.retry_failed)
+    reused = not todo and not any(footer.failed for footer in done) and _is_merged(spec)
     if not reused:
         merged = execute(spec, config.run, config.executor)
         require_error_rate(merged, config.run.max_error_rate, spec.folder)
     return _finished(name, spec.folder, start, reused)
+
+
+def _is_merged(spec: Spec) -> bool:
+    """Whether there is a result, and no shard was done again after it."""
+    result = spec.folder / RESULT
+    shards = (spec.folder / FOLDER / shard.file_name for shard in spec.manifest.shards())
+    return result.exists() and all(shard.stat().st_mtime_ns <= result.stat().st_mtime_ns for shard in shards)
 
 
 def find_or_make(name: str, root: Path, make: Callable[[], Path]) -> Stage:

@@ -32,7 +32,7 @@ class Spec:
 
 
 class Worker:
-    """Answers shards; safe to call from two threads, so that reading and writing overlap with the engine.
+    """Answers shards; safe to call from several threads, so that reading and writing overlap with the engine.
 
     ready: a line about the loaded engine, for the log.
     """
