@@ -13,6 +13,7 @@ from lib.data.submission import MergeConfig, blend_submissions
 from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.battles import BATTLE_JOBS, report, submit
+from lib.pipeline.evaluation import report_texts
 from lib.pipeline.job import RunFolder, print_result
 from lib.pipeline.run import require_error_rate
 from lib.pipeline.texts import FormatConfig, write_format
@@ -65,6 +66,8 @@ def main(config: Config) -> None:
         else:
             print_result(merged, folder)
             write_format(folder, config.merge)
+            if manifest.job == "generate":
+                report_texts(folder)
         return
     assert config.merge.out is not None
     out = Path(config.merge.out)

@@ -119,6 +119,18 @@ def test_the_preview_shows_what_the_model_gets(prompts: Path, job: Job, tmp_path
     assert not (tmp_path / "run" / "result.parquet").exists()
 
 
+def test_parts_that_are_merged_leave_what_one_process_does(prompts: Path, job: Job, tmp_path: Path) -> None:
+    common = ["data=table", f"data.path={prompts}", "engine=dummy", "executor=inline", "run.shard_rows=2"]
+    job("generate", *common, f"run.dir={tmp_path / 'whole'}")
+    for part in range(2):
+        job("generate", *common, f"run.dir={tmp_path / 'parts'}", f"shards.part={part}/2")
+    job("merge", f"run.dir={tmp_path / 'parts'}")
+    assert texts(tmp_path / "parts") == texts(tmp_path / "whole")
+    for name in ("metrics.json", "report.html"):
+        assert (tmp_path / "parts" / name).exists()
+        assert (tmp_path / "whole" / name).exists()
+
+
 def test_several_runs_side_by_side(prompts: Path, job: Job, tmp_path: Path) -> None:
     common: list[Any] = ["data=table", f"data.path={prompts}", "engine=dummy", "executor=inline", "generate.n=4"]
     sweep = ["generate.temperature=0.5,1.5", "generate.top_p=0.5,1.0", f"run.root={tmp_path}"]
