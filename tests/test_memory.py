@@ -15,8 +15,9 @@ import pytest
 from lib.engines.checkpoint import Dtype
 from lib.engines.footprint import Order
 from lib.engines.transformers import TransformersConfig
-from lib.errors import ConfigError, InputError
+from lib.errors import ConfigError, InputError, Stopped
 from lib.pipeline.memory import Format, MemoryConfig, _measured, _prompts, tabulate
+from lib.pipeline.stop import Stop
 from tests.conftest import ROOT, Job
 from tests.engines.conftest import WORDS, word_tokenizer
 from tests.engines.test_sizing import AWQ, LLAMA_2_7B
@@ -167,6 +168,20 @@ def test_ctrl_c_ends_the_measurement_at_once(tiny: Path, tmp_path: Path) -> None
     assert "Traceback" not in said
     assert not any(Path(f"/proc/{child}").exists() for child in children)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_signal_that_ended_the_process_first_is_no_row(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lib.pipeline import memory
+
+    def ended(process: subprocess.Popen[str], said: str, stop: Stop) -> tuple[str, str]:
+        os.kill(process.pid, signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        process.wait()
+        return "", ""
+
+    monkeypatch.setattr(memory, "_outputs", ended)
+    with pytest.raises(Stopped):
+        _measured(an_order(tiny))
 
 
 def test_prompts_are_pieces_of_the_text() -> None:

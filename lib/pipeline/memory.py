@@ -189,6 +189,7 @@ def _measured(order: Order) -> Footprint | str:
         finally:
             process.kill()
             process.wait()
+        stop.raise_if_requested()  # a signal that ended it before it had a process group of its own
     if process.returncode < 0:
         number = signal.Signals(-process.returncode)
         likely = ", most likely since memory ran out" if number is signal.SIGKILL else ""
