@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 EXTRAS ?= cpu,demo,dev
 # For `uv pip install`: where no wheel of torch's CPU build is at hand, UV_FLAGS="--torch-backend cpu".
 UV_FLAGS ?=
+# Where Python is told to write no bytecode, every process would compile what it imports again: 20 s of torch and vLLM.
+unexport PYTHONDONTWRITEBYTECODE
 
 # uv does not read pip's settings: hand them on, and compare versions across all indexes as pip does.
 pip_setting = $(shell $(BIN)/pip config list 2>/dev/null | sed -n "s/\\\\n/ /g; s/^[^=]*\.$(1)='\(.*\)'$$/\1/p" | tail -n 1)

@@ -6,23 +6,23 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from lib.cluster.config import RayJobsConfig, SlurmArrayConfig, SlurmConfig
+from lib.cluster.clusters import RayJobsConfig, SlurmArrayConfig, SlurmConfig
 from lib.cluster.notify import NotifyConfig
-from lib.data.battles import BattlesConfig
-from lib.data.documents import DocumentsConfig
-from lib.data.openai_batch import OpenAiBatchConfig
-from lib.data.table import TableConfig
+from lib.data.rows.battles import BattlesConfig
+from lib.data.rows.documents import DocumentsConfig
+from lib.data.rows.openai_batch import OpenAiBatchConfig
+from lib.data.rows.table import TableConfig
 from lib.engines.dummy import DummyConfig
 from lib.engines.retrieval.bm25 import Bm25Config
 from lib.engines.retrieval.exact import ExactConfig
 from lib.engines.retrieval.faiss_index import FaissConfig
 from lib.engines.retrieval.hybrid import HybridConfig
 from lib.engines.retrieval.web import WebConfig
-from lib.engines.transformers import TransformersConfig
-from lib.engines.vllm import VllmConfig
-from lib.pipeline.inline import InlineConfig
-from lib.pipeline.ray_executor import RayConfig
-from lib.tasks.prompts import PromptConfig
+from lib.engines.transformers.transformers_config import TransformersConfig
+from lib.engines.vllm.vllm_config import VllmConfig
+from lib.pipeline.executors.inline import InlineConfig
+from lib.pipeline.executors.ray_executor import RayConfig
+from lib.tasks.prompts.prompt import PromptConfig
 
 SCHEMAS = {
     "cluster/ray": RayJobsConfig,

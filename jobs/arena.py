@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lib.launch import launch
 from lib.pipeline.battles import BattleJobConfig, run_battles
-from lib.pipeline.run import Asked
+from lib.pipeline.run import Recipe
 from lib.tasks.reward import ArenaConfig, Reward
 
 
@@ -18,9 +18,9 @@ class Config(BattleJobConfig):
     arena: ArenaConfig
 
 
-def asked(config: Config) -> Asked:
+def asked(config: Config) -> Recipe:
     """What is asked, of whom, about which rows."""
-    return Asked(data=config.data, engine=config.engine, task=Reward(config.arena))
+    return Recipe(data=config.data, engine=config.engine, task=Reward(config.arena))
 
 
 def main(config: Config) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib import engines
-from lib.data.chunking import ChunkConfig
-from lib.data.documents import ChunkRows, DocumentsConfig, chunk_rows
-from lib.data.merge import RESULT
+from lib.data.merging import RESULT
+from lib.data.rows.chunking import ChunkConfig
+from lib.data.rows.documents import ChunkRows, DocumentsConfig, chunk_rows
 from lib.engines.base import EngineConfig
 from lib.launch import launch
 from lib.pipeline.chunk import chunk_documents

@@ -7,13 +7,13 @@ python -m jobs.embed data=openai_batch data.path=FILE merge.format=openai_batch 
 from dataclasses import dataclass
 
 from lib import engines
-from lib.data.openai_batch import batch_url, open_batch
-from lib.data.table import open_table
+from lib.data.rows.openai_batch import batch_url, open_batch
+from lib.data.rows.table import open_table
 from lib.launch import launch
-from lib.pipeline.run import Asked
+from lib.pipeline.run import Recipe
 from lib.pipeline.texts import TextJobConfig, require_usual, run_texts
-from lib.tasks.embed import Embed, EmbedConfig
-from lib.tasks.openai_scores import EmbedInputs
+from lib.tasks.embedding import Embed, EmbedConfig
+from lib.tasks.openai.body_scores import EmbedInputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,17 +23,17 @@ class Config(TextJobConfig):
     embed: EmbedConfig
 
 
-def asked(config: Config) -> Asked:
+def asked(config: Config) -> Recipe:
     """What is asked, of whom, about which rows. Raises ConfigError where the engine has no vectors."""
     engines.check(config.engine, Embed.method)
     if config.batch is not None:
         require_usual("embed", config.embed)
         url = batch_url(config.batch, "embed")
         inputs = EmbedInputs(engines.width(config.engine))
-        return Asked(data=open_batch(config.batch, url, inputs.check_body), engine=config.engine, task=inputs)
+        return Recipe(data=open_batch(config.batch, url, inputs.check_body), engine=config.engine, task=inputs)
     prompts = engines.embedding_prompts(config.engine)
     task = Embed(config.embed, prompts.get(config.embed.role.value, ""), engines.width(config.engine))
-    return Asked(data=open_table(config.table, task.fields), engine=config.engine, task=task)
+    return Recipe(data=open_table(config.table, task.fields), engine=config.engine, task=task)
 
 
 def main(config: Config) -> None:

@@ -14,7 +14,7 @@ from lib.launch import launch
 from lib.pipeline.battles import print_report
 from lib.pipeline.evaluation import EvaluateConfig, evaluate_run, evaluate_sweep
 from lib.pipeline.job import RunFolder
-from lib.report.battles import from_submission
+from lib.report.battles_page import from_submission
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from lib.launch import launch
 from lib.pipeline.battles import BattleJobConfig, run_battles
 from lib.pipeline.job import show_requests
-from lib.pipeline.judging import judging_task, written
-from lib.pipeline.run import Asked
+from lib.pipeline.run import Recipe
+from lib.tasks.judging import judging_task, written
 from lib.tasks.pairwise import PairwiseConfig
-from lib.tasks.prompts import PromptConfig
+from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.sampling import SamplingConfig
 
 
@@ -24,10 +24,10 @@ class Config(BattleJobConfig):
     generate: SamplingConfig = field(default_factory=written)
 
 
-def asked(config: Config) -> Asked:
+def asked(config: Config) -> Recipe:
     """What is asked, of whom, about which rows."""
     task = judging_task(config.judge, config.generate, config.prompt, config.engine)
-    return Asked(data=config.data, engine=config.engine, task=task)
+    return Recipe(data=config.data, engine=config.engine, task=task)
 
 
 def main(config: Config) -> None:

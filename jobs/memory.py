@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.engines.base import EngineConfig
-from lib.engines.transformers import TransformersConfig
+from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import ConfigError
 from lib.launch import launch
-from lib.pipeline.memory import MemoryConfig, report_memory, tabulate
+from lib.pipeline.number_formats import MemoryConfig, report_memory, tabulate
 
 
 @dataclass(frozen=True, kw_only=True)

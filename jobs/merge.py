@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib.data.manifest import read_manifest
-from lib.data.merge import merge_shards
+from lib.data.merging import merge_shards
 from lib.data.submission import MergeConfig, blend_submissions
 from lib.errors import ConfigError
 from lib.launch import launch

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from enum import Enum
 
 from jobs import arena, embed, generate, judge, rerank
-from lib.data.rows import RowsConfig
+from lib.data.rows.base import RowsConfig
 from lib.data.submission import MergeConfig
 from lib.launch import command_line, compose_job, launch
-from lib.pipeline.estimate import EstimateConfig
 from lib.pipeline.job import EngineJobConfig
-from lib.pipeline.planning import print_plan
+from lib.pipeline.planning.estimate import EstimateConfig
+from lib.pipeline.planning.print_plan import print_plan
 from lib.pipeline.run import open_run
 from lib.pipeline.texts import FormatConfig
-from lib.tasks.embed import EmbedConfig
+from lib.tasks.embedding import EmbedConfig
 from lib.tasks.pairwise import PairwiseConfig
-from lib.tasks.prompts import PromptConfig
-from lib.tasks.rerank import RerankConfig
+from lib.tasks.prompts.prompt import PromptConfig
+from lib.tasks.reranking import RerankConfig
 from lib.tasks.reward import ArenaConfig
 from lib.tasks.sampling import SamplingConfig
 

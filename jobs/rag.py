@@ -10,11 +10,11 @@ from typing import Any
 from jobs import chunk, embed, generate, rerank, retrieve, tournament
 from lib import engines
 from lib.data.answers import read_answers
-from lib.data.chunking import ChunkConfig
-from lib.data.documents import DocumentsConfig
-from lib.data.merge import RESULT
-from lib.data.rows import OnBadRow
-from lib.data.table import TableConfig
+from lib.data.merging import RESULT
+from lib.data.rows.base import OnBadRow
+from lib.data.rows.chunking import ChunkConfig
+from lib.data.rows.documents import DocumentsConfig
+from lib.data.rows.table import TableConfig
 from lib.engines.base import EngineConfig
 from lib.errors import ConfigError
 from lib.launch import command_line, compose_job, launch
@@ -22,13 +22,13 @@ from lib.pipeline.job import JobConfig
 from lib.pipeline.part import WHOLE
 from lib.pipeline.questions import take_questions
 from lib.pipeline.stages import STAGES, Stage, below, find_or_make, run_stage, write_stages
-from lib.report.answers import write_answers
-from lib.report.battles import REPORT
-from lib.tasks.embed import EmbedConfig, Role
+from lib.report.answers_page import write_answers
+from lib.report.battles_page import REPORT
+from lib.tasks.embedding import EmbedConfig, Role
 from lib.tasks.passages import PASSAGES
-from lib.tasks.prompts import PromptConfig
-from lib.tasks.rerank import RerankConfig
-from lib.tasks.retrieve import RetrieveConfig
+from lib.tasks.prompts.prompt import PromptConfig
+from lib.tasks.reranking import RerankConfig
+from lib.tasks.retrieving import RetrieveConfig
 from lib.tasks.sampling import SamplingConfig
 
 _OF_CHUNKS = ["document", "start", "stop", "after"]

@@ -6,16 +6,16 @@ python -m jobs.rerank data=openai_batch data.path=FILE merge.format=openai_batch
 
 from dataclasses import dataclass
 
-from lib.data.openai_batch import OpenAiBatchConfig, batch_url, open_batch
-from lib.data.table import open_table
+from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
+from lib.data.rows.table import open_table
 from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.job import show_requests
-from lib.pipeline.run import Asked
+from lib.pipeline.run import Recipe
 from lib.pipeline.texts import TextJobConfig, require_usual, run_texts
-from lib.tasks.openai_scores import ScorePairs
-from lib.tasks.prompts import PromptConfig
-from lib.tasks.rerank import BESIDE, FIELDS, By, CrossEncode, JudgeRelevance, RerankConfig
+from lib.tasks.openai.body_scores import ScorePairs
+from lib.tasks.prompts.prompt import PromptConfig
+from lib.tasks.reranking import BESIDE, FIELDS, CrossEncode, JudgeRelevance, RerankBy, RerankConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,23 +26,23 @@ class Config(TextJobConfig):
     rerank: RerankConfig
 
 
-def asked(config: Config) -> Asked:
+def asked(config: Config) -> Recipe:
     """What is asked, of whom, about which rows."""
     if config.batch is not None:
         return _asked_by_bodies(config, config.batch)
-    by_label = config.rerank.by is By.labels
+    by_label = config.rerank.by is RerankBy.labels
     task = JudgeRelevance(config.rerank, config.prompt) if by_label else CrossEncode(config.rerank)
-    return Asked(data=open_table(config.table, FIELDS, BESIDE), engine=config.engine, task=task)
+    return Recipe(data=open_table(config.table, FIELDS, BESIDE), engine=config.engine, task=task)
 
 
-def _asked_by_bodies(config: Config, batch: OpenAiBatchConfig) -> Asked:
+def _asked_by_bodies(config: Config, batch: OpenAiBatchConfig) -> Recipe:
     url, task = batch_url(batch, "rerank"), ScorePairs()
-    if config.rerank.by is not By.cross_encoder:
+    if config.rerank.by is not RerankBy.cross_encoder:
         raise ConfigError(
             f"rerank.by={config.rerank.by.value}: {url} asks a cross-encoder; set rerank.by=cross_encoder"
         )
     require_usual("rerank", config.rerank, but=["by"])
-    return Asked(data=open_batch(batch, url, task.check_body), engine=config.engine, task=task)
+    return Recipe(data=open_batch(batch, url, task.check_body), engine=config.engine, task=task)
 
 
 def main(config: Config) -> None:

@@ -6,12 +6,12 @@ python -m jobs.retrieve data.path=QUERIES/result.parquet retriever=exact retriev
 from dataclasses import dataclass
 
 from lib import engines
-from lib.data.table import TableConfig, open_table
+from lib.data.rows.table import TableConfig, open_table
 from lib.engines.base import EngineConfig
 from lib.launch import launch
 from lib.pipeline.job import JobConfig, run_table
-from lib.pipeline.run import Asked
-from lib.tasks.retrieve import BESIDE, FIELDS, Retrieve, RetrieveConfig
+from lib.pipeline.run import Recipe
+from lib.tasks.retrieving import BESIDE, FIELDS, Retrieve, RetrieveConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +23,12 @@ class Config(JobConfig):
     retrieve: RetrieveConfig
 
 
-def asked(config: Config) -> Asked:
+def asked(config: Config) -> Recipe:
     """What is asked, of whom, about which rows."""
     if engines.needs_vectors(config.retriever):
         engines.require_comparable(config.retriever, config.data.path)
     data = open_table(config.data, FIELDS, BESIDE)
-    return Asked(data=data, engine=config.retriever, task=Retrieve(config.retrieve))
+    return Recipe(data=data, engine=config.retriever, task=Retrieve(config.retrieve))
 
 
 def main(config: Config) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.cluster.notify import NotifyConfig, notify
-from lib.cluster.status import print_status, read_status
+from lib.cluster.run_status import print_status, read_status
 from lib.errors import ConfigError, RunFolderError, Stopped
 from lib.launch import launch
 from lib.pipeline.job import RunFolder

@@ -6,9 +6,9 @@ python -m jobs.submit cluster=slurm job=judge data=arena data.path=FILE engine=s
 from dataclasses import dataclass
 
 from jobs.plan import MODULES, AnyJob, Job
-from lib.cluster.config import ClusterConfig
-from lib.cluster.submission import Desk
-from lib.cluster.submit import Request, SubmitConfig, job_overrides, submit
+from lib.cluster.clusters import ClusterConfig
+from lib.cluster.dispatch import Desk
+from lib.cluster.submitting import PlannedRun, SubmitConfig, job_overrides, submit
 from lib.errors import ConfigError
 from lib.launch import command_line, compose_job, launch
 from lib.pipeline.run import open_run
@@ -37,7 +37,7 @@ def main(config: Config) -> None:
         )
     here = f"run.dir={spec.folder}"
     merge = [here, f"run.max_error_rate={job.run.max_error_rate}", *(o for o in overrides if o.startswith("merge."))]
-    request = Request(
+    request = PlannedRun(
         manifest=spec.manifest,
         job=name,
         overrides=[*(o for o in overrides if not o.startswith("run.dir=")), here],

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from lib.launch import launch
 from lib.pipeline.job import EngineJobConfig
-from lib.pipeline.judging import judging_task, written
-from lib.pipeline.run import Asked
+from lib.pipeline.run import Recipe
 from lib.pipeline.stages import below, run_stage
 from lib.pipeline.tournament import TournamentConfig, draw, print_tournament, rate
+from lib.tasks.judging import judging_task, written
 from lib.tasks.pairwise import PairwiseConfig
-from lib.tasks.prompts import PromptConfig
+from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.sampling import SamplingConfig
 
 
@@ -31,7 +31,7 @@ def run(config: Config, root: Path, stages: list[tuple[str, ...]]) -> Path:
     """Draw, judge and rate below a folder. stages: rows of the report's table of what was done before."""
     task = judging_task(config.judge, config.generate, config.prompt, config.engine)
     drawn = draw(config.tournament, root)
-    asked = Asked(data=drawn.battles, engine=config.engine, task=task)
+    asked = Recipe(data=drawn.battles, engine=config.engine, task=task)
     stage = replace(config, run=below(config.run, root, config.run.name))
     judged = run_stage("tournament", "tournament", stage, asked)
     folder = Path(judged.folder)

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import conf
 from lib.errors import ConfigError, ExitCode, OvernightError, Stopped
-from lib.pipeline.log import log, log_to_terminal
+from lib.log import log, log_to_terminal
 from lib.pipeline.stop import STOPPED, stopped_by_signals
 
 Config = TypeVar("Config")

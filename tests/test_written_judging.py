@@ -9,11 +9,11 @@ import pytest
 
 from jobs import judge, tournament
 from lib.engines.dummy import DummyConfig
-from lib.engines.vllm import VllmConfig
+from lib.engines.vllm.vllm_config import VllmConfig
 from lib.errors import ConfigError
-from lib.pipeline.judging import judging_task, written
+from lib.tasks.judging import judging_task, written
 from lib.tasks.pairwise import Mode, Pairwise, PairwiseConfig
-from lib.tasks.prompts import PromptConfig
+from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.sampling import SamplingConfig
 from lib.tasks.written_verdict import WrittenVerdict
 from tests.conftest import Job

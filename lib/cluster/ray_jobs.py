@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lib.cluster.submission import ENDED, State, Submission
+from lib.cluster.dispatch import ENDED, Dispatch, State
 from lib.errors import ClusterError
 
 _NOT_YET = 120.0  # seconds
@@ -34,7 +34,7 @@ def submit(address: str, entrypoint: str, code: Path, name: str) -> str:
             time.sleep(2)
 
 
-def states(submission: Submission) -> dict[str, State]:
+def states(submission: Dispatch) -> dict[str, State]:
     """The states of a submission's jobs. Raises ClusterError where the cluster can't be reached."""
     assert submission.address is not None
     infos = _ask(submission.address, lambda client: [client.get_job_info(job) for job in submission.ids])

@@ -4,8 +4,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from lib.cluster.config import ClusterConfig, SlurmArrayConfig, SlurmConfig
-from lib.cluster.submission import Desk
+from lib.cluster.clusters import ClusterConfig, SlurmArrayConfig, SlurmConfig
+from lib.cluster.dispatch import Desk
 
 
 def render(config: SlurmConfig, desk: Desk, script: str, words: Sequence[str], array: str | None = None) -> str:

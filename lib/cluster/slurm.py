@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Sequence
 
-from lib.cluster.submission import ENDED, State
+from lib.cluster.dispatch import ENDED, State
 from lib.errors import ClusterError
 
 _ASK_EVERY = 5.0  # seconds

@@ -6,9 +6,9 @@ import shutil
 import uuid
 from pathlib import Path
 
+from lib import ROOT
 from lib.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
 _PARTS = ("jobs", "lib", "conf", "slurm")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.data.merge import RESULT
+from lib.data.merging import RESULT
 from lib.errors import InputError
 
 _NEEDED = ("id", "row", "question", "text", "finish_reason", "error")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.data.atomic import write_new_text
-from lib.data.intake import InputFile
+from lib.data.reading.intake import InputFile
 from lib.errors import RunFolderError
 
 FILE_NAME = "manifest.json"

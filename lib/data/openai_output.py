@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from lib.data.atomic import atomic_path
 from lib.data.manifest import FILE_NAME, Manifest
-from lib.data.merge import RESULT
-from lib.data.openai_batch import BODY, METHOD
+from lib.data.merging import RESULT
+from lib.data.rows.openai_batch import BODY, METHOD
 
 OUTPUT, ERRORS = "openai_output.jsonl", "openai_errors.jsonl"
 _BLOCK_ROWS = 1024

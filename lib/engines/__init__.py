@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from lib.engines import dummy, transformers, vllm
+from lib.engines import dummy
 from lib.engines.base import EngineConfig
 from lib.engines.dummy import DummyConfig
 from lib.engines.retrieval import bm25, exact, faiss_index, hybrid, same_model, web
@@ -14,9 +14,11 @@ from lib.engines.retrieval.faiss_index import FaissConfig
 from lib.engines.retrieval.hybrid import HybridConfig
 from lib.engines.retrieval.retriever import CorpusConfig
 from lib.engines.retrieval.web import WebConfig
-from lib.engines.sizing import Sizing
-from lib.engines.transformers import TransformersConfig
-from lib.engines.vllm import VllmConfig
+from lib.engines.sizing.model_size import Sizing
+from lib.engines.transformers import transformers_config as transformers
+from lib.engines.transformers.transformers_config import TransformersConfig
+from lib.engines.vllm import vllm_config as vllm
+from lib.engines.vllm.vllm_config import VllmConfig
 from lib.types import Engine, Sampling, Tokenizer
 
 

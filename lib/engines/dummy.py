@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from lib.config import transient
 from lib.engines.base import EngineConfig
-from lib.engines.roles import ROLES
-from lib.engines.rooms import rooms
+from lib.engines.checkpoints.embedding_prompts import ROLES
+from lib.engines.decoding.token_budget import rooms
 from lib.errors import ConfigError
 from lib.types import (
     Answers,

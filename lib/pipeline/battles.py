@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lib.data.battles import BattlesConfig
-from lib.data.intake import read_ids
 from lib.data.manifest import Manifest, read_manifest
-from lib.data.merge import RESULT
+from lib.data.merging import RESULT
+from lib.data.reading.intake import read_ids
+from lib.data.rows.battles import BattlesConfig
 from lib.data.shards import unfinished
 from lib.data.submission import SUBMISSION, MergeConfig, require_same_ids, write_submission
-from lib.pipeline.gauge import Totals
 from lib.pipeline.job import EngineJobConfig, begin, work_on_part
-from lib.pipeline.run import Asked, execute, require_error_rate
-from lib.report.battles import METRICS, REPORT, Predictions, from_result, summary, write_report
+from lib.pipeline.meter import RunUsage
+from lib.pipeline.run import Recipe, execute, require_error_rate
+from lib.report.battles_page import METRICS, REPORT, Predictions, from_result, summary, write_report
 
 BATTLE_JOBS = ("judge", "arena")
 _SHOWN = ("engine.model", "engine.revision", "engine.dtype", "engine.quantization", "engine.max_model_len")
@@ -29,7 +29,7 @@ class BattleJobConfig(EngineJobConfig):
     merge: MergeConfig
 
 
-def run_battles(job: str, config: BattleJobConfig, asked: Asked) -> None:
+def run_battles(job: str, config: BattleJobConfig, asked: Recipe) -> None:
     """Plan or resume, execute, merge, evaluate, and write the submission; of a part of a run: plan and execute only.
 
     Raises RunFailed where too many rows failed, or where there is no submission because of `merge.on_failed`.
@@ -56,7 +56,7 @@ def report(folder: Path) -> None:
     manifest = read_manifest(folder)
     details = run_details(manifest, folder)
     _, footers = unfinished(manifest, folder, retry_failed=False)
-    engine = Totals(footers).content()
+    engine = RunUsage(footers).content()
     print_report(from_result(folder / RESULT), folder, f"{manifest.job}: {folder.name}", details, engine)
 
 

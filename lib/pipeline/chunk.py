@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lib.data.atomic import atomic_path
-from lib.data.documents import SCHEMA, ChunkRows
-from lib.data.intake import read_rows
 from lib.data.manifest import Manifest
-from lib.data.merge import RESULT
+from lib.data.merging import RESULT
+from lib.data.reading.intake import read_rows
+from lib.data.rows.documents import SCHEMA, ChunkRows
 from lib.errors import InputError
 from lib.pipeline.run import RunConfig, plan_run
 

@@ -11,14 +11,14 @@ from omegaconf import OmegaConf
 
 from lib.data.atomic import write_text
 from lib.data.manifest import Manifest, read_manifest
-from lib.data.merge import RESULT
+from lib.data.merging import RESULT
 from lib.data.shards import unfinished
 from lib.errors import ConfigError, InputError
 from lib.pipeline.battles import BATTLE_JOBS, report, run_details
-from lib.pipeline.gauge import Totals
-from lib.report.battles import METRICS, REPORT
-from lib.report.retrieval import measure_retrieval, render_retrieval, retrieval_content, retrieval_lines
-from lib.report.texts import (
+from lib.pipeline.meter import RunUsage
+from lib.report.battles_page import METRICS, REPORT
+from lib.report.retrieval_page import measure_retrieval, render_retrieval, retrieval_content, retrieval_lines
+from lib.report.texts_page import (
     Point,
     differing,
     measure_texts,
@@ -27,7 +27,7 @@ from lib.report.texts import (
     sweep_lines,
     text_lines,
 )
-from lib.scoring.diversity import Tokenizer
+from lib.scoring.diversity import WordTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class EvaluateConfig:
 
     qrels: str | None = None
     cutoff: int = 10
-    tokenizer: Tokenizer | None = None
+    tokenizer: WordTokenizer | None = None
     runs: str | None = None
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ def evaluate_run(folder: Path, config: EvaluateConfig) -> None:
         raise ConfigError(f"{folder}: there is nothing to measure in a run of jobs.{manifest.job}")
 
 
-def report_texts(folder: Path, tokenizer: Tokenizer | None = None) -> None:
+def report_texts(folder: Path, tokenizer: WordTokenizer | None = None) -> None:
     """Write the report of a run of `jobs.generate`, and print what it says."""
     manifest = read_manifest(folder)
     metrics = measure_texts(_result(folder), tokenizer)
@@ -123,7 +123,7 @@ def _result(folder: Path) -> Path:
 
 def _write(folder: Path, manifest: Manifest, content: Mapping[str, Any], page: str, lines: Sequence[str]) -> None:
     _, footers = unfinished(manifest, folder, retry_failed=False)
-    engine = Totals(footers).content()
+    engine = RunUsage(footers).content()
     everything = {**content, "engine": engine, "cost": _cost(folder, float(engine["seconds"] or 0))}
     write_text(folder / METRICS, json.dumps(everything, indent=2, ensure_ascii=False) + "\n")
     write_text(folder / REPORT, page)

@@ -8,15 +8,15 @@ from omegaconf import OmegaConf
 
 from lib import engines
 from lib.data.atomic import write_text
-from lib.data.intake import read_rows
-from lib.data.merge import RESULT, Merged
+from lib.data.merging import RESULT, Merged
+from lib.data.reading.intake import read_rows
 from lib.engines.base import EngineConfig
-from lib.pipeline.executor import ExecutorConfig
-from lib.pipeline.log import log
+from lib.log import log
+from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.part import WHOLE, ShardsConfig
-from lib.pipeline.run import Asked, RunConfig, execute, open_run, require_error_rate, work
+from lib.pipeline.run import Recipe, RunConfig, execute, open_run, require_error_rate, work
 from lib.pipeline.worker import Spec
-from lib.tasks.preview import preview
+from lib.tasks.prompts.preview import preview
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class RunFolder:
     dir: str | None = None
 
 
-def begin(job: str, config: JobConfig, asked: Asked) -> Spec:
+def begin(job: str, config: JobConfig, asked: Recipe) -> Spec:
     """Open the run, new or to be resumed, and write down its config. Raises what `open_run` raises."""
     spec = open_run(job, config.run, asked, config.shards)
     write_text(spec.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(replace(config, shards=WHOLE))))
@@ -55,7 +55,7 @@ def work_on_part(spec: Spec, config: JobConfig) -> None:
     log.info("part %s is complete; jobs.merge run.dir=%s when all parts are", config.shards.part, spec.folder)
 
 
-def run_table(job: str, config: JobConfig, asked: Asked) -> Path:
+def run_table(job: str, config: JobConfig, asked: Recipe) -> Path:
     """Plan or resume, execute and merge; of a part of a run: plan and execute only. Returns the run's folder.
 
     Raises RunFailed where too many rows failed.
@@ -70,7 +70,7 @@ def run_table(job: str, config: JobConfig, asked: Asked) -> Path:
     return spec.folder
 
 
-def show_requests(job: str, config: JobConfig, asked: Asked, count: int) -> None:
+def show_requests(job: str, config: JobConfig, asked: Recipe, count: int) -> None:
     """Plan or resume, and print the first requests as the model would get them. Loads a tokenizer, no model."""
     spec = open_run(job, config.run, asked, config.shards)
     file = spec.manifest.inputs[0]

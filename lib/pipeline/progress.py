@@ -12,8 +12,8 @@ from tqdm import tqdm
 from lib.data.atomic import write_text
 from lib.data.shards import Footer
 from lib.errors import Stopped
-from lib.pipeline.gauge import Totals
-from lib.pipeline.log import log
+from lib.log import log
+from lib.pipeline.meter import RunUsage
 
 FILE_NAME = "progress.json"
 _LOG_EVERY = 30.0  # seconds
@@ -31,7 +31,7 @@ class Progress:
             self._rows_before += footer.rows
             self._failed_before += footer.failed
         self.rows = self.failed = 0  # of this session
-        self._engine = Totals()
+        self._engine = RunUsage()
         self._started = time.time()
         self._logged = self._written = time.monotonic()
         self._state = "running"

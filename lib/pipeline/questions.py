@@ -7,9 +7,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lib.data.atomic import atomic_path
-from lib.data.intake import read_rows
-from lib.data.merge import RESULT
-from lib.data.table import TableConfig, open_table
+from lib.data.merging import RESULT
+from lib.data.reading.intake import read_rows
+from lib.data.rows.table import TableConfig, open_table
 from lib.pipeline.run import RunConfig, plan_run
 from lib.types import slot_column
 

@@ -8,19 +8,19 @@ from typing import Any
 
 from lib import engines
 from lib.config import identity
-from lib.data import sources
-from lib.data.intake import Intake, relocated, take_in
-from lib.data.kinds import carried
 from lib.data.manifest import FILE_NAME, Manifest, Shard, fingerprint, flatten, read_manifest, refuse_another_plan
-from lib.data.merge import FAILURES, Merged, merge_shards
-from lib.data.rows import RowsConfig
+from lib.data.merging import FAILURES, Merged, merge_shards
+from lib.data.reading import sources
+from lib.data.reading.intake import Intake, relocated, take_in
+from lib.data.rows.base import RowsConfig
+from lib.data.rows.kinds import carried
 from lib.data.shards import FOLDER, Footer, unfinished
 from lib.engines.base import EngineConfig
 from lib.errors import ConfigError, InputError, RunFailed, RunFolderError
-from lib.pipeline import inline, ray_executor
-from lib.pipeline.executor import ExecutorConfig
-from lib.pipeline.log import FILE_NAME as LOG
-from lib.pipeline.log import log, log_to
+from lib.log import FILE_NAME as LOG
+from lib.log import log, log_to
+from lib.pipeline.executors import inline, ray_executor
+from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.part import WHOLE, ShardsConfig
 from lib.pipeline.progress import FILE_NAME as PROGRESS
 from lib.pipeline.progress import Progress
@@ -68,7 +68,7 @@ class RunConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Recipe:
     """What is asked (task), of whom (engine), about which rows (data)."""
 
     data: RowsConfig
@@ -76,7 +76,7 @@ class Asked:
     task: Task
 
 
-def open_run(job: str, config: RunConfig, asked: Asked, part: ShardsConfig = WHOLE) -> Spec:
+def open_run(job: str, config: RunConfig, asked: Recipe, part: ShardsConfig = WHOLE) -> Spec:
     """Check everything that can be checked without a model, and find or make the run's folder and manifest.
 
     Processes that do so at once find the same plan. Raises ConfigError, InputError or RunFolderError; the last one

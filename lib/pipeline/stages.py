@@ -12,11 +12,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from lib.data.atomic import write_text
-from lib.data.merge import RESULT
+from lib.data.merging import RESULT
 from lib.data.shards import FOLDER, unfinished
+from lib.log import log
 from lib.pipeline.job import JobConfig, begin
-from lib.pipeline.log import log
-from lib.pipeline.run import Asked, RunConfig, execute, require_error_rate
+from lib.pipeline.run import Recipe, RunConfig, execute, require_error_rate
 from lib.pipeline.worker import Spec
 
 STAGES = "stages.json"
@@ -48,7 +48,7 @@ def below(run: RunConfig, root: Path, name: str) -> RunConfig:
     return replace(run, root=str(root), name=name, dir=None)
 
 
-def run_stage(name: str, job: str, config: JobConfig, asked: Asked) -> Stage:
+def run_stage(name: str, job: str, config: JobConfig, asked: Recipe) -> Stage:
     """Run a stage, or find it done. Raises what a run of its own would."""
     start = time.monotonic()
     spec = begin(job, config, asked)

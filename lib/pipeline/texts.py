@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from lib.data.manifest import read_manifest
-from lib.data.openai_batch import OpenAiBatchConfig
 from lib.data.openai_output import ERRORS, OUTPUT, is_batch, write_openai_files
-from lib.data.rows import RowsConfig
-from lib.data.table import TableConfig
+from lib.data.rows.base import RowsConfig
+from lib.data.rows.openai_batch import OpenAiBatchConfig
+from lib.data.rows.table import TableConfig
 from lib.errors import ConfigError
 from lib.pipeline.job import EngineJobConfig, run_table
-from lib.pipeline.run import Asked
+from lib.pipeline.run import Recipe
 
 
-class Format(Enum):
+class ResultFormat(Enum):
     """What a run leaves: `result.parquet` alone, or the two files that answer an OpenAI batch file as well."""
 
     table = "table"
@@ -27,7 +27,7 @@ class Format(Enum):
 class FormatConfig:
     """The form of a run's result."""
 
-    format: Format = Format.table
+    format: ResultFormat = ResultFormat.table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class TextJobConfig(EngineJobConfig):
     def __post_init__(self) -> None:
         if not isinstance(self.data, (TableConfig, OpenAiBatchConfig)):
             raise ConfigError("data: this job reads tables and OpenAI batch files; use data=table or data=openai_batch")
-        if self.merge.format is Format.openai_batch and self.batch is None:
+        if self.merge.format is ResultFormat.openai_batch and self.batch is None:
             raise ConfigError("merge.format=openai_batch: answers an OpenAI batch file; it needs data=openai_batch")
 
     @property
@@ -66,7 +66,7 @@ def require_usual(group: str, config: Any, but: Collection[str] = ()) -> None:
             )
 
 
-def run_texts(job: str, config: TextJobConfig, asked: Asked) -> Path:
+def run_texts(job: str, config: TextJobConfig, asked: Recipe) -> Path:
     """As `run_table`; then, of a whole run, the files of `merge.format`."""
     folder = run_table(job, config, asked)
     if config.shards.whole:
@@ -76,7 +76,7 @@ def run_texts(job: str, config: TextJobConfig, asked: Asked) -> Path:
 
 def write_format(folder: Path, config: FormatConfig) -> None:
     """Write the files of `merge.format` from a merged run. Raises ConfigError for a run that has no such form."""
-    if config.format is Format.table:
+    if config.format is ResultFormat.table:
         return
     manifest = read_manifest(folder)
     if not is_batch(manifest):

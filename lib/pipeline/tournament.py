@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 
 from lib.data.answers import Answer, read_answers
 from lib.data.atomic import atomic_path, write_text
-from lib.data.battles import BattlesConfig, Turns
-from lib.data.merge import RESULT
+from lib.data.merging import RESULT
+from lib.data.rows.battles import BattlesConfig, Turns
 from lib.errors import ConfigError, InputError
-from lib.pipeline.log import log
-from lib.report.battles import METRICS, REPORT
-from lib.report.tournament import Tournament, render_tournament, summary_lines
+from lib.log import log
+from lib.report.battles_page import METRICS, REPORT
+from lib.report.tournament_page import Tournament, render_tournament, summary_lines
 from lib.scoring.pairings import pairings
 from lib.scoring.probabilities import IntArray
 from lib.scoring.ratings import Battles, bradley_terry, davidson, wins

@@ -7,15 +7,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.data.intake import read_rows
-from lib.data.kinds import carried
 from lib.data.manifest import Manifest, Shard
-from lib.data.rows import RowsConfig
+from lib.data.reading.intake import read_rows
+from lib.data.rows.base import RowsConfig
+from lib.data.rows.kinds import carried
 from lib.data.shards import Footer, commit
 from lib.engines import load_engine, load_tokenizer
 from lib.engines.base import EngineConfig
 from lib.errors import OvernightError
-from lib.pipeline.gauge import Gauge, Work
+from lib.pipeline.meter import Meter, ShardUsage
 from lib.tasks.base import Task
 
 
@@ -43,12 +43,12 @@ class Worker:
         self._spec = spec
         self._tokenizer = load_tokenizer(spec.engine)
         self._engine = load_engine(spec.engine, self._tokenizer, spec.task.method)
-        self._gauge = Gauge(spec.engine)
+        self._gauge = Meter(spec.engine)
         self.ready = f"{self._engine.memory / 2**20:,.0f} MiB of weights, {time.monotonic() - start:.1f} s to load"
 
     def process(self, shard: Shard) -> Footer:
         """Answer a whole shard and commit its file."""
-        work = Work()
+        work = ShardUsage()
         table = self.answer(shard, shard.start, shard.stop, work)
         seconds, gpu_utilization, peak_seconds = self._gauge.read(work)
         return commit(
@@ -63,18 +63,18 @@ class Worker:
             peak_seconds=peak_seconds,
         )
 
-    def answer(self, shard: Shard, start: int, stop: int, work: Work | None = None) -> pa.Table:
+    def answer(self, shard: Shard, start: int, stop: int, work: ShardUsage | None = None) -> pa.Table:
         """The result table of rows [start, stop) of a shard; a row that can't be answered carries its `error`.
 
         work: what was asked of the engine is added to it.
         """
         rows = _read(self._spec, shard, start, stop)
         fine = pc.is_null(rows["error"])
-        answered = self._answer(rows.filter(fine), work or Work())
+        answered = self._answer(rows.filter(fine), work or ShardUsage())
         refused = failed_rows(rows.filter(pc.invert(fine)), self._spec)
         return pa.concat_tables([answered, refused]).sort_by("row")
 
-    def _answer(self, rows: pa.Table, work: Work) -> pa.Table:
+    def _answer(self, rows: pa.Table, work: ShardUsage) -> pa.Table:
         """Answer rows. Where that raises, halve them until the row that makes it raise is alone."""
         if rows.num_rows == 0:
             return failed_rows(rows, self._spec)

@@ -15,7 +15,7 @@ _KANA = re.compile("[\u3040-\u30ff\uff66-\uff9f]")
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uff66-\uff9f]")
 
 
-class Tokenizer(Enum):
+class WordTokenizer(Enum):
     """What a token is. Values are sacrebleu's names.
 
     words: words and punctuation, for languages that put blanks between words. char: characters, blanks left out.
@@ -37,7 +37,7 @@ class Diversity:
     samples: how many samples a row has, without those that are None.
     """
 
-    tokenizer: Tokenizer
+    tokenizer: WordTokenizer
     samples: IntArray
     self_bleu: FloatArray
     distinct_1: FloatArray
@@ -52,7 +52,7 @@ class Diversity:
         return {name: float(column.mean()) if len(column) else None for name, column in known.items()}
 
 
-def choose_tokenizer(texts: Iterable[str]) -> Tokenizer:
+def choose_tokenizer(texts: Iterable[str]) -> WordTokenizer:
     """The tokenizer that suits texts: `words`, unless a fifth or more is kana and Chinese characters.
 
     Of those, `ja_mecab` where there is any kana, else `char`. A few hundred texts tell.
@@ -60,11 +60,11 @@ def choose_tokenizer(texts: Iterable[str]) -> Tokenizer:
     text = "".join(texts)
     letters = len(text) - sum(map(text.count, " \n\t"))
     if len(_UNSPACED.findall(text)) * 5 < max(letters, 1):
-        return Tokenizer.words
-    return Tokenizer.ja_mecab if _KANA.search(text) else Tokenizer.char
+        return WordTokenizer.words
+    return WordTokenizer.ja_mecab if _KANA.search(text) else WordTokenizer.char
 
 
-def diversity(rows: Iterable[Sequence[str | None]], tokenizer: Tokenizer) -> Diversity:
+def diversity(rows: Iterable[Sequence[str | None]], tokenizer: WordTokenizer) -> Diversity:
     """Measure the samples of each row; None is a sample that failed, and is left out.
 
     Self-BLEU is Zhu et al.'s (Texygen, 2018) with sacrebleu's sentence BLEU: up to 4-grams, exponential smoothing,
@@ -88,7 +88,7 @@ def diversity(rows: Iterable[Sequence[str | None]], tokenizer: Tokenizer) -> Div
     )
 
 
-def _tokenize(tokenizer: Tokenizer) -> Callable[[str], list[str]]:
+def _tokenize(tokenizer: WordTokenizer) -> Callable[[str], list[str]]:
     from sacrebleu.metrics.bleu import BLEU
 
     tokenize = BLEU(tokenize=tokenizer.value).tokenizer

@@ -15,7 +15,7 @@ import pyarrow as pa
 from lib.config import identity
 from lib.scoring.probabilities import FloatArray, average_orders, normalise_labels, swap_ab
 from lib.tasks.base import Prepared, Result
-from lib.tasks.battles import (
+from lib.tasks.battle_requests import (
     PROBABILITY_NAMES,
     SIDES,
     TOKEN_FIELDS,
@@ -25,10 +25,10 @@ from lib.tasks.battles import (
     require_room,
     token_columns,
 )
-from lib.tasks.labels import label_spellings, longest
-from lib.tasks.planner import Fitted, Sides
-from lib.tasks.prompts import PromptConfig
-from lib.tasks.truncation import Truncate
+from lib.tasks.prompts.fitting import Fitted, Sides
+from lib.tasks.prompts.labels import label_spellings, longest
+from lib.tasks.prompts.prompt import PromptConfig
+from lib.tasks.prompts.truncation import Truncate
 from lib.types import Answers, LabelEngine, Tokenizer
 
 

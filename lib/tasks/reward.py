@@ -14,9 +14,16 @@ from lib.config import identity
 from lib.errors import ConfigError
 from lib.scoring.probabilities import davidson, threshold
 from lib.tasks.base import Prepared, Result
-from lib.tasks.battles import PROBABILITY_NAMES, TOKEN_FIELDS, as_requests, fit_battles, require_room, token_columns
-from lib.tasks.planner import Fitted, Sides
-from lib.tasks.truncation import Truncate
+from lib.tasks.battle_requests import (
+    PROBABILITY_NAMES,
+    TOKEN_FIELDS,
+    as_requests,
+    fit_battles,
+    require_room,
+    token_columns,
+)
+from lib.tasks.prompts.fitting import Fitted, Sides
+from lib.tasks.prompts.truncation import Truncate
 from lib.types import Answers, Message, ScoreEngine, Tokenizer
 
 

@@ -10,10 +10,11 @@ import pyarrow as pa
 from lib.config import identity
 from lib.errors import ConfigError
 from lib.tasks.base import Prepared, Result
-from lib.tasks.battles import SIDES, TOKEN_FIELDS, fit_battles, token_columns
+from lib.tasks.battle_requests import SIDES, TOKEN_FIELDS, fit_battles, token_columns
 from lib.tasks.pairwise import ORDER_FIELDS, PairwiseConfig, order_columns, render_orders
-from lib.tasks.planner import Fitted
-from lib.tasks.prompts import PromptConfig
+from lib.tasks.prompts.fitting import Fitted
+from lib.tasks.prompts.prompt import PromptConfig
+from lib.tasks.prompts.slots import check_prompt
 from lib.tasks.sampling import (
     SamplingConfig,
     new_tokens,
@@ -23,7 +24,6 @@ from lib.tasks.sampling import (
     sampling,
     total_tokens,
 )
-from lib.tasks.slots import check_prompt
 from lib.tasks.verdict import THINK, verdict
 from lib.types import Completion, Completions, GenerateEngine, Tokenizer
 

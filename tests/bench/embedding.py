@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.engines import checkpoint, load_engine, load_tokenizer
-from lib.engines.batching import padding_efficiency, plan
-from lib.engines.embedder import EmbedderEngine
+from lib.engines import load_engine, load_tokenizer
+from lib.engines.checkpoints import checkpoint
+from lib.engines.transformers.batching import padding_efficiency, plan
+from lib.engines.transformers.embedder import EmbedderEngine
 from lib.types import TokenIds, Tokenizer
 from tests.bench.measure import seconds
 from tests.conftest import SHARED
-from tests.engines.test_embedder import MINILM
+from tests.engines.transformers.test_embedder import MINILM
 
 BATCH_TOKENS = 512  # the default on a CPU
 ROUNDS = 3

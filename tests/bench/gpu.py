@@ -19,13 +19,13 @@ import numpy.typing as npt
 import torch
 import transformers
 
-from lib.engines import flops
-from lib.engines.batching import padding_efficiency, plan
-from lib.engines.causal import CausalEngine
-from lib.engines.classifier import ClassifierEngine
-from lib.engines.embedder import EmbedderEngine
-from lib.engines.loading import Kind, Loaded
-from lib.engines.pooling import Pooling
+from lib.engines.checkpoints.pooling import Pooling
+from lib.engines.sizing import flops
+from lib.engines.transformers.batching import padding_efficiency, plan
+from lib.engines.transformers.causal import CausalEngine
+from lib.engines.transformers.classifier import ClassifierEngine
+from lib.engines.transformers.embedder import EmbedderEngine
+from lib.engines.transformers.loading import Head, Loaded
 from lib.types import Answers, Label, TokenIds
 from tests.bench.measure import cost, generate_one_token_each, seconds, tokens
 
@@ -214,7 +214,7 @@ def compare(method: Method, text: str, all_requests: list[list[int]], setting: S
 
 def label_logprobs(setting: Setting) -> Method:
     """A judge: three labels of one token each. The loop is the source's, `generate` of one token."""
-    loaded = build(Kind.causal, setting)
+    loaded = build(Head.causal, setting)
 
     def engine(batch_tokens: int) -> Callable[[Sequence[TokenIds]], Answers]:
         made = CausalEngine(loaded, max_model_len=setting.max_model_len, batch_tokens=batch_tokens)
@@ -228,7 +228,7 @@ def label_logprobs(setting: Setting) -> Method:
 
 def score(setting: Setting) -> Method:
     """A reward model: one score for each request."""
-    loaded = build(Kind.classifier, setting)
+    loaded = build(Head.classifier, setting)
 
     def engine(batch_tokens: int) -> Callable[[Sequence[TokenIds]], Answers]:
         return ClassifierEngine(loaded, max_model_len=setting.max_model_len, batch_tokens=batch_tokens).score
@@ -241,7 +241,7 @@ def score(setting: Setting) -> Method:
 
 def embed(setting: Setting) -> Method:
     """A decoder as an embedder: the state of the last token, of length one."""
-    loaded = build(Kind.body, setting)
+    loaded = build(Head.body, setting)
 
     def engine(batch_tokens: int) -> Callable[[Sequence[TokenIds]], Answers]:
         return EmbedderEngine(
@@ -265,7 +265,7 @@ def each(asked: Sequence[TokenIds], loaded: Loaded, answer: Callable[[Any], Any]
     return torch.stack(rows).numpy()
 
 
-def build(kind: Kind, setting: Setting) -> Loaded:
+def build(kind: Head, setting: Setting) -> Loaded:
     """A Qwen2 with random weights, made on the device and in the number format of the setting."""
     torch.manual_seed(0)
     config = transformers.Qwen2Config(**setting.shape, tie_word_embeddings=False, num_labels=1)

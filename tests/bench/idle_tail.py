@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from lib.engines import load_engine, load_tokenizer, vllm_loading
-from lib.engines.stepper import Request, Stepper
-from lib.engines.vllm import VllmConfig
+from lib.engines import load_engine, load_tokenizer
+from lib.engines.vllm import start as vllm_loading
+from lib.engines.vllm.loop import Request, VllmLoop
+from lib.engines.vllm.vllm_config import VllmConfig
 
 ROWS, SHARD, SLOTS, ROUNDS = 200, 50, 16, 3
 CONFIG = VllmConfig(
@@ -105,7 +106,7 @@ def _shards(seed: int, rows: int = ROWS, longest: int = 256) -> Shards:
 class Watched:
     """A stepper whose steps are timed, with the slots that were taken in each."""
 
-    stepper: Stepper
+    stepper: VllmLoop
     _steps: list[tuple[float, int, bool]] = field(default_factory=list)  # seconds, slots taken, rows left to hand out
     _left: int = 0
 

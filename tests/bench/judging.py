@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 
 import conf
 from jobs.judge import Config, asked
-from lib.data.intake import read_rows
 from lib.data.manifest import Shard
+from lib.data.reading.intake import read_rows
 from lib.launch import typed
 from lib.pipeline.run import open_run
 from lib.pipeline.worker import Spec

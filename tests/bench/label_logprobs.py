@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.engines import load_engine, load_tokenizer, sizing
-from lib.engines.batching import padding_efficiency, plan
-from lib.engines.causal import CausalEngine
-from lib.engines.transformers import TransformersConfig
+from lib.engines import load_engine, load_tokenizer
+from lib.engines.sizing import model_size as sizing
+from lib.engines.transformers.batching import padding_efficiency, plan
+from lib.engines.transformers.causal import CausalEngine
+from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.types import Label, Message, Tokenizer
 from tests.bench.measure import cost, generate_one_token_each, seconds, tokens
 from tests.conftest import SHARED

@@ -26,9 +26,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.data.shards import FOLDER
-from lib.engines import load_tokenizer, vllm_loading
-from lib.engines.checkpoint import weights_folder
-from lib.engines.spellings import distinct, next_tokens
+from lib.engines import load_tokenizer
+from lib.engines.checkpoints.checkpoint import weights_folder
+from lib.engines.decoding.label_tokens import distinct, next_tokens
+from lib.engines.vllm import start as vllm_loading
 from tests.bench.judging import ROOT, overrides, planned, prepared
 
 ROWS, ROUNDS, MAX_TOKENS = 1000, 2, 256

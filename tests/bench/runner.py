@@ -19,7 +19,7 @@ import torch
 from lib.data.manifest import Shard
 from lib.data.shards import Footer
 from lib.engines import load_engine, load_tokenizer
-from lib.pipeline.inline import work
+from lib.pipeline.executors.inline import work
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Worker
 from tests.bench.judging import overrides, planned, prepared

@@ -26,12 +26,13 @@ import numpy as np
 import torch
 
 from lib.data.manifest import Shard
-from lib.engines import forward_flops, load_tokenizer, peak_flops, vllm_loading
-from lib.engines.checkpoint import weights_folder
-from lib.engines.prefixes import reusable_tokens
-from lib.engines.spellings import distinct, next_tokens, prefixes
-from lib.engines.vllm import VllmConfig
-from lib.pipeline.inline import work
+from lib.engines import forward_flops, load_tokenizer, peak_flops
+from lib.engines.checkpoints.checkpoint import weights_folder
+from lib.engines.decoding.label_tokens import distinct, next_tokens, prefixes
+from lib.engines.decoding.prefixes import reusable_tokens
+from lib.engines.vllm import start as vllm_loading
+from lib.engines.vllm.vllm_config import VllmConfig
+from lib.pipeline.executors.inline import work
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Spec, Worker
 from lib.types import Label, TokenIds

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.data.intake import InputFile
 from lib.data.manifest import Manifest, fingerprint, flatten, read_manifest, refuse_another_plan
+from lib.data.reading.intake import InputFile
 from lib.errors import RunFolderError
 
 

@@ -4,9 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.data.intake import InputFile
 from lib.data.manifest import Manifest, Shard
-from lib.data.merge import merge_shards
+from lib.data.merging import merge_shards
+from lib.data.reading.intake import InputFile
 from lib.data.shards import commit, read_footer, unfinished
 from lib.errors import RunFailed
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from lib.engines import load_tokenizer
-from lib.engines.tokenizer import HuggingFaceTokenizer
-from lib.engines.transformers import TransformersConfig
+from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
+from lib.engines.transformers.transformers_config import TransformersConfig
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SPECIAL = ["<pad>", "<bos>", "<eos>"]

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from lib.data.battles import BattlesConfig
+from lib.data.rows.battles import BattlesConfig
 from lib.engines.dummy import DummyConfig
-from lib.pipeline.run import Asked, RunConfig, open_run
+from lib.pipeline.run import Recipe, RunConfig, open_run
 from lib.pipeline.worker import Spec
 from lib.tasks.base import Task
 from lib.tasks.pairwise import Pairwise, PairwiseConfig
-from lib.tasks.prompts import PromptConfig
+from lib.tasks.prompts.prompt import PromptConfig
 
 PROMPT = PromptConfig(template="Q:{prompt} 1:{response_a} 2:{response_b}", labels=["A", "B", "tie"])
 CONFIG = PairwiseConfig()
@@ -28,6 +28,6 @@ def plan(tmp_path: Path) -> Plan:
         run = RunConfig(dir=str(tmp_path / name), shard_rows=shard_rows, max_error_rate=1)
         battles = BattlesConfig(path=str(path), **data)
         engine = DummyConfig(max_model_len=512)
-        return open_run("judge", run, Asked(data=battles, engine=engine, task=task or Pairwise(CONFIG, PROMPT)))
+        return open_run("judge", run, Recipe(data=battles, engine=engine, task=task or Pairwise(CONFIG, PROMPT)))
 
     return make

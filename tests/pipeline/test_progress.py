@@ -7,8 +7,8 @@ import pytest
 
 from lib.data.shards import Footer
 from lib.errors import Stopped
+from lib.log import log, log_to
 from lib.pipeline import progress as module
-from lib.pipeline.log import log, log_to
 from lib.pipeline.progress import Progress
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.data.rows import OnBadRow
+from lib.data.rows.base import OnBadRow
 from lib.data.shards import read_footer
 from lib.errors import EngineError
 from lib.pipeline.worker import Worker, dead_row

@@ -6,7 +6,7 @@ import pytest
 from sacrebleu.metrics.bleu import BLEU
 
 from lib.errors import InputError
-from lib.scoring.diversity import Tokenizer, choose_tokenizer, diversity
+from lib.scoring.diversity import WordTokenizer, choose_tokenizer, diversity
 
 NAMES = ("self_bleu", "distinct_1", "distinct_2", "duplicates")
 
@@ -29,7 +29,7 @@ def lecture_rows(shared, n, rng):
     return rows
 
 
-@pytest.mark.parametrize("tokenizer", Tokenizer)
+@pytest.mark.parametrize("tokenizer", WordTokenizer)
 def test_self_bleu_is_sacrebleus_of_each_sample_against_the_others(shared, tokenizer):
     rows = lecture_rows(shared, 60, random.Random(0))
     rows += [
@@ -48,13 +48,13 @@ def test_self_bleu_worked_by_hand():
     one = (3 / 4 * 2 / 3 * 1 / 2 * 1 / 2) ** (1 / 4)
     # "a b" against "a b c": both orders match, but it is shorter: e^(1 - 3/2). The other way 2/3, 1/2, then 1/2 of 1.
     short, long = math.exp(1 - 3 / 2), (2 / 3 * 1 / 2 * 1 / 2) ** (1 / 3)
-    measured = diversity([["a b c d", "a b c e"], ["a b", "a b c"]], Tokenizer.words)
+    measured = diversity([["a b c d", "a b c e"], ["a b", "a b c"]], WordTokenizer.words)
     np.testing.assert_allclose(measured.self_bleu, [one, (short + long) / 2])
 
 
 def test_distinct_and_duplicates_worked_by_hand():
     rows = [["a b a", "a b", "a b"], ["x", "y"], ["same words here", "same words here"], ["alone alone"]]
-    measured = diversity(rows, Tokenizer.words)
+    measured = diversity(rows, WordTokenizer.words)
     np.testing.assert_allclose(measured.distinct_1, [2 / 7, 1, 3 / 6, 1 / 2])
     np.testing.assert_allclose(measured.distinct_2, [2 / 4, np.nan, 2 / 4, 1])
     np.testing.assert_allclose(measured.duplicates, [1 / 3, 0, 1 / 2, 0])
@@ -65,48 +65,48 @@ def test_distinct_and_duplicates_worked_by_hand():
 
 
 def test_n_grams_do_not_cross_from_one_sample_to_the_next():
-    measured = diversity([["a b", "c d", "b c"]], Tokenizer.words)
+    measured = diversity([["a b", "c d", "b c"]], WordTokenizer.words)
     assert measured.distinct_2[0] == 1
     assert measured.self_bleu[0] < 0.8
 
 
 def test_samples_that_failed_are_left_out():
     whole, with_gaps = (
-        diversity([["a b", "a c"]], Tokenizer.words),
-        diversity([[None, "a b", None, "a c"]], Tokenizer.words),
+        diversity([["a b", "a c"]], WordTokenizer.words),
+        diversity([[None, "a b", None, "a c"]], WordTokenizer.words),
     )
     for name in (*NAMES, "samples"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(with_gaps, name))
 
 
 def test_what_cannot_be_told_is_nan_and_not_in_the_means():
-    measured = diversity([[], [None], [""], ["a a", "a a"]], Tokenizer.words)
+    measured = diversity([[], [None], [""], ["a a", "a a"]], WordTokenizer.words)
     assert np.isnan(measured.self_bleu).tolist() == [True, True, True, False]
     assert np.isnan(measured.distinct_1).tolist() == [True, True, True, False]
     assert measured.means["distinct_1"] == 1 / 4
-    assert diversity([[]], Tokenizer.words).means == dict.fromkeys(NAMES)
+    assert diversity([[]], WordTokenizer.words).means == dict.fromkeys(NAMES)
     with pytest.raises(InputError, match="no rows"):
-        diversity([], Tokenizer.words)
+        diversity([], WordTokenizer.words)
 
 
 def test_japanese_is_not_split_at_blanks():
     samples = ["今日は良い天気です", "今日は良い天気でした"]
-    assert by_sacrebleu(samples, Tokenizer.words) == 0  # one long "word" each
-    assert diversity([samples], Tokenizer.char).self_bleu[0] > 0.7
-    assert diversity([samples], Tokenizer.ja_mecab).self_bleu[0] > 0.5
-    assert diversity([["ああ い", "ああい"]], Tokenizer.char).distinct_1[0] == 2 / 6  # a blank is no token
+    assert by_sacrebleu(samples, WordTokenizer.words) == 0  # one long "word" each
+    assert diversity([samples], WordTokenizer.char).self_bleu[0] > 0.7
+    assert diversity([samples], WordTokenizer.ja_mecab).self_bleu[0] > 0.5
+    assert diversity([["ああ い", "ああい"]], WordTokenizer.char).distinct_1[0] == 2 / 6  # a blank is no token
 
 
 @pytest.mark.parametrize(
     ("texts", "tokenizer"),
     [
-        (["The cat sat.", "東京 is the capital of Japan"], Tokenizer.words),
-        (["LLMの推論時スケーリング (inference-time scaling) とは"], Tokenizer.ja_mecab),
-        (["ﾊﾝｶｸ ｶﾅ"], Tokenizer.ja_mecab),
-        (["今天天气很好"], Tokenizer.char),
-        (["한국어는 띄어 씁니다"], Tokenizer.words),
-        ([], Tokenizer.words),
-        (["", " \n"], Tokenizer.words),
+        (["The cat sat.", "東京 is the capital of Japan"], WordTokenizer.words),
+        (["LLMの推論時スケーリング (inference-time scaling) とは"], WordTokenizer.ja_mecab),
+        (["ﾊﾝｶｸ ｶﾅ"], WordTokenizer.ja_mecab),
+        (["今天天气很好"], WordTokenizer.char),
+        (["한국어는 띄어 씁니다"], WordTokenizer.words),
+        ([], WordTokenizer.words),
+        (["", " \n"], WordTokenizer.words),
     ],
 )
 def test_the_tokenizer_follows_the_script(texts, tokenizer):

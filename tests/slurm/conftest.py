@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.cluster.submission import ENDED
+from lib.cluster.dispatch import ENDED
 from tests.conftest import ROOT, Job
 
 HERE = Path(__file__).parent

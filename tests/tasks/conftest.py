@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 from lib import engines
-from lib.data.battles import SCHEMA, BattlesConfig
-from lib.data.intake import read_rows, take_in
+from lib.data.reading.intake import read_rows, take_in
+from lib.data.rows.battles import SCHEMA, BattlesConfig
 from lib.engines.dummy import ByteTokenizer
-from lib.engines.transformers import TransformersConfig
+from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.types import Tokenizer
 
 Battle = tuple[Sequence[str | None], Sequence[str | None], Sequence[str | None]]

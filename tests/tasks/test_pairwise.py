@@ -11,8 +11,8 @@ from lib.engines.dummy import BOS, ByteTokenizer, DummyConfig, DummyEngine
 from lib.errors import ConfigError
 from lib.tasks.base import Result
 from lib.tasks.pairwise import Pairwise, PairwiseConfig, Swap
-from lib.tasks.planner import MARKER
-from lib.tasks.prompts import Chat, PromptConfig
+from lib.tasks.prompts.fitting import MARKER
+from lib.tasks.prompts.prompt import Chat, PromptConfig
 from lib.types import Answers, Label, LabelEngine, TokenIds, Tokenizer
 
 Rows = Callable[..., pa.Table]

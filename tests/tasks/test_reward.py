@@ -7,7 +7,7 @@ import pytest
 
 from lib.engines.dummy import BOS, END, ByteTokenizer, DummyConfig, DummyEngine
 from lib.errors import ConfigError
-from lib.tasks.planner import MARKER
+from lib.tasks.prompts.fitting import MARKER
 from lib.tasks.reward import ArenaConfig, Reward, Rule
 from lib.types import Answers, TokenIds, Tokenizer
 

@@ -11,7 +11,7 @@ from lib.engines.dummy import BOS, ByteTokenizer, DummyConfig, DummyEngine
 from lib.errors import ConfigError
 from lib.tasks.base import Result
 from lib.tasks.pairwise import PairwiseConfig, Swap
-from lib.tasks.prompts import Chat, PromptConfig
+from lib.tasks.prompts.prompt import Chat, PromptConfig
 from lib.tasks.sampling import SamplingConfig
 from lib.tasks.verdict import verdict
 from lib.tasks.written_verdict import WrittenVerdict

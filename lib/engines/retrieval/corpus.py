@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lib.data.manifest import FILE_NAME as MANIFEST
-from lib.data.merge import RESULT
+from lib.data.merging import RESULT
 from lib.errors import ConfigError, InputError
 
 KEY = "retriever.corpus"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lib.data.windows import merge_windows, window
+from lib.data.rows.windows import merge_windows, window
 from lib.engines.retrieval.corpus import Rows, Text
 from lib.types import Passage
 
@@ -35,7 +35,7 @@ def widened(
 ) -> list[Passage]:
     """Passages of the windows around hits (row, score), those that overlap made one; best first.
 
-    texts: of all rows around the hits. legacy: as in lib.data.windows, and nothing is made one.
+    texts: of all rows around the hits. legacy: as in lib.data.rows.windows, and nothing is made one.
     """
     windows = []
     for row, score in hits:

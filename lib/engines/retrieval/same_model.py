@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.data.manifest import FILE_NAME, read_manifest
-from lib.data.merge import RESULT
+from lib.data.merging import RESULT
 from lib.engines.retrieval.corpus import Corpus
 from lib.engines.retrieval.retriever import require_width
 from lib.errors import ConfigError

@@ -1,0 +1,95 @@
+"""How a run stands, from its folder and from the scheduler, asked from anywhere that sees the folder."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.cluster import ray_jobs, slurm
+from lib.cluster.dispatch import State, submissions
+from lib.data.manifest import FILE_NAME as MANIFEST
+from lib.data.manifest import Manifest, read_manifest
+from lib.data.merging import RESULT
+from lib.data.shards import unfinished
+from lib.errors import ClusterError
+
+_METRICS = "metrics.json"
+_FRESH = 900.0  # seconds since a process that says it runs last finished a shard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How a run stands. rows, done, failed: numbers of rows; rate: rows/s of the processes that work on it now.
+
+    score: the log loss, where there are labels. hours: from its plan to its result, or to now. merged: whether the
+    result is there.
+    """
+
+    manifest: Manifest
+    done: int
+    failed: int
+    rate: float
+    score: float | None
+    hours: float
+    merged: bool
+
+    @property
+    def summary(self) -> str:
+        """One line for a mail or a chat."""
+        state = "complete" if self.merged else "unfinished"
+        score = "" if self.score is None else f", log loss {self.score:.4f}"
+        rows = f"{self.done:,} of {self.manifest.rows:,} rows, {self.failed:,} failed"
+        return f"{self.manifest.job} {state}: {rows}{score}, {self.hours:.1f} h"
+
+    @property
+    def progress(self) -> str:
+        """Rows, failures, rate and time left."""
+        left = self.manifest.rows - self.done
+        rate = f", {self.rate:,.1f} rows/s, {left / self.rate:,.0f} s left" if self.rate and left else ""
+        return f"{self.done:,} of {self.manifest.rows:,} rows, {self.failed:,} failed{rate}"
+
+
+def read_status(run: Path) -> Status:
+    """How the run stands. Raises RunFolderError where the folder holds none."""
+    manifest = read_manifest(run)
+    todo, done = unfinished(manifest, run, retry_failed=False)
+    merged = (run / RESULT).exists() and not todo
+    end = (run / RESULT).stat().st_mtime if merged else time.time()
+    metrics = json.loads((run / _METRICS).read_text(encoding="utf-8")) if (run / _METRICS).exists() else {}
+    return Status(
+        manifest=manifest,
+        done=sum(footer.rows for footer in done),
+        failed=sum(footer.failed for footer in done),
+        rate=sum(_rate(path) for path in run.glob("progress*.json")),
+        score=metrics.get("log_loss") if merged else None,
+        hours=(end - (run / MANIFEST).stat().st_mtime) / 3600,
+        merged=merged,
+    )
+
+
+def print_status(run: Path) -> None:
+    """Print how the run stands, and the states of the jobs that were submitted for it."""
+    status = read_status(run)
+    print(f"run folder: {run}\nprogress:   {status.progress}")
+    print(f"result:     {'there' if status.merged else 'not yet'}")
+    try:
+        states = ", ".join(f"{job} {state}" for job, state in job_states(run).items())
+    except ClusterError as error:
+        states = f"unknown here ({error})"
+    print(f"jobs:       {states or 'none submitted'}", flush=True)
+
+
+def job_states(run: Path) -> dict[str, State]:
+    """The states of all jobs that were submitted for a run. Raises ClusterError where a scheduler can't be asked."""
+    submitted = submissions(run)
+    states = slurm.states([job for one in submitted if one.address is None for job in one.ids])
+    for one in submitted:
+        if one.address is not None:
+            states |= ray_jobs.states(one)
+    return states
+
+
+def _rate(path: Path) -> float:
+    progress = json.loads(path.read_text(encoding="utf-8"))
+    fresh = progress["state"] == "running" and time.time() - progress["updated"] < _FRESH
+    return float(progress["rows_per_s"]) if fresh else 0.0

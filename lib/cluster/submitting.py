@@ -1,0 +1,166 @@
+"""Submitting a run: rendered, shown, submitted, recorded.
+
+Not with submitit: it pickles functions, and has neither the array's merge job nor our exit codes; a point of a sweep
+that fails would leave its Slurm job COMPLETED.
+"""
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.cluster import ray_jobs, slurm
+from lib.cluster.clusters import ClusterConfig, RayJobsConfig, SlurmArrayConfig, SlurmConfig
+from lib.cluster.dispatch import Desk, State
+from lib.cluster.run_status import job_states
+from lib.cluster.script import python_of, render
+from lib.data.manifest import Manifest
+from lib.data.shards import unfinished
+from lib.errors import ClusterError, ConfigError, JobEnded, RunFolderError, Stopped
+from lib.log import log
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitConfig:
+    """dry_run: show, submit nothing. missing: of an array, only the elements with unfinished shards.
+
+    wait: until the job ends, and exit as it does.
+    """
+
+    dry_run: bool = False
+    missing: bool = False
+    wait: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """A planned run to be submitted.
+
+    overrides: the job's, without executor and part; merge: those of the jobs.merge that merges its shards.
+    """
+
+    manifest: Manifest
+    job: str
+    overrides: Sequence[str]
+    merge: Sequence[str]
+
+
+def job_overrides(overrides: Sequence[str], cluster: ClusterConfig) -> list[str]:
+    """What of the command line of `jobs.submit` belongs to the job. Raises ConfigError for what the cluster decides."""
+    kept = []
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if key == "executor" and override != f"executor={cluster.executor}":
+            raise ConfigError(f"{override}: here it must be executor={cluster.executor} (or choose another cluster)")
+        if key.partition(".")[0] == "shards":
+            raise ConfigError(f"{override}: the cluster shares out the shards (cluster.count)")
+        if key not in ("job", "executor") and key.partition(".")[0] not in ("cluster", "submit"):
+            kept.append(override)
+    return kept
+
+
+def submit(cluster: ClusterConfig, config: SubmitConfig, request: PlannedRun, desk: Desk) -> None:
+    """Submit a run, and print the jobs' ids and the run folder.
+
+    Raises ConfigError or RunFolderError before anything is submitted, ClusterError where the cluster refuses, and,
+    having waited, JobEnded or Stopped where the job did not end well.
+    """
+    if config.missing and not isinstance(cluster, SlurmArrayConfig):
+        raise ConfigError("submit.missing=true is for cluster=slurm_array; with others the same line resumes the run")
+    if not config.dry_run:
+        _require_idle(desk.run)
+    print(f"run folder: {desk.run}")
+    if isinstance(cluster, RayJobsConfig):
+        _to_ray(cluster, config, request, desk)
+    elif isinstance(cluster, SlurmArrayConfig):
+        _to_array(cluster, config, request, desk)
+    else:
+        assert isinstance(cluster, SlurmConfig)
+        script = render(cluster, desk, "ray.sbatch", [request.job, *request.overrides])
+        _to_slurm(config, {"job.sbatch": script}, desk)
+
+
+def _require_idle(run: Path) -> None:
+    try:
+        active = [f"{job} ({state})" for job, state in job_states(run).items() if state.active]
+    except ClusterError as error:
+        log.warning("can't tell whether an earlier job still works on this run: %s", error)
+        return
+    if active:
+        raise RunFolderError(
+            f"{run}: is being worked on by {', '.join(active)}; wait for its end, or end it (scancel, ray job stop)"
+        )
+
+
+def _to_array(cluster: SlurmArrayConfig, config: SubmitConfig, request: PlannedRun, desk: Desk) -> None:
+    elements = list(range(cluster.count))
+    if config.missing:
+        todo, _ = unfinished(request.manifest, desk.run, retry_failed=False)
+        elements = sorted({shard.number % cluster.count for shard in todo})
+        if not elements:
+            print(f"no shard is missing: python -m jobs.merge {shlex.join(request.merge)}")
+            return
+        print(f"missing:    {len(todo)} shards, of elements {_ranges(elements)} of {cluster.count}")
+    at_once = f"%{cluster.at_once}" if cluster.at_once else ""
+    scripts = {
+        "job.sbatch": render(
+            cluster, desk, "array.sbatch", [request.job, *request.overrides], array=_ranges(elements) + at_once
+        ),
+        "merge.sbatch": render(cluster, desk, "merge.sbatch", request.merge),
+    }
+    _to_slurm(config, scripts, desk)
+
+
+def _to_slurm(config: SubmitConfig, scripts: dict[str, str], desk: Desk) -> None:
+    if config.dry_run:
+        for name, script in scripts.items():
+            print(f"--- {desk.folder / name}\n{script}", end="")
+        return
+    desk.open(scripts)
+    ids: list[str] = []
+    for name in scripts:  # each after the one before, however that ends
+        ids.append(slurm.sbatch(str(desk.folder / name), *([f"--dependency=afterany:{ids[-1]}"] if ids else [])))
+        desk.record(ids)
+    print(f"jobs:       {' '.join(ids)}\nstatus:     python -m jobs.status run.dir={desk.run}", flush=True)
+    if config.wait:
+        state = slurm.wait(ids[-1])
+        _end(ids[-1], state, desk)
+
+
+def _to_ray(cluster: RayJobsConfig, config: SubmitConfig, request: PlannedRun, desk: Desk) -> None:
+    line = [python_of(cluster), "-m", f"jobs.{request.job}", *request.overrides, "executor=ray"]
+    # Modules come from the copy of the code, which is the job's folder; relative paths mean what they mean here.
+    entrypoint = (
+        f'export PYTHONPATH="$PWD" PYTHONSAFEPATH=1 && cd {shlex.quote(os.getcwd())} && exec {shlex.join(line)}'
+    )
+    if config.dry_run:
+        print(f"--- {cluster.address}, working_dir={desk.code}\n{entrypoint}")
+        return
+    desk.open({})
+    job = ray_jobs.submit(cluster.address, entrypoint, desk.code, f"{request.job}-{desk.folder.name}")
+    desk.record([job], cluster.address)
+    print(f"jobs:       {job}\nstatus:     python -m jobs.status run.dir={desk.run}", flush=True)
+    if config.wait:
+        _end(job, ray_jobs.follow(cluster.address, job), desk)
+
+
+def _end(job: str, state: State, desk: Desk) -> None:
+    """Raise JobEnded or Stopped where a job did not end well."""
+    print(f"job {job}: {state}")
+    if state.name in ("COMPLETED", "SUCCEEDED"):
+        return
+    if state.exit_code in (1, 2):
+        raise JobEnded(f"job {job} failed; its output and {desk.run / 'log.txt'} say why", state.exit_code)
+    raise Stopped(f"job {job} ended unfinished ({state})", 75)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Sorted numbers as sbatch's --array takes them: 0-3,7."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)

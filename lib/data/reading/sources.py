@@ -1,0 +1,135 @@
+"""The files behind `data.path`: finding, opening, hashing."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, cast
+
+import fsspec
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from lib.errors import InputError
+
+_BLOCK_BYTES = 1 << 20
+_CODECS = {".gz": "gzip", ".zst": "zstd"}
+SUPPORTED = "supported are .csv, .tsv, .jsonl, .ndjson, .txt (each also as .gz or .zst) and .parquet"
+
+
+class FileFormat(Enum):
+    """File formats, by suffix."""
+
+    CSV = ".csv"
+    TSV = ".tsv"
+    JSONL = ".jsonl"
+    PARQUET = ".parquet"
+    TEXT = ".txt"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input file. url: an absolute path, or the URL of a file that is not local."""
+
+    url: str
+    format: FileFormat
+    codec: str | None
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What shows that a file was changed: bytes and time of change, each None where the file system can't say."""
+
+    size: int | None
+    mtime_ns: int | None
+
+
+def resolve(path: str) -> list[Source]:
+    """The files that a path means, sorted by name: a file, a glob, a folder (searched in depth), or an fsspec URL.
+
+    In a folder, names that begin with "." or "_" are passed over (`_SUCCESS` and the like).
+    Raises InputError where there is no file, or one of an unsupported format.
+    """
+    if "::" in path:
+        raise InputError(f"data.path={path}: chained URLs are not supported; give the URL of the file itself")
+    try:
+        fs, root = fsspec.core.url_to_fs(path)
+        paths = _paths(fs, root)
+    except Exception as error:  # each file system has errors of its own (credentials, network, a missing package)
+        raise InputError(f"data.path={path}: cannot be opened ({_reason(error)})") from error
+    if not paths:
+        raise InputError(f"data.path={path}: no such file, and no file matches; {SUPPORTED}")
+    local = isinstance(fs, LocalFileSystem)
+    return [source_of(name if local else fs.unstrip_protocol(name)) for name in sorted(paths)]
+
+
+def source_of(url: str) -> Source:
+    """The source at an absolute path or URL, its format known by its suffix."""
+    suffixes = [suffix.lower() for suffix in PurePosixPath(url).suffixes] or [""]
+    codec = _CODECS.get(suffixes[-1])
+    suffix = suffixes[-1] if codec is None else "".join(suffixes[-2:-1])
+    suffix = ".jsonl" if suffix == ".ndjson" else suffix
+    known = {f.value: f for f in FileFormat if codec is None or f is not FileFormat.PARQUET}
+    if suffix not in known:
+        hint = "give a glob such as folder/*.csv to choose among the files of a folder"
+        raise InputError(f"{url}: unknown suffix {''.join(suffixes[-2:])!r}; {SUPPORTED}; {hint}")
+    return Source(url, known[suffix], codec)
+
+
+@contextmanager
+def open_source(source: Source) -> Iterator[BinaryIO]:
+    """The bytes of a source, decompressed. Raises InputError where they cannot be read."""
+    with _open_raw(source) as file:
+        if source.codec is None:
+            yield file
+            return
+        with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), source.codec) as stream:
+            yield cast(BinaryIO, io.BufferedReader(stream, _BLOCK_BYTES))
+
+
+def content_hash(source: Source) -> str:
+    """SHA-256 of the bytes of the file as it lies there."""
+    digest = hashlib.sha256()
+    with _open_raw(source) as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def stat(source: Source) -> Stat:
+    """Size and time of change of a source as it is now. Raises InputError where it is gone."""
+    fs, path = fsspec.core.url_to_fs(source.url)
+    try:
+        size = fs.info(path).get("size")
+        mtime_ns = int(fs.modified(path).timestamp() * 1e9)
+    except NotImplementedError:
+        mtime_ns = None
+    except OSError as error:
+        raise InputError(f"{source.url}: cannot be opened ({_reason(error)})") from error
+    return Stat(size, mtime_ns)
+
+
+def _paths(fs: Any, root: str) -> list[str]:
+    if fs.isfile(root):  # also a file whose name looks like a glob
+        return [root]
+    if fs.isdir(root):
+        names = ((name, PurePosixPath(name[len(root) :].lstrip("/")).parts) for name in fs.find(root))
+        return [name for name, parts in names if not any(part.startswith((".", "_")) for part in parts)]
+    return [name for name in fs.glob(root) if fs.isfile(name)] if any(c in root for c in "*?[") else []
+
+
+@contextmanager
+def _open_raw(source: Source) -> Iterator[BinaryIO]:
+    fs, path = fsspec.core.url_to_fs(source.url)
+    try:
+        with fs.open(path, "rb") as file:
+            yield file
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{source.url}: cannot be read ({_reason(error)}); is the file there, and whole?") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,139 @@
+"""What all kinds of rows share: where they are, which of them are taken, and what a reader makes of them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from omegaconf import MISSING
+
+from lib.config import transient
+from lib.data.rows.text_repair import repair
+from lib.errors import ConfigError
+
+PLACE = {"file": pa.string(), "row": pa.int64(), "id": pa.string()}
+"""The first columns of all canonical rows. row: number of the record in its file, from 0."""
+
+ITEMS = pa.list_(pa.string())
+"""A text, in one or several pieces: the turns of a chat, passages, or just the one."""
+
+
+class OnBadRow(Enum):  # members in lower case, since OmegaConf knows them by their names
+    """What is done about a row that can't be used."""
+
+    fail = "fail"
+    record = "record"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsConfig:
+    """Where the rows are and which are taken. on_bad_row: `record` keeps the row with its reason.
+
+    Rows are chosen over all files in their order, and in this order: `fold` takes every `folds`-th row from the
+    `fold`-th on (iloc[fold::folds]); of these `sample` takes a random subset, in the order of the input; of these
+    `limit` takes the first.
+    """
+
+    path: str = transient(default=MISSING)  # the fingerprint has the content's hash
+    on_bad_row: OnBadRow = OnBadRow.fail
+    limit: int | None = None
+    sample: int | None = None
+    sample_seed: int = 0
+    fold: int | None = None
+    folds: int = 5
+
+    def __post_init__(self) -> None:
+        for key, value in (("limit", self.limit), ("sample", self.sample), ("folds", self.folds)):
+            if value is not None and value < 1:
+                raise ConfigError(f"data.{key}={value}: must be at least 1")
+        if self.fold is not None and not 0 <= self.fold < self.folds:
+            raise ConfigError(f"data.fold={self.fold}: must be from 0 to {self.folds - 1} (data.folds={self.folds})")
+        if self.sample_seed < 0:
+            raise ConfigError(f"data.sample_seed={self.sample_seed}: must not be negative")
+
+
+class BadCell(NamedTuple):
+    """A cell that can't be used, and why."""
+
+    row: int
+    column: str
+    reason: str
+
+
+class Canonical(NamedTuple):
+    """n rows in canonical form. repaired: int64 [n], cells of a row whose text was repaired."""
+
+    table: pa.Table
+    repaired: npt.NDArray[np.int64]
+    bad: list[BadCell]
+
+
+class CellReader:
+    """Reads the columns of some rows cell by cell, and notes what was repaired and what is bad."""
+
+    def __init__(self, file: str, first_row: int, rows: int) -> None:
+        self.repaired = np.zeros(rows, np.int64)
+        self.bad: list[BadCell] = []
+        self.values: dict[str, list[Any]] = {"file": [file] * rows, "row": list(range(first_row, first_row + rows))}
+        self._first_row = first_row
+
+    def read(self, column: str, cells: Iterable[Any], parse: Callable[[Any], Any]) -> list[Any]:
+        """Parsed cells; None where `parse` raises ValueError. parse: cell -> its value, and repairs made in it."""
+        values: list[Any] = []
+        for row, cell in enumerate(cells):
+            try:
+                value, repairs = parse(cell)
+            except ValueError as error:
+                value, repairs = None, 0
+                self.bad.append(BadCell(self._first_row + row, column, str(error)))
+            self.repaired[row] += repairs > 0
+            values.append(value)
+        return values
+
+    def table(self, schema: pa.Schema) -> Canonical:
+        """What was put into `values`, with an `error` in the rows of bad cells."""
+        errors: list[str | None] = [None] * len(self.repaired)
+        for bad in self.bad:
+            row, why = bad.row - self._first_row, f"{bad.column}: {bad.reason}"
+            errors[row] = f"{errors[row]}; {why}" if errors[row] else why
+        return Canonical(pa.table({**self.values, "error": errors}, schema=schema), self.repaired, sorted(self.bad))
+
+
+def read_name(cell: Any) -> tuple[str | None, int]:
+    """A name or id, as text: numbers as well (whole floats without their point, as pandas makes them of integers)."""
+    if cell is None or cell != cell or cell == "":
+        return None, 0
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    if isinstance(cell, bool) or not isinstance(cell, (str, int)):
+        raise ValueError(f"{kind(cell)}, not a text or a whole number")
+    return repair(str(cell))
+
+
+def read_items(cell: Any) -> tuple[list[str | None], int]:
+    """A text, or a list of texts (of which some may be null, but not all be missing)."""
+    if cell is None:
+        raise ValueError("null (or an empty cell), not a text")
+    if isinstance(cell, str):
+        cell = [cell]
+    if not isinstance(cell, list):
+        raise ValueError(f"{kind(cell)}, not a text or a list of texts")
+    items: list[str | None] = []
+    repairs = 0
+    for number, item in enumerate(cell):
+        if item is not None and not isinstance(item, str):
+            raise ValueError(f"turn {number} is {kind(item)}, not a text")
+        text, lone = (None, 0) if item is None else repair(item)
+        items.append(text)
+        repairs += lone
+    return items, repairs
+
+
+def kind(value: Any) -> str:
+    """What a value is, in words."""
+    return {"dict": "an object", "list": "a list", "bool": "a truth value"}.get(
+        type(value).__name__, f"a value of type {type(value).__name__}"
+    )

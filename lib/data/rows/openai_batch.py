@@ -1,0 +1,159 @@
+"""OpenAI batch files: JSONL whose lines are requests, {"custom_id", "method", "url", "body"}.
+
+The format is that of OpenAI's Batch API (platform.openai.com/docs/api-reference/batch), with /v1/score as vLLM's
+`run_batch` adds it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import pyarrow as pa
+
+from lib.data.reading.readers import Cells, batches, column_names
+from lib.data.reading.sources import FileFormat, Source, resolve
+from lib.data.rows.base import PLACE, Canonical, CellReader, OnBadRow, RowsConfig, kind, read_name
+from lib.data.rows.text_repair import repair
+from lib.errors import InputError
+
+JOBS = {
+    "/v1/chat/completions": "generate",
+    "/v1/completions": "generate",
+    "/v1/embeddings": "embed",
+    "/v1/score": "rerank",
+}
+"""The job that answers the requests to a url."""
+
+BODY, METHOD = "body", "method"
+_KEYS = ("custom_id", METHOD, "url", BODY)
+
+SCHEMA = pa.schema({**PLACE, "model": pa.string(), BODY: pa.string(), "error": pa.string()})
+"""Requests. id: the custom_id. model: as the body names it. body: JSON text. The `error` of a request that can't be
+used begins with `body: ` or `method: `."""
+
+WITHOUT_IDS = None  # answers are matched by them
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAiBatchConfig(RowsConfig):
+    """An OpenAI batch file, or several whose requests are answered together: all to one url.
+
+    on_bad_row: `record`, since a request that can't be used has its place in the file of errors.
+    """
+
+    on_bad_row: OnBadRow = OnBadRow.record
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAiBatchRows(OpenAiBatchConfig):
+    """The requests to one url. check: raises ValueError for a body that can't be used; picklable."""
+
+    url: str
+    check: Callable[[Mapping[str, Any]], None] = field(metadata={"transient": True})  # the task's identity has it
+
+
+def batch_url(config: OpenAiBatchConfig, job: str) -> str:
+    """The url of a batch's requests, as its first line says.
+
+    Raises InputError for files that are not JSONL or lack a key, for a url that no job answers, or another than `job`.
+    """
+    source = resolve(config.path)[0]
+    _require_keys(source)
+    first = next(batches(source, ["url"]))["url"][0]
+    if first not in JOBS:
+        raise InputError(f"{source.url}, line 1: url {first!r} is answered by no job; known are {', '.join(JOBS)}")
+    if JOBS[first] != job:
+        raise InputError(
+            f"{source.url}: requests to {first} are answered by jobs.{JOBS[first]}, not by jobs.{job}; "
+            f"run python -m jobs.{JOBS[first]} data=openai_batch"
+        )
+    return str(first)
+
+
+def open_batch(config: OpenAiBatchConfig, url: str, check: Callable[[Mapping[str, Any]], None]) -> OpenAiBatchRows:
+    """The requests of a batch, all to `url`. check: as of OpenAiBatchRows."""
+    return OpenAiBatchRows(**{f.name: getattr(config, f.name) for f in fields(OpenAiBatchConfig)}, url=url, check=check)
+
+
+def schema(config: OpenAiBatchRows) -> pa.Schema:
+    """The columns of requests."""
+    return SCHEMA
+
+
+def carried(config: OpenAiBatchRows) -> Sequence[str]:
+    """The columns that a result keeps."""
+    return (*PLACE, "model")
+
+
+def id_column(config: OpenAiBatchRows) -> str | None:
+    """Every request has a custom_id."""
+    return "custom_id"
+
+
+def present_columns(names: Sequence[str], config: OpenAiBatchRows, file: str) -> list[str]:
+    """The keys of a line. Raises InputError where one is in no line."""
+    if missing := [key for key in _KEYS if key not in names]:
+        raise InputError(
+            f"{file}: no line has the key {', '.join(missing)}; each line of an OpenAI batch file is a JSON object "
+            f"with {', '.join(_KEYS)}"
+        )
+    return list(_KEYS)
+
+
+def canonical(cells: Cells, config: OpenAiBatchRows, file: str, first_row: int) -> Canonical:
+    """Requests, their bodies checked. Raises InputError for one to another url than the first line's."""
+    for number, url in enumerate(cells["url"], first_row):
+        if url != config.url:
+            known = "" if url in JOBS else f" (known are {', '.join(JOBS)})"
+            raise InputError(
+                f"{file}, row {number}: url {url!r}{known}, but the first line's is {config.url}; all requests of a "
+                "batch go to one url: split the file"
+            )
+    reader = CellReader(file, first_row, len(cells["url"]))
+    reader.values["id"] = reader.read("custom_id", cells["custom_id"], _read_id)
+    reader.read(METHOD, cells[METHOD], _read_method)
+    reader.values[BODY] = reader.read(BODY, cells[BODY], lambda body: _read_body(body, config.check))
+    reader.values["model"] = [_model(body) for body in cells[BODY]]
+    return reader.table(SCHEMA)
+
+
+def tally(rows: pa.Table) -> Counter[str]:
+    """There is nothing to count but rows."""
+    return Counter()
+
+
+def describe(counts: Counter[str], rows: int) -> list[str]:
+    """Nothing was counted."""
+    return []
+
+
+def _require_keys(source: Source) -> None:
+    if source.format is not FileFormat.JSONL:
+        raise InputError(f"{source.url}: OpenAI batch files are JSONL (.jsonl, .ndjson, each also .gz or .zst)")
+    if "url" not in column_names(source):
+        raise InputError(f"{source.url}: the lines have no url, so this is no OpenAI batch file; a table is data=table")
+
+
+def _read_id(cell: Any) -> tuple[str | None, int]:
+    """A custom_id. What is no text counts as none, since no answer could be matched by it."""
+    return read_name(cell) if isinstance(cell, str) else (None, 0)
+
+
+def _read_method(cell: Any) -> tuple[str, int]:
+    if cell != "POST":
+        raise ValueError(f"{cell!r}; it must be POST")
+    return cell, 0
+
+
+def _read_body(cell: Any, check: Callable[[Mapping[str, Any]], None]) -> tuple[str, int]:
+    if not isinstance(cell, dict):
+        raise ValueError("there is none" if cell is None else f"{kind(cell)}, not an object")
+    check(cell)
+    return repair(json.dumps(cell, ensure_ascii=False))
+
+
+def _model(body: Any) -> str | None:
+    model = body.get("model") if isinstance(body, dict) else None
+    return repair(model)[0] if isinstance(model, str) else None

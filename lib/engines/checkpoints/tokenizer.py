@@ -1,0 +1,209 @@
+"""Tokenizers of Hugging Face models, without weights: `lib.types.Tokenizer` over the Rust library `tokenizers`."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lib.engines.checkpoints import internlm2
+from lib.engines.checkpoints.hub import TOKENIZER_FILES
+from lib.errors import ConfigError
+from lib.types import Message, TokenIds, TokenPair
+
+_TODAY = datetime(2024, 7, 26)  # some templates print the date: a run must not change at midnight
+_PROBE = "5c1fd2a0"  # a word that no template prints by itself
+
+
+class HuggingFaceTokenizer:
+    """Text to token ids. Only the Rust tokenizer's read-only methods are used, so threads can share it."""
+
+    def __init__(self, tokenizer: Any, *, add_bos: bool | None = None, reward_token: int | None = None) -> None:
+        """Wrap a fast tokenizer.
+
+        add_bos: whether `completion_prompt` begins with BOS; None: as the tokenizer does. reward_token: what ends a
+        finished chat, for a model that reads a score there.
+        """
+        if add_bos and tokenizer.bos_token_id is None:
+            raise ConfigError("engine.add_bos=true: the tokenizer has no BOS token; use null or false")
+        self._tokenizer = tokenizer
+        self._backend = tokenizer.backend_tokenizer
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._bos: int | None = tokenizer.bos_token_id
+        begins = self._bos is not None and self._backend.encode("a").ids[:1] == [self._bos]
+        self._add_bos = begins if add_bos is None else add_bos
+        self._reward_token = reward_token
+        special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+        self._control = re.compile("|".join(map(re.escape, special)) or r"(?!)")
+        self._folds_system = self.has_chat_template and not self._takes_system()
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the tokenizer says how a chat is written."""
+        return self._tokenizer.chat_template is not None
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of bare text: no BOS, no EOS."""
+        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Character range [start, end) of each token; tokens that share a character share its range."""
+        offsets: list[tuple[int, int]] = self._backend.encode(text, add_special_tokens=False).offsets
+        return offsets
+
+    def completion_prompt(self, text: str) -> list[int]:
+        """Token ids of a prompt for a base model: one BOS (where the model has one), then the text."""
+        return self._begun(self.encode(text))
+
+    def decode(self, tokens: TokenIds) -> str:
+        """The text of token ids, special tokens included."""
+        text: str = self._backend.decode(list(tokens), skip_special_tokens=False)
+        return text
+
+    def chat_prompt(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, thinking: bool = False
+    ) -> list[int]:
+        """Token ids of a chat, as a rule up to where the assistant's answer begins.
+
+        thinking: what the template is told as `enable_thinking`; one that knows no such word is the same for both.
+        """
+        return self._chat(messages, add_generation_prompt=add_generation_prompt, thinking=thinking)
+
+    def embedding_prompt(self, text: str) -> list[int]:
+        """Token ids of a text to embed, with the special tokens that the tokenizer puts around it."""
+        ids: list[int] = self._backend.encode(text).ids
+        return ids
+
+    def pair_prompt(self, first: str, second: str) -> TokenPair:
+        """Token ids of two texts as a cross-encoder reads them, and how many belong to the first."""
+        encoded = self._backend.encode(first, second)
+        kinds: list[int] = encoded.type_ids
+        return encoded.ids, kinds.index(1) if 1 in kinds else len(kinds)
+
+    def conversation(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a finished chat; for a model with a reward token also its BOS, and that token at the end."""
+        ids = self._chat(messages, add_generation_prompt=False)
+        return ids if self._reward_token is None else [*self._begun(ids), self._reward_token]
+
+    @property
+    def huggingface(self) -> Any:
+        """The tokenizer as transformers has it."""
+        return self._tokenizer
+
+    def plain_text(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without special ones."""
+        text: str = self._backend.decode(list(tokens), skip_special_tokens=True)
+        return text
+
+    def continuation(self, prompt: Sequence[int], tokens: Iterable[int]) -> Iterator[str]:
+        """The text that each token adds after a prompt, without special ones: as vLLM tells it.
+
+        A token that ends amid a character adds nothing yet.
+        """
+        from tokenizers.decoders import DecodeStream
+
+        stream = DecodeStream(ids=list(prompt), skip_special_tokens=True)
+        for token in tokens:
+            try:
+                piece = stream.step(self._backend, token)
+            except Exception as error:  # tokenizers has no better class for this
+                if "Invalid prefix" not in str(error):
+                    raise
+                # Bytes that are no text can make the stream lose its place: it goes on from this token.
+                stream = DecodeStream(skip_special_tokens=True)
+                piece = stream.step(self._backend, token)
+            yield piece or ""
+
+    def special_token(self, text: str) -> int | None:
+        """The id of the special token that is written so; None where there is none."""
+        return next(
+            (i for i, t in self._tokenizer.added_tokens_decoder.items() if t.special and t.content == text), None
+        )
+
+    def _begun(self, ids: list[int]) -> list[int]:
+        return [self._bos, *ids] if self._add_bos and self._bos is not None and ids[:1] != [self._bos] else ids
+
+    def _chat(self, messages: Sequence[Message], *, add_generation_prompt: bool, thinking: bool = False) -> list[int]:
+        """Texts are data: a control token spelled out in one (`<|im_end|>`) gets a blank, lest it end its turn."""
+        plain = [Message(role=m["role"], content=self._control.sub(_apart, m["content"])) for m in messages]
+        folded = fold_system(plain) if self._folds_system else plain
+        ids = self.encode(self._render(folded, add_generation_prompt, thinking))
+        doubled = self._bos is not None and ids[:2] == [self._bos, self._bos]
+        return ids[1:] if doubled else ids
+
+    def _render(self, messages: list[Message], add_generation_prompt: bool, thinking: bool = False) -> str:
+        text: str = self._tokenizer.apply_chat_template(
+            messages,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            enable_thinking=thinking,  # of models that can do without (Qwen3): labels are read where an answer begins
+            strftime_now=_TODAY.strftime,
+            date_string=_TODAY.strftime("%d %b %Y"),
+        )
+        return text
+
+    def _takes_system(self) -> bool:
+        from jinja2 import TemplateError
+
+        chat = [Message(role="system", content=_PROBE), Message(role="user", content="a")]
+        try:
+            return _PROBE in self._render(chat, True)
+        except TemplateError:  # "System role not supported", says Gemma's
+            return False
+
+
+def _apart(token: re.Match[str]) -> str:
+    return f"{token[0][0]} {token[0][1:]}"
+
+
+def fold_system(messages: Sequence[Message]) -> list[Message]:
+    """The same chat with a leading system turn put before the first user turn's text, a blank line between."""
+    if not messages or messages[0]["role"] != "system":
+        return list(messages)
+    system, rest = messages[0]["content"], list(messages[1:])
+    if rest and rest[0]["role"] == "user":
+        return [Message(role="user", content=f"{system}\n\n{rest[0]['content']}"), *rest[1:]]
+    return [Message(role="user", content=system), *rest]
+
+
+def load(
+    folder: Path,
+    *,
+    chat_template: str | None,
+    add_bos: bool | None,
+    reward_token: int | None = None,
+    trust_remote_code: bool,
+    key: str,
+) -> HuggingFaceTokenizer:
+    """The tokenizer in a folder. Raises ConfigError, naming `key`, where there is none that can be used."""
+    require_tokenizer(folder, key)
+    try:
+        tokenizer = _load(folder, trust_remote_code)
+    except (OSError, ValueError, ImportError) as error:
+        raise ConfigError(f"{key}: the tokenizer in {folder} cannot be loaded: {error}") from error
+    if not tokenizer.is_fast:
+        raise ConfigError(f"{key}: the tokenizer in {folder} has no fast version (tokenizer.json), which is needed")
+    if chat_template is not None:
+        tokenizer.chat_template = chat_template
+    return HuggingFaceTokenizer(tokenizer, add_bos=add_bos, reward_token=reward_token)
+
+
+def _load(folder: Path, trust_remote_code: bool) -> Any:
+    """From tokenizer.json as it stands, where there is one: that also saves importing torch, which takes seconds."""
+    if (folder / "tokenizer.json").is_file():
+        from transformers import PreTrainedTokenizerFast
+
+        return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    if internlm2.has_tokenizer(folder):
+        return internlm2.load_tokenizer(folder)
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+
+
+def require_tokenizer(folder: Path, key: str) -> None:
+    """Raise ConfigError where a folder holds no tokenizer."""
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise ConfigError(f"{key}: there is no tokenizer in {folder}; name a model that has it as engine.tokenizer")

@@ -1,0 +1,139 @@
+"""Text from a causal language model by transformers' own `generate`, in batches under a token budget.
+
+Prompts are padded on the left; keys and values are kept from step to step; of a prompt's logits only the last are
+computed. A sample is a row of its own. Whatever the batch, a row draws the same numbers; its probabilities differ in
+the last digits with the rows beside it, as in every floating-point engine, which can turn a draw that is nearly even.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
+from lib.engines.decoding.constraint import Grammars, Mask
+from lib.engines.decoding.stopping import StopCriteria, split_stops
+from lib.engines.decoding.token_budget import rooms
+from lib.engines.transformers.batching import in_batches
+from lib.engines.transformers.loading import Loaded, out_of_memory
+from lib.engines.transformers.padding import left_padded
+from lib.engines.transformers.token_sampling import Finite, Noise, processors
+from lib.types import Completion, Completions, Sampling, TokenIds
+
+
+class GeneratorEngine:
+    """Writes text after prompts."""
+
+    def __init__(
+        self, loaded: Loaded, tokenizer: HuggingFaceTokenizer, *, max_model_len: int, batch_tokens: int
+    ) -> None:
+        """Take a model. batch_tokens: rows (samples, beams) times prompt and room of the longest, of a batch."""
+        from transformers import GenerationConfig
+
+        self.memory = loaded.memory
+        self._model = loaded.model
+        self._tokenizer = tokenizer
+        self._max_model_len = max_model_len
+        self._batch_tokens = batch_tokens
+        self._end_tokens = _end_tokens(loaded.model, tokenizer)
+        loaded.model.generation_config = GenerationConfig()  # the checkpoint's own sampling is not what was asked for
+        self._grammars: Grammars | None = None
+        self._turn = threading.Lock()  # one shard at a time: two at once would need the memory of two
+
+    def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
+        """What follows each prompt, without the prompt.
+
+        seeds: one for each prompt, unused where sampling is greedy; sample k draws from (seed, k) alone.
+        Raises EngineError where the text is constrained and the model has no end token.
+        """
+        room, errors = rooms(prompts, sampling, self._max_model_len)
+        copies = 1 if sampling.num_beams > 1 else sampling.n  # the beams of a request are one row of ours
+        rows = [(n, sample) for n in range(len(prompts)) if n not in errors for sample in range(copies)]
+        lengths = [sampling.num_beams * (len(prompts[n]) + room[n]) for n, _ in rows]
+        kinds = self._kinds([len(prompts[n]) for n, _ in rows], [room[n] for n, _ in rows])
+        order = sorted(range(len(rows)), key=lambda row: (-kinds[row], -lengths[row], -len(prompts[rows[row][0]])))
+        texts: list[dict[int, list[Completion]]] = [{} for _ in prompts]
+
+        def work(batch: Sequence[int]) -> None:
+            numbers = [rows[row][0] for row in batch]
+            streams = [(seeds[rows[row][0]], rows[row][1]) for row in batch]
+            answers = self._answer([prompts[n] for n in numbers], [room[n] for n in numbers], sampling, streams)
+            for row, answer in zip(batch, answers, strict=True):
+                number, sample = rows[row]
+                if isinstance(answer, str):
+                    errors[number] = answer
+                else:
+                    texts[number][sample] = answer
+
+        with self._turn:
+            failed = in_batches(
+                order, lengths, budget=self._batch_tokens, work=work, out_of_memory=out_of_memory, kinds=kinds
+            )
+        errors |= {rows[row][0]: why for row, why in failed.items()}
+        found = [
+            [] if n in errors else [c for _, own in sorted(texts[n].items()) for c in own] for n in range(len(texts))
+        ]
+        return Completions(found, errors)
+
+    def _kinds(self, lengths: Sequence[int], room: Sequence[int]) -> list[int]:
+        """Which rows may share a batch: no row is carried on beyond the model's last position by one with more room.
+
+        0: those that can go on as long as any row; else the row's room.
+        """
+        positions = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        most = max(room, default=0)
+        return [r if positions and length + most > positions else 0 for length, r in zip(lengths, room, strict=True)]
+
+    def _answer(
+        self, batch: Sequence[TokenIds], room: Sequence[int], sampling: Sampling, streams: Sequence[tuple[int, int]]
+    ) -> list[list[Completion] | str]:
+        """The samples of each row of a batch, or why it has none. streams: seed and sample number of each row."""
+        import torch
+        from transformers import GenerationConfig
+
+        stops, special = split_stops(sampling.stop, self._tokenizer)
+        endings = StopCriteria(self._tokenizer, self._end_tokens | set(special), stops)
+        ids, mask = left_padded(batch)
+        width = ids.shape[1]
+        finite = Finite(len(batch))
+        steps = [finite, *self._masks(sampling, len(batch), width), *processors(sampling)]
+        if sampling.temperature:
+            steps.append(Noise(streams, width))
+        beams = {"num_beams": sampling.num_beams, "num_return_sequences": sampling.n} if sampling.num_beams > 1 else {}
+        config = GenerationConfig(
+            do_sample=False,  # of draws, the noise takes care
+            max_new_tokens=max(room),
+            eos_token_id=sorted(endings.end_tokens) or None,
+            pad_token_id=min(endings.end_tokens, default=0),
+            **beams,
+        )
+        with torch.inference_mode():
+            output = self._model.generate(
+                ids.to(self._model.device),
+                attention_mask=mask.to(self._model.device),
+                generation_config=config,
+                logits_processor=steps,
+                stopping_criteria=[endings.criterion(width, room)],
+            )
+        new = output[:, width:].view(len(batch), -1, output.shape[1] - width).tolist()
+        return [
+            "the model's output is not a finite number"
+            if broken
+            else [endings.completion(prompt, tokens[:most]) for tokens in samples]
+            for prompt, most, samples, broken in zip(batch, room, new, finite.broken.tolist(), strict=True)
+        ]
+
+    def _masks(self, sampling: Sampling, rows: int, width: int) -> list[Mask]:
+        """The mask of a constraint, if there is one."""
+        if not sampling.constrained:
+            return []
+        if self._grammars is None:
+            vocabulary = self._model.config.get_text_config().vocab_size
+            self._grammars = Grammars(self._tokenizer, vocabulary, self._end_tokens)
+        return [Mask(self._grammars.compile(sampling), rows, width)]
+
+
+def _end_tokens(model: Any, tokenizer: HuggingFaceTokenizer) -> frozenset[int]:
+    """What the checkpoint's generation config and its tokenizer end a text with."""
+    ids = model.generation_config.eos_token_id
+    named = ids if isinstance(ids, list) else [ids]
+    return frozenset(token for token in (*named, tokenizer.huggingface.eos_token_id) if token is not None)

@@ -1,0 +1,106 @@
+"""Loads the weights of a transformers model: number formats, quantisation, device."""
+
+import logging
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from lib.errors import EngineError
+
+
+class Head(Enum):
+    """What is loaded: a model with one of its heads, or its body alone. Values are classes of transformers."""
+
+    causal = "AutoModelForCausalLM"
+    classifier = "AutoModelForSequenceClassification"
+    body = "AutoModel"
+
+
+# The report of weights, which `load` reads itself, and how layers would be sharded, which they are not.
+_TALKATIVE = ("modeling_utils", "distributed.tensor_parallel")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to answer. memory: bytes of its weights as loaded, scales of quantised ones included."""
+
+    model: Any
+    device: str
+    memory: int
+
+
+def load(folder: Path, *, head: Head, dtype: str, quantization: str, device: str, trust_remote_code: bool) -> Loaded:
+    """Load a model from a local folder of safetensors.
+
+    Raises EngineError where it does not load, or where the checkpoint lacks weights that the architecture has:
+    transformers would fill those with random numbers.
+    """
+    import torch
+    import transformers
+
+    from lib.engines.checkpoints import internlm2_model
+
+    internlm2_model.register()
+    transformers.utils.logging.disable_progress_bar()
+    for name in _TALKATIVE:
+        logging.getLogger(f"transformers.{name}").setLevel(logging.ERROR)
+    where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        model, report = getattr(transformers, head.value).from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            quantization_config=_quantization(quantization, getattr(torch, dtype)),
+            device_map={"": where},
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise EngineError(f"engine.model: {folder} cannot be loaded on {where}: {error}") from error
+    # The pooler of a BERT without a head: nothing here reads it, and not all checkpoints have it.
+    if missing := sorted(key for key in report["missing_keys"] if not key.startswith("pooler.")):
+        raise EngineError(f"engine.model: {folder} lacks weights of its architecture: {', '.join(missing[:5])}")
+    return Loaded(model.eval(), where.partition(":")[0], _memory(model))
+
+
+def _memory(model: Any) -> int:
+    """Bytes of all weights, buffers, and what bitsandbytes keeps beside weights: scales (and scales of scales)."""
+    import torch
+
+    def size(holder: Any) -> int:
+        return sum(t.nbytes for t in vars(holder).values() if isinstance(t, torch.Tensor)) if holder is not None else 0
+
+    total: int = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+    for weight in model.parameters():
+        state = getattr(weight, "quant_state", None)
+        scales = getattr(weight, "SCB", None)
+        total += size(state) + size(getattr(state, "state2", None)) + (0 if scales is None else scales.nbytes)
+    return total
+
+
+def _quantization(name: str, compute_dtype: Any) -> Any:
+    """A bitsandbytes config, None for `none`."""
+    if name == "none":
+        return None
+    from transformers import BitsAndBytesConfig
+
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a cast in every product of every layer
+    if name == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=name == "nf4_double",
+        bnb_4bit_compute_dtype=compute_dtype,
+    )
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an exception says that memory ran out; the GPU's unused memory is then given back."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError) and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

@@ -1,0 +1,134 @@
+"""Keeps a vLLM engine full: one thread steps it, and shards that are asked at the same time share its batches.
+
+vLLM's own `LLM.generate` answers one call before it takes the next, so that the engine runs empty at the end of each
+shard; its AsyncLLM always needs a process of its own. This is the loop of `LLM.generate`, fed by several callers.
+"""
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from lib.errors import EngineError, OvernightError
+from lib.types import TokenIds
+
+
+@dataclass(frozen=True)
+class Request:
+    """Token ids and vLLM's SamplingParams or PoolingParams."""
+
+    tokens: TokenIds
+    params: Any
+
+
+@dataclass
+class _Call:
+    """Requests that are answered together: those not yet given to the engine, and the answers that are there."""
+
+    waiting: deque[tuple[int, Request]]
+    answers: list[Any]
+    left: int
+    done: Future[None] = field(default_factory=Future)
+
+    def take(self, index: int, answer: Any) -> None:
+        self.answers[index] = answer
+        self.left -= 1
+        if self.left == 0:
+            self.done.set_result(None)
+
+
+class VllmLoop:
+    """A vLLM engine and the thread that steps it. `answer` may be called from several threads.
+
+    load: steps so far, and the requests inside the engine (running or next in line) in each of them, summed.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        """Make the engine in the thread that steps it. make: returns a vllm LLMEngine. Raises what `make` raises."""
+        self._calls: deque[_Call] = deque()
+        self._running: dict[str, tuple[_Call, int]] = {}
+        self._changed = threading.Condition()
+        self._dead: str | None = None
+        self.load = (0, 0)
+        made: Future[Any] = Future()
+        threading.Thread(target=self._live, args=(make, made), name="stepper", daemon=True).start()
+        self.engine = made.result()
+
+    def answer(self, requests: Sequence[Request]) -> list[Any]:
+        """vLLM's outputs for the requests, in their order; for one that it refused, the exception.
+
+        The engine takes them in that order too. Raises EngineError where the engine died.
+        """
+        if not requests:
+            return []
+        call = _Call(deque(enumerate(requests)), [None] * len(requests), len(requests))
+        with self._changed:
+            if self._dead is not None:
+                raise EngineError(self._dead)
+            self._calls.append(call)
+            self._changed.notify()
+        call.done.result()
+        return call.answers
+
+    def _live(self, make: Callable[[], Any], made: "Future[Any]") -> None:
+        try:
+            engine = make()
+        except BaseException as error:
+            made.set_exception(error)
+            return
+        # Twice what runs at once: a step that ends all running requests finds the next ones there.
+        most = 2 * engine.vllm_config.scheduler_config.max_num_seqs
+        made.set_result(engine)
+        try:
+            self._step(engine, most)
+        except Exception as error:
+            why = str(error) if isinstance(error, OvernightError) else f"{type(error).__name__}: {error}"
+            self._bury(f"the vLLM engine died ({why}); its log above says more")
+
+    def _step(self, engine: Any, most: int) -> None:
+        from vllm.exceptions import VLLMValidationError
+        from vllm.inputs import tokens_input
+
+        numbers = itertools.count()
+        while True:
+            with self._changed:
+                while not self._calls and not self._running:
+                    self._changed.wait()
+            while len(self._running) < most and (taken := self._next()):
+                call, index, request = taken
+                name = str(next(numbers))
+                try:
+                    engine.add_request(name, tokens_input(list(request.tokens)), request.params)
+                except (ValueError, VLLMValidationError) as refused:
+                    call.take(index, refused)
+                else:
+                    self._running[name] = (call, index)
+            if not self._running:  # all refused
+                continue
+            self.load = (self.load[0] + 1, self.load[1] + len(self._running))
+            for output in engine.step():
+                if output.finished:
+                    call, index = self._running.pop(output.request_id)
+                    call.take(index, output)
+
+    def _next(self) -> tuple[_Call, int, Request] | None:
+        """The next request of the oldest call that has any left."""
+        with self._changed:
+            if not self._calls:
+                return None
+            call = self._calls[0]
+            index, request = call.waiting.popleft()
+            if not call.waiting:
+                self._calls.popleft()
+            return call, index, request
+
+    def _bury(self, why: str) -> None:
+        """Let every caller know that the engine is dead."""
+        with self._changed:
+            self._dead = why
+            calls = {id(call): call for call in [*self._calls, *(call for call, _ in self._running.values())]}
+        for call in calls.values():
+            call.done.set_exception(EngineError(why))

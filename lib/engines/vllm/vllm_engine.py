@@ -1,0 +1,218 @@
+"""Answers of a vLLM engine: labels and text from a language model, vectors and scores from a pooler."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
+from lib.engines.decoding.label_tokens import distinct, next_tokens, prefixes
+from lib.engines.decoding.prefixes import meeting_order
+from lib.engines.decoding.stopping import split_stops
+from lib.engines.decoding.token_budget import rooms
+from lib.engines.vllm.loop import Request, VllmLoop
+from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds, Tokenizer, TokenPair, Usage
+
+
+class VllmEngine:
+    """What both kinds of engine share: limits, order, and what is refused."""
+
+    def __init__(self, stepper: VllmLoop, *, memory: int, max_model_len: int) -> None:
+        """Take a running engine. memory: bytes of its weights on disk (vLLM does not tell those in memory)."""
+        self.memory = memory
+        self._stepper = stepper
+        self._max_model_len = max_model_len
+        self._block: int = stepper.engine.vllm_config.cache_config.block_size
+
+    def _too_long(self, prompts: Sequence[TokenIds], room: int) -> dict[int, str]:
+        """Prompts that the engine would refuse; room: tokens that must fit behind each."""
+        most = self._max_model_len - room
+        return {
+            number: "the request is empty"
+            if not tokens
+            else f"{len(tokens)} tokens and {room} of output, engine.max_model_len={self._max_model_len}"
+            for number, tokens in enumerate(prompts)
+            if not 0 < len(tokens) <= most
+        }
+
+    def _answer(self, requests: Sequence[Request], each: int = 1) -> tuple[list[Any], Usage]:
+        """Outputs in the order of the requests, which the engine gets in the order that its cache likes best.
+
+        each: requests of one prompt, side by side; cached tokens count for the first of them.
+        """
+        order = meeting_order([request.tokens for request in requests], self._block)
+        outputs: list[Any] = [None] * len(requests)
+        before = self._stepper.load
+        for index, output in zip(order, self._stepper.answer([requests[i] for i in order]), strict=True):
+            outputs[index] = output
+        steps, inside = np.subtract(self._stepper.load, before).tolist()
+        cached = sum(getattr(output, "num_cached_tokens", None) or 0 for output in outputs[::each])
+        return outputs, Usage(cached_tokens=cached, queued=inside / max(steps, 1))
+
+
+class GeneratingEngine(VllmEngine):
+    """A causal language model."""
+
+    def __init__(self, stepper: VllmLoop, tokenizer: Tokenizer, *, memory: int, max_model_len: int) -> None:
+        """Take a running engine."""
+        super().__init__(stepper, memory=memory, max_model_len=max_model_len)
+        self._tokenizer = tokenizer
+
+    def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
+        """Natural-log probability of each label after each prompt: [n, k].
+
+        Every proper prefix of a label's spellings is a request of its own, which asks for one token's worth of
+        log-probabilities; what stands before it comes from the prefix cache.
+        """
+        from vllm import SamplingParams
+
+        spellings = [distinct(label) for label in labels]
+        paths = prefixes(spellings)
+        params = [
+            SamplingParams(
+                max_tokens=1,
+                temperature=0.0,
+                detokenize=False,
+                logprob_token_ids=next_tokens(spellings, path),
+                output_kind=_final(),
+            )
+            for path in paths
+        ]
+        errors = self._too_long(prompts, 1 + max(map(len, paths)))
+        rows = [number for number in range(len(prompts)) if number not in errors]
+        requests = [
+            Request([*prompts[row], *path], asked) for row in rows for path, asked in zip(paths, params, strict=True)
+        ]
+        outputs, usage = self._answer(requests, each=len(paths))
+        values = np.full((len(prompts), len(labels)), np.nan, dtype=np.float32)
+        for position, row in enumerate(rows):
+            own = outputs[position * len(paths) : (position + 1) * len(paths)]
+            if refused := next((output for output in own if isinstance(output, Exception)), None):
+                errors[row] = f"vLLM refused the request: {refused}"
+                continue
+            steps = {
+                (*path, token): found.logprob
+                for path, output in zip(paths, own, strict=True)
+                for token, found in output.outputs[0].logprobs[0].items()
+            }
+            values[row] = [
+                np.logaddexp.reduce([sum(steps[s[: i + 1]] for i in range(len(s))) for s in label])
+                for label in spellings
+            ]
+        return _answers(values, errors, usage)
+
+    def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
+        """What follows each prompt, without the prompt.
+
+        seeds: one for each prompt, unused where sampling is greedy; vLLM itself seeds sample k with seed + k.
+        """
+        assert isinstance(self._tokenizer, HuggingFaceTokenizer)
+        room, errors = rooms(prompts, sampling, self._max_model_len)
+        stops = split_stops(sampling.stop, self._tokenizer)
+        rows = [number for number in range(len(prompts)) if number not in errors]
+        params = [_sampling_params(sampling, room[row], stops, seeds[row]) for row in rows]
+        outputs, usage = self._answer([Request(prompts[row], asked) for row, asked in zip(rows, params, strict=True)])
+        texts: list[list[Completion]] = [[] for _ in prompts]
+        for row, output in zip(rows, outputs, strict=True):
+            if isinstance(output, Exception):
+                errors[row] = f"vLLM refused the request: {output}"
+            else:
+                texts[row] = [Completion(o.text, list(o.token_ids), o.finish_reason) for o in output.outputs]
+        return Completions(texts, errors, usage)
+
+
+class PoolingEngine(VllmEngine):
+    """A model that reads a text and gives a vector or a score."""
+
+    def __init__(self, stepper: VllmLoop, *, memory: int, max_model_len: int) -> None:
+        """Take a running engine."""
+        super().__init__(stepper, memory=memory, max_model_len=max_model_len)
+        self._tasks: Sequence[str] = stepper.engine.get_supported_tasks()
+        # Only models that tell the second text from the first (BERT's token types) may be told which it is.
+        settings = stepper.engine.vllm_config.model_config.hf_config
+        self._has_types = (getattr(settings, "type_vocab_size", None) or 0) > 1
+
+    def score(self, conversations: Sequence[TokenIds]) -> Answers:
+        """A reward model's output at each conversation's last token, without an activation: [n, 1]."""
+        from vllm import PoolingParams
+
+        if "classify" in self._tasks:
+            params = PoolingParams(task="classify", use_activation=False)
+            return self._pool([Request(tokens, params) for tokens in conversations])
+        # A score for every token that was not in the prefix cache, of which only the last one is wanted.
+        params = PoolingParams(task="token_classify", use_activation=False, skip_reading_prefix_cache=False)
+        return self._pool([Request(tokens, params) for tokens in conversations], read=lambda output: output[-1])
+
+    def relevance(self, pairs: Sequence[TokenPair]) -> Answers:
+        """A cross-encoder's output for each pair of query and passage, without an activation: [n, 1]."""
+        from vllm import PoolingParams
+
+        def params(tokens: TokenIds, first: int) -> Any:
+            told = self._has_types and first < len(tokens)
+            types = {"compressed_token_type_ids": first} if told else None
+            return PoolingParams(task="classify", use_activation=False, extra_kwargs=types)
+
+        return self._pool([Request(tokens, params(tokens, first)) for tokens, first in pairs])
+
+    def embed(self, texts: Sequence[TokenIds]) -> Answers:
+        """Vectors of unit length: [n, d]."""
+        from vllm import PoolingParams
+
+        params = PoolingParams(task="embed", use_activation=True)
+        return self._pool([Request(tokens, params) for tokens in texts])
+
+    def _pool(self, requests: Sequence[Request], read: Callable[[Any], Any] = lambda output: output) -> Answers:
+        """Answers [n, width]; read: what vLLM gives for a request -> [width]."""
+        errors = self._too_long([request.tokens for request in requests], 0)
+        rows = [number for number in range(len(requests)) if number not in errors]
+        outputs, usage = self._answer([requests[row] for row in rows])
+        found: dict[int, Any] = {}
+        for row, output in zip(rows, outputs, strict=True):
+            if isinstance(output, Exception):
+                errors[row] = f"vLLM refused the request: {output}"
+            else:
+                found[row] = read(output.outputs.data.float().numpy())
+        width = len(next(iter(found.values()), (0,)))
+        values = np.full((len(requests), width), np.nan, dtype=np.float32)
+        for row, value in found.items():
+            values[row] = value
+        return _answers(values, errors, usage)
+
+
+def _answers(values: Any, errors: dict[int, str], usage: Usage) -> Answers:
+    for number in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
+        errors.setdefault(number, "the model's output is not a finite number")
+        values[number] = np.nan
+    return Answers(values, errors, usage)
+
+
+def _sampling_params(sampling: Sampling, room: int, stops: tuple[list[str], list[int]], seed: int) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
+
+    constraints: Mapping[str, Any] = {
+        "choice": list(sampling.choice) or None,
+        "regex": sampling.regex,
+        "json": sampling.json_schema,
+    }
+    asked = {name: value for name, value in constraints.items() if value is not None}
+    return SamplingParams(
+        n=sampling.n,
+        max_tokens=room,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        repetition_penalty=sampling.repetition_penalty,
+        stop=stops[0],
+        stop_token_ids=stops[1],
+        seed=seed if sampling.temperature else None,
+        structured_outputs=StructuredOutputsParams(**asked) if asked else None,
+        output_kind=_final(),
+    )
+
+
+def _final() -> Any:
+    from vllm.sampling_params import RequestOutputKind
+
+    return RequestOutputKind.FINAL_ONLY

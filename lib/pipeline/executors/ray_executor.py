@@ -1,0 +1,118 @@
+"""The Ray executor: workers as actors of a cluster, a local one unless there is one to join."""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir
+from dataclasses import dataclass
+from typing import Any
+
+from lib import ROOT
+from lib.config import transient
+from lib.data.manifest import Shard
+from lib.data.shards import Footer
+from lib.errors import ConfigError
+from lib.pipeline.executors.base import ExecutorConfig
+from lib.pipeline.executors.pool import Pool
+from lib.pipeline.stop import Stop
+from lib.pipeline.worker import Spec
+
+_MOST_CPU_WORKERS = 8  # of a node
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayConfig(ExecutorConfig):
+    """Works on the shards with Ray actors: of the cluster at RAY_ADDRESS, else of a local one started for the run.
+
+    workers: number of actors; null: as many as the GPUs of the nodes allow (without GPUs: as the CPUs allow, at most 8
+    a node), more when a node joins.
+    cpus_per_worker: logical CPUs, and so threads, of an actor. max_restarts: deaths of workers
+    with no shard finished in between before giving up.
+    """
+
+    workers: int | None = transient(default=None)
+    cpus_per_worker: float = transient(default=1)
+    max_restarts: int = transient(default=50)
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"executor.workers={self.workers}: must be at least 1, or null for as many as fit")
+        if self.cpus_per_worker <= 0:
+            raise ConfigError(f"executor.cpus_per_worker={self.cpus_per_worker}: must be positive")
+        if self.max_restarts < 0:
+            raise ConfigError(f"executor.max_restarts={self.max_restarts}: must not be negative")
+
+
+def run(config: RayConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
+    """Process the shards; yield each one's footer as it is committed. Returns early where `stop` asks for it.
+
+    Raises ConfigError where the cluster lacks the resources, RunFailed where workers die too often, and what a
+    worker raised where no row is to blame.
+    """
+    import ray
+
+    joined = ray.is_initialized()
+    if not joined:
+        _connect()
+    stop.listen()
+    _require_room(config, spec)
+    pool = Pool(
+        spec,
+        shards,
+        room=lambda: config.workers or _room(config, spec),
+        cpus_per_worker=config.cpus_per_worker,
+        max_restarts=config.max_restarts,
+    )
+    try:
+        yield from pool.run(stop)
+    finally:
+        pool.close()
+        if not joined:
+            ray.shutdown()
+
+
+def _connect() -> None:
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise ConfigError(
+                f"RAY_ADDRESS={address}: no Ray answers there ({error}); start it, or unset RAY_ADDRESS to start a "
+                "local one with the run"
+            ) from error
+    local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 256 << 20} if address == "local" else {}
+    with chdir(ROOT):  # workers import from the folder that Ray is begun in
+        ray.init(address=address, logging_level=logging.ERROR, **local)
+
+
+def _require_room(config: RayConfig, spec: Spec) -> None:
+    import ray
+
+    room = _room(config, spec)
+    if (config.workers or 1) > room:
+        resources = ray.cluster_resources()
+        raise ConfigError(
+            f"executor.workers={config.workers or 'null'}: the Ray cluster has room for {room}: "
+            f"{resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs, of which each worker takes "
+            f"{config.cpus_per_worker:g} (executor.cpus_per_worker) and {spec.engine.num_gpus:g} (engine.num_gpus) of "
+            f"one node; {f'use at most executor.workers={room}' if room else 'let each take less'}"
+        )
+
+
+def _room(config: RayConfig, spec: Spec) -> int:
+    """How many workers the living nodes have room for. A worker is on one node, with all its GPUs."""
+    import ray
+
+    return sum(_room_on(node["Resources"], config, spec) for node in ray.nodes() if node["Alive"])
+
+
+def _room_on(node: Mapping[str, float], config: RayConfig, spec: Spec) -> int:
+    room = int(node.get("CPU", 0) // config.cpus_per_worker)
+    if spec.engine.num_gpus:
+        return min(room, int(node.get("GPU", 0) / spec.engine.num_gpus))
+    return min(room, _MOST_CPU_WORKERS) if config.workers is None else room

@@ -1,0 +1,92 @@
+"""How long a run will take: from a warm-up, or from its arithmetic."""
+
+import time
+from dataclasses import dataclass
+
+from lib.config import transient
+from lib.data.shards import unfinished
+from lib.engines.sizing import hardware
+from lib.engines.sizing.flops import peak_flops
+from lib.engines.sizing.hardware import Gpu
+from lib.engines.sizing.model_size import Sizing
+from lib.errors import ConfigError, RunFailed
+from lib.pipeline.executors.base import ExecutorConfig
+from lib.pipeline.planning.durations import parse_duration
+from lib.pipeline.planning.sample import Estimate, Tokens
+from lib.pipeline.run import RunConfig, run_shards
+from lib.pipeline.stop import Stop
+from lib.pipeline.worker import Spec
+
+# Share of the peak that engines reach, at best and at worst. A large matrix product itself reaches about four fifths of
+# a data sheet's figure.
+_OF_MEASURED, _OF_DATA_SHEET = (0.7, 0.3), (0.55, 0.25)
+_FEWEST_INTERVALS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateConfig:
+    """How a run is planned.
+
+    sample: rows to tokenize. measure: whether to process `rows` rows for real (their shards count for the run). gpu:
+    the kind of GPU to plan for, null for this machine's. deadline: a duration such as 90m or 9h, to say how many
+    workers it takes.
+    """
+
+    sample: int = transient(default=512)
+    measure: bool = transient(default=False)
+    rows: int = transient(default=128)
+    gpu: str | None = transient(default=None)
+    deadline: str | None = transient(default=None)
+
+    def __post_init__(self) -> None:
+        if self.sample < 2:
+            raise ConfigError(f"plan.sample={self.sample}: needs at least 2 rows to tell an error")
+        if self.rows < 1:
+            raise ConfigError(f"plan.rows={self.rows}: must be at least 1")
+        if self.gpu is not None:
+            hardware.lookup(self.gpu, "plan.gpu")
+        if self.deadline is not None:
+            parse_duration(self.deadline, "plan.deadline")
+
+
+def measured_seconds(spec: Spec, run: RunConfig, executor: ExecutorConfig, rows: int) -> tuple[Estimate, float]:
+    """Seconds for the rows still to be done, and seconds of start-up, from a warm-up on shards spread over the run.
+
+    The shards are committed: the run that follows need not do them again. Raises Stopped after a signal.
+    """
+    todo, _ = unfinished(spec.manifest, spec.folder, retry_failed=False)
+    if not todo:
+        raise RunFailed(f"{spec.folder}: every shard is done, so there is no time to plan")
+    count = min(max(-(-rows // spec.manifest.shard_rows), _FEWEST_INTERVALS + 1), len(todo))
+    shards = [todo[i * len(todo) // count] for i in range(count)]
+    marks, done = [time.monotonic()], 0
+    per_row: list[float] = []
+    with Stop(run.grace_seconds) as stop:
+        for footer in run_shards(executor, spec, shards, stop):
+            marks.append(time.monotonic())
+            done += footer.rows
+            if len(marks) > 2:  # the first shard also waited for the engine to load
+                per_row.append((marks[-1] - marks[-2]) / footer.rows)
+        stop.raise_if_requested()
+    left = sum(shard.rows for shard in todo) - done
+    if not per_row:
+        return Estimate((marks[-1] - marks[0]) / done * left, float("inf")), 0.0
+    return Estimate.of(per_row).times(left), marks[1] - marks[0]
+
+
+def computed_seconds(model: Sizing, tokens: Tokens, rows: int, gpu: Gpu | None) -> tuple[float, float] | None:
+    """Seconds of one worker for all rows, at best and at worst; loading is not among them.
+
+    On a kind of GPU from its data sheet (Sizing says how), else from a matrix product that is measured here. None for
+    text that is written without a GPU: nobody has told us this machine's memory bandwidth.
+    """
+    if gpu is not None:
+        reading = model.read_seconds(gpu, tokens.lengths, tokens.reused)
+        seconds, shares = reading + model.write_seconds(gpu, tokens.lengths, tokens.new_tokens), _OF_DATA_SHEET
+    elif tokens.new_tokens:
+        return None
+    else:
+        peak = peak_flops(model.device, model.dtype)
+        seconds, shares = model.flops(tokens.lengths, tokens.reused) / peak, _OF_MEASURED
+    best, worst = (seconds / tokens.sampled * rows / share for share in shares)
+    return best, worst

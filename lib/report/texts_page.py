@@ -1,0 +1,198 @@
+"""The report of generated text: how it ended, how long it is, and how much a row's samples differ."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lib.errors import InputError
+from lib.report.heat_maps import heat_map
+from lib.report.page import Figure, Section, Table, render
+from lib.report.tables import text_table
+from lib.scoring.diversity import WordTokenizer, choose_tokenizer, diversity
+
+_SHOWN = 10
+_BLOCK_ROWS = 4096
+_TELLING = 300  # texts from which a tokenizer is chosen
+DIVERSITY = ("self_bleu", "distinct_1", "distinct_2", "duplicates")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextMetrics:
+    """Of a run of `jobs.generate`.
+
+    ended: samples by how they ended (`stop`, `length`: cut off). prompt_tokens, new_tokens: sums. cut_rows: rows whose
+    prompt was cut. diversity: means over rows, None with one sample a row; tokenizer: what a token is in it.
+    """
+
+    rows: int
+    failed: int
+    samples: int
+    ended: Mapping[str, int]
+    prompt_tokens: int
+    new_tokens: int
+    cut_rows: int
+    tokenizer: str | None = None
+    diversity: Mapping[str, float | None] | None = None
+
+    def content(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def measure_texts(result: Path, tokenizer: WordTokenizer | None) -> TextMetrics:
+    """Measure a result. tokenizer: of the diversity of several samples a row; None: as suits the texts.
+
+    Raises InputError for a result without texts.
+    """
+    if "text" not in pq.read_schema(result).names:
+        raise InputError(f"{result}: has no column of texts, so it is not of jobs.generate")
+    rows = failed = samples = prompt_tokens = new_tokens = cut_rows = 0
+    ended: Counter[str] = Counter()
+    for batch in _batches(result, ["finish_reason", "new_tokens", "tokens", "cut", "error"]):
+        reasons, lengths = (_flat(batch[name]) for name in ("finish_reason", "new_tokens"))
+        ended.update(reason for reason in reasons if reason is not None)
+        rows, failed = rows + batch.num_rows, failed + batch.num_rows - batch["error"].null_count
+        samples += sum(reason is not None for reason in reasons)
+        new_tokens += sum(filter(None, lengths))
+        prompt_tokens += sum(filter(None, batch["tokens"].to_pylist()))
+        cut_rows += sum(bool(cut) for cut in batch["cut"].to_pylist())
+    found = TextMetrics(
+        rows=rows,
+        failed=failed,
+        samples=samples,
+        ended=dict(ended),
+        prompt_tokens=prompt_tokens,
+        new_tokens=new_tokens,
+        cut_rows=cut_rows,
+    )
+    if not _has_many(result) or samples == 0:
+        return found
+    chosen = tokenizer or choose_tokenizer(
+        text for row in islice(_samples(result), _TELLING) for text in row if text is not None
+    )
+    means = diversity(_samples(result), chosen).means
+    return TextMetrics(**{**vars(found), "tokenizer": chosen.name, "diversity": means})
+
+
+def text_lines(metrics: TextMetrics) -> list[str]:
+    """The metrics in words."""
+    endings = ", ".join(f"{count:,} by {name}" for name, count in sorted(metrics.ended.items()))
+    lines = [
+        f"{metrics.rows:,} rows, {metrics.failed:,} failed; {metrics.samples:,} texts, ended {endings or 'never'}.",
+        f"{metrics.prompt_tokens:,} tokens of prompts ({metrics.cut_rows:,} of them cut), {metrics.new_tokens:,} new.",
+    ]
+    if metrics.diversity is not None:
+        values = ", ".join(f"{name.replace('_', '-')} {_number(metrics.diversity[name])}" for name in DIVERSITY)
+        lines.append(f"Diversity of a row's samples ({metrics.tokenizer}): {values}.")
+    return lines
+
+
+def render_texts(metrics: TextMetrics, result: Path, title: str, details: Mapping[str, str]) -> str:
+    """A page with the metrics and the first rows."""
+    columns = pq.read_schema(result).names
+    given = [
+        name for name in columns if name not in ("file", "row", "id", "tokens", "cut", "new_tokens", "seed", "error")
+    ]
+    shown = next(_batches(result, [*given, "error"]), None)
+    rows = [] if shown is None else [_shown(row, given) for row in shown.slice(0, _SHOWN).to_pylist()]
+    sections = [
+        Section(heading="The first rows", table=Table(header=given, rows=rows, prose=True)),
+        Section(heading="About this run", table=Table(header=(), rows=list(details.items()), prose=True)),
+    ]
+    return render(title, text_lines(metrics), sections)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A run of a sweep: what its settings are, by key, and what was measured."""
+
+    settings: Mapping[str, Any]
+    metrics: TextMetrics
+
+
+def sweep_table(points: Sequence[Point]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Header and rows: the settings that differ between runs, then their diversity."""
+    keys = differing(points)
+    header = [*(key.rpartition(".")[2] for key in keys), *(name.replace("_", "-") for name in DIVERSITY), "new tokens"]
+    rows = [
+        (
+            *(str(point.settings.get(key)) for key in keys),
+            *(_number((point.metrics.diversity or {}).get(name)) for name in DIVERSITY),
+            f"{point.metrics.new_tokens:,}",
+        )
+        for point in points
+    ]
+    return header, rows
+
+
+def differing(points: Sequence[Point]) -> list[str]:
+    """Keys of the settings that are not the same in all runs."""
+    keys = dict.fromkeys(key for point in points for key in point.settings)
+    return [key for key in keys if len({str(point.settings.get(key)) for point in points}) > 1]
+
+
+def sweep_lines(points: Sequence[Point]) -> str:
+    """The table for a terminal."""
+    return text_table(*sweep_table(points))
+
+
+def render_sweep(points: Sequence[Point], title: str) -> str:
+    """A page with the table and, where two settings differ, a heat map of self-BLEU."""
+    header, rows = sweep_table(points)
+    sections = [Section(heading="Runs", table=Table(header=header, rows=rows))]
+    if len(keys := differing(points)) == 2:
+        down, across = (sorted({point.settings[key] for point in points}) for key in keys)
+        cells = {tuple(p.settings[key] for key in keys): (p.metrics.diversity or {}).get("self_bleu") for p in points}
+        values = [[cells.get((i, j)) for j in across] for i in down]
+        names = [key.rpartition(".")[2] for key in keys]
+        svg = heat_map(
+            [str(i) for i in down],
+            [str(j) for j in across],
+            np.array(values, dtype=np.float64),
+            row_title=names[0],
+            column_title=names[1],
+        )
+        picture = Figure(svg=svg, description=f"Self-BLEU by {names[0]} and {names[1]}")
+        sections.insert(0, Section(heading="Self-BLEU", text=["1: all samples of a row are the same."], figure=picture))
+    return render(title, [f"{len(points)} runs of jobs.generate, side by side."], sections)
+
+
+def _batches(result: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(result) as file:
+        yield from file.iter_batches(_BLOCK_ROWS, columns=list(columns))
+
+
+def _has_many(result: Path) -> bool:
+    return bool(pa.types.is_list(pq.read_schema(result).field("text").type))
+
+
+def _samples(result: Path) -> Iterator[list[str | None]]:
+    """The samples of each row that has any."""
+    for batch in _batches(result, ["text"]):
+        yield from (row for row in batch["text"].to_pylist() if row)
+
+
+def _flat(column: pa.Array) -> list[Any]:
+    """Cells, those of lists one by one."""
+    return (column.flatten() if pa.types.is_list(column.type) else column).to_pylist()  # type: ignore[no-any-return]
+
+
+def _shown(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    def cell(name: str) -> str:
+        value = row[name]
+        if value is None:
+            return f"(failed: {row['error']})" if name == "text" else "–"
+        return "\n—\n".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    return [cell(name) for name in names]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

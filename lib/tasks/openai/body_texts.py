@@ -1,0 +1,119 @@
+"""Writing texts for OpenAI batch files, as each request's body asks for them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from lib.errors import ConfigError
+from lib.tasks.base import Prepared, Result
+from lib.tasks.openai import body_task as batch
+from lib.tasks.openai.bodies import TextRequest, in_a_body, read_chat, read_completion
+from lib.tasks.sampling import row_seed
+from lib.types import Completion, Completions, GenerateEngine, Sampling, Tokenizer, Usage
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+
+
+@dataclass(frozen=True)
+class AnswerTexts:
+    """The task of `jobs.generate` on requests to /v1/chat/completions and /v1/completions.
+
+    Columns: text, finish_reason, new_tokens: lists with a value for each choice (the samples of the first prompt, then
+    those of the next); tokens: of the prompts; cut: 0.
+
+    seed: of the run; a body without a seed gets one from it and its custom_id. fits: raises ConfigError for sampling
+    that the engine lacks; picklable.
+    """
+
+    url: str
+    seed: int
+    context: int
+    fits: Callable[[Sampling], None]
+
+    version = 1
+    method = "generate"
+    schema = pa.schema(
+        {
+            "text": pa.list_(pa.string()),
+            "finish_reason": pa.list_(pa.string()),
+            "new_tokens": pa.list_(pa.int32()),
+            "tokens": pa.int32(),
+            "cut": pa.int32(),
+        }
+    )
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything about the task that changes results."""
+        return {"version": self.version, "seed": self.seed}
+
+    def check_body(self, body: Mapping[str, Any]) -> None:
+        """Raise ValueError, saying why, for a body that can't be answered."""
+        try:
+            self.fits(self._read(body).sampling)
+        except ConfigError as error:
+            raise ValueError(in_a_body(error)) from None
+
+    def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        """Refuse chats where the model knows none."""
+        if self.url == CHAT and not tokenizer.has_chat_template:
+            raise ConfigError(
+                f"the engine's tokenizer has no chat template, which {CHAT} needs; give engine.chat_template, choose a "
+                f"model that was trained on chats, or make the requests to {COMPLETIONS}"
+            )
+
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+        """One request for each prompt."""
+
+        def ask(name: str, given: Mapping[str, Any]) -> batch.BodyRequests:
+            body = self._read(given)
+            prompts = [
+                tokenizer.completion_prompt(prompt) if isinstance(prompt, str) else tokenizer.chat_prompt(prompt)
+                for prompt in body.prompts
+            ]
+            seeds = [
+                row_seed(self.seed, name, number) if body.seed is None else body.seed for number in range(len(prompts))
+            ]
+            return batch.BodyRequests(prompts, [len(prompt) for prompt in prompts], (body.sampling, seeds))
+
+        prepared = batch.prepare(rows, ask, max_tokens, output=1)
+        limits = [about[0].max_tokens for about in prepared.notes.rows if about]
+        room = max_tokens - min(map(len, prepared.requests), default=0)
+        return replace(prepared, new_tokens=min(max(limits, default=0), room))
+
+    def ask(self, engine: GenerateEngine, prepared: Prepared) -> Completions:
+        """The samples of each request; those that are sampled alike are asked together."""
+        asked = [(about[0], seed) for about in prepared.notes.rows if about for seed in about[1]]
+        groups: dict[Sampling, list[int]] = {}
+        for number, (sampling, _) in enumerate(asked):
+            groups.setdefault(sampling, []).append(number)
+        texts: list[list[Completion]] = [[] for _ in asked]
+        errors: dict[int, str] = {}
+        cached, queued = 0, 0.0
+        for sampling, numbers in groups.items():
+            found = engine.generate(
+                [prepared.requests[number] for number in numbers], sampling, [asked[number][1] for number in numbers]
+            )
+            for place, number in enumerate(numbers):
+                texts[number] = found.texts[place]
+            errors |= {numbers[place]: why for place, why in found.errors.items()}
+            cached += found.usage.cached_tokens
+            queued += found.usage.queued * len(numbers) / len(asked)
+        return Completions(texts, errors, Usage(cached, queued))
+
+    def read(self, prepared: Prepared, answers: Completions) -> Result:
+        """Texts with how they ended."""
+
+        def own(about: Any, found: Sequence[Sequence[Completion]]) -> list[list[Any]]:
+            samples = [sample for request in found for sample in request]
+            return [
+                [sample.text for sample in samples],
+                [sample.finish_reason for sample in samples],
+                [len(sample.tokens) for sample in samples],
+            ]
+
+        return batch.result(prepared, answers.texts, answers.errors, self.schema, own)
+
+    def _read(self, body: Mapping[str, Any]) -> TextRequest:
+        return (read_chat if self.url == CHAT else read_completion)(body, self.context)

@@ -1,0 +1,208 @@
+"""Reranking: how well each passage of a row answers its question, and which are kept.
+
+Two ways: a language model says yes or no, and the score is the log-odds of its answer (Nogueira et al. 2020, "Document
+Ranking with a Pretrained Sequence-to-Sequence Model", and Qwen3-Reranker); or a cross-encoder gives a score.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lib.config import identity
+from lib.errors import ConfigError
+from lib.tasks.base import Prepared, Result
+from lib.tasks.passages import BESIDE, PASSAGES, passage_columns, read_passages
+from lib.tasks.prompts.labels import label_spellings, longest
+from lib.tasks.prompts.prompt import PromptConfig
+from lib.tasks.prompts.slots import check_prompt, fit_slots, slot_values
+from lib.types import Answers, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
+
+__all__ = ["BESIDE", "FIELDS", "CrossEncode", "JudgeRelevance", "RerankBy", "RerankConfig"]
+
+FIELDS = ("question", "passages")
+
+
+class RerankBy(Enum):
+    """Who tells: a language model that answers yes or no (with the labels of its prompt), or a cross-encoder."""
+
+    labels = "labels"
+    cross_encoder = "cross_encoder"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RerankConfig:
+    """Which passages are kept: those that score above `threshold`, and of these the `top_n` best; null keeps all.
+
+    by: who tells. A score is the log-odds of yes against no (0: as likely as not), or what the cross-encoder gives.
+    """
+
+    by: RerankBy = RerankBy.labels
+    threshold: float | None = None
+    top_n: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.top_n is not None and self.top_n < 1:
+            raise ConfigError(f"rerank.top_n={self.top_n}: must be at least 1, or null for all")
+
+
+@dataclass(frozen=True)
+class _Reranker:
+    """What both ways share: rows in, rows with their passages in a new order out."""
+
+    config: RerankConfig
+
+    version = 1
+    schema = pa.schema(
+        {"question": pa.string(), **PASSAGES, "retrieved_ranks": pa.list_(pa.int32()), "tokens": pa.int32()}
+    )
+
+    def _rows(self, rows: pa.Table) -> tuple[list[str], list[list[Passage]]]:
+        questions = [" ".join(values["question"]) for values in slot_values(rows, ["question"])]
+        return questions, read_passages(rows)
+
+    def _result(
+        self,
+        prepared: Prepared,
+        passages: Sequence[Sequence[Passage]],
+        questions: list[str],
+        scores: Any,
+        errors: Mapping[int, str],
+    ) -> Result:
+        """scores: [requests]; errors: request number -> why. A row of which a passage has no score has failed."""
+        assert prepared.counts is not None
+        first = np.cumsum([0, *prepared.counts]).tolist()
+        kept, ranks, failed = [], [], {}
+        for row, own in enumerate(passages):
+            part = scores[first[row] : first[row + 1]].tolist()
+            bad = [place for place in range(len(own)) if first[row] + place in errors]
+            if bad:
+                failed[row] = f"passage {own[bad[0]].id}: {errors[first[row] + bad[0]]}"
+            order = [] if bad else self._order(part)
+            kept.append([replace(own[place], score=part[place]) for place in order])
+            ranks.append(order)
+        lengths = [len(request) for request in prepared.requests]
+        tokens = [sum(lengths[a:b]) for a, b in pairwise(first)]
+        columns = [questions, *passage_columns(kept), ranks, tokens]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
+        return Result(pa.table(arrays, schema=self.schema), failed)
+
+    def _order(self, scores: Sequence[float]) -> list[int]:
+        """Places of the passages that are kept, best first; of equal scores the one that was retrieved first."""
+        order = sorted(range(len(scores)), key=lambda place: (-scores[place], place))
+        threshold = self.config.threshold
+        above = [place for place in order if threshold is None or scores[place] > threshold]
+        return above[: self.config.top_n]
+
+
+@dataclass(frozen=True)
+class JudgeRelevance(_Reranker):
+    """The task of `jobs.rerank` with a language model, by the labels of its prompt: yes, then no.
+
+    Columns: question, those of PASSAGES in the new order with the new scores, retrieved_ranks (where each stood before,
+    from 0), tokens.
+    """
+
+    prompt: PromptConfig
+
+    method = "label_logprobs"
+
+    def __post_init__(self) -> None:
+        self.prompt.require(("question", "passage"))
+        self.prompt.require_labels("relevant", "irrelevant")
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything about the task that changes results."""
+        return {"version": self.version, "rerank": identity(self.config), "prompt": identity(self.prompt)}
+
+    def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        """Refuse labels that can't be told apart, and a prompt that leaves no room."""
+        check_prompt(self.prompt, tokenizer, max_tokens, output=longest(label_spellings(self.prompt.labels, tokenizer)))
+
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+        """One request for each passage."""
+        labels = label_spellings(self.prompt.labels, tokenizer)
+        questions, passages = self._rows(rows)
+        fitted = [
+            [
+                fit_slots({"question": [q], "passage": [p.text]}, self.prompt, tokenizer, max_tokens - longest(labels))
+                for p in own
+            ]
+            for q, own in zip(questions, passages, strict=True)
+        ]
+        return Prepared(
+            [one.requests[0] for row in fitted for one in row],
+            [sum(sum(one.cut) for one in row) for row in fitted],
+            (questions, passages, labels),
+            counts=[len(own) for own in passages],
+        )
+
+    def ask(self, engine: LabelEngine, prepared: Prepared) -> Answers:
+        """Log-probabilities of yes and no [requests, 2]."""
+        *_, labels = prepared.notes
+        return engine.label_logprobs(prepared.requests, labels)
+
+    def read(self, prepared: Prepared, answers: Answers) -> Result:
+        """Scores are log-odds: log P(yes) - log P(no)."""
+        questions, passages, _ = prepared.notes
+        values = answers.values.astype(np.float64).reshape(-1, 2)
+        return self._result(prepared, passages, questions, values[:, 0] - values[:, 1], answers.errors)
+
+
+@dataclass(frozen=True)
+class CrossEncode(_Reranker):
+    """The task of `jobs.rerank` with a cross-encoder. Columns: as of JudgeRelevance."""
+
+    method = "relevance"
+
+    def identity(self) -> Mapping[str, Any]:
+        """Everything about the task that changes results."""
+        return {"version": self.version, "rerank": identity(self.config)}
+
+    def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        """There must be room for more than the tokens around two texts."""
+        fixed = len(tokenizer.pair_prompt("", "")[0])
+        if fixed >= max_tokens:
+            raise ConfigError(f"engine.max_model_len={max_tokens}: the tokens around two texts alone are {fixed}")
+
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+        """One pair for each passage: what is too long is cut at the end of the passage."""
+        questions, passages = self._rows(rows)
+        pairs, cuts = [], []
+        for question, own in zip(questions, passages, strict=True):
+            fitted = [_pair(question, passage.text, tokenizer, max_tokens) for passage in own]
+            pairs += [pair for pair, _ in fitted]
+            cuts.append(sum(cut for _, cut in fitted))
+        notes = (questions, passages, pairs)
+        return Prepared([list(tokens) for tokens, _ in pairs], cuts, notes, counts=[len(own) for own in passages])
+
+    def ask(self, engine: RelevanceEngine, prepared: Prepared) -> Answers:
+        """Scores [requests, 1]."""
+        *_, pairs = prepared.notes
+        return engine.relevance(pairs)
+
+    def read(self, prepared: Prepared, answers: Answers) -> Result:
+        """The engine's scores as they are."""
+        questions, passages, _ = prepared.notes
+        scores = answers.values.astype(np.float64).reshape(-1)
+        return self._result(prepared, passages, questions, scores, answers.errors)
+
+
+def _pair(question: str, passage: str, tokenizer: Tokenizer, max_tokens: int) -> tuple[TokenPair, int]:
+    """Question and passage as one request of at most `max_tokens`, and the tokens cut from the passage's end.
+
+    A question that alone is too long stays so: the engine then refuses the row.
+    """
+    pair = tokenizer.pair_prompt(question, passage)
+    if len(pair[0]) <= max_tokens:
+        return pair, 0
+    whole = tokenizer.spans(passage)
+    keep = len(whole)
+    while len(pair[0]) > max_tokens and keep:
+        keep = max(keep - (len(pair[0]) - max_tokens), 0)
+        pair = tokenizer.pair_prompt(question, passage[: whole[keep - 1][1]] if keep else "")
+    return pair, len(whole) - keep

@@ -1,0 +1,30 @@
+import pytest
+
+from lib.cluster.clusters import RayJobsConfig, SlurmArrayConfig, SlurmConfig, time_limit
+from lib.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30", 1800), ("1:30", 90), ("4:00:00", 14400), ("1-0", 86400), ("1-2:30", 95400), ("2-0:0:5", 172805)],
+)
+def test_time_limits_are_read_as_sbatch_reads_them(text: str, seconds: int) -> None:
+    assert time_limit(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: SlurmConfig(time="4 hours"), "cluster.time=4 hours"),
+        (lambda: SlurmConfig(time="2", signal_seconds=120), "cluster.signal_seconds=120"),
+        (lambda: SlurmConfig(nodes=0), "cluster.nodes=0"),
+        (lambda: SlurmConfig(max_requeues=-1), "cluster.max_requeues=-1"),
+        (lambda: SlurmArrayConfig(nodes=2), "use cluster=slurm"),
+        (lambda: SlurmArrayConfig(count=0), "cluster.count=0"),
+        (lambda: SlurmArrayConfig(at_once=0), "cluster.at_once=0"),
+        (lambda: RayJobsConfig(address="head:8265"), "cluster.address=head:8265"),
+    ],
+)
+def test_mistakes_name_their_key(make: type, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        make()

@@ -1,0 +1,44 @@
+import pytest
+
+from lib.data.reading.ids import IdCheck, Place
+from lib.errors import InputError
+
+
+def check(files: dict[str, list[str | None]]) -> None:
+    ids = IdCheck()
+    for file, values in files.items():
+        for row in range(0, len(values), 2):
+            ids.add(values[row : row + 2], file, row)
+    everything: list[tuple[str | None, Place]] = [
+        (value, (file, row)) for file, values in files.items() for row, value in enumerate(values)
+    ]
+    ids.finish(everything)
+
+
+def test_different_ids_are_fine():
+    check({"a.csv": ["1", "2", "3"], "b.csv": ["4", "01"]})
+    check({})
+
+
+def test_duplicates_are_named_with_their_places():
+    with pytest.raises(InputError, match=r"\(2 of them\), such as '2' \(a.csv row 1, b.csv row 0\), '3'.*b.csv row 3"):
+        check({"a.csv": ["1", "2", "3"], "b.csv": ["2", "x", "y", "3"]})
+
+
+def test_many_duplicates_are_counted_and_few_shown():
+    ids: list[str | None] = [str(n) for n in range(3000)]
+    with pytest.raises(InputError, match=r"\(3000 of them\)") as error:
+        check({"a.csv": ids, "b.csv": ids})
+    assert str(error.value).count("b.csv row") == 5
+
+
+def test_nulls_are_named_with_their_places():
+    with pytest.raises(InputError, match=r"^rows without an id: 3, such as a.csv row 1, b.csv row 0, b.csv row 2;"):
+        check({"a.csv": ["1", None], "b.csv": [None, "2", None]})
+
+
+def test_equal_hashes_alone_are_no_duplicates():
+    ids = [("1", ("a.csv", 0)), ("2", ("a.csv", 1))]
+    suspects = IdCheck()
+    suspects.add(["1", "1"], "a.csv", 0)  # as if "1" and "2" had the same hash
+    suspects.finish(ids)

@@ -1,0 +1,197 @@
+"""Reading OpenAI batch files, and writing the files that answer them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lib.data.manifest import Manifest, read_manifest
+from lib.data.openai_output import is_batch, write_openai_files
+from lib.data.reading.intake import read_rows, take_in
+from lib.data.rows.kinds import carried
+from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
+from lib.errors import InputError
+
+CHAT = "/v1/chat/completions"
+
+
+def only_small(body: Mapping[str, Any]) -> None:
+    if body.get("size", 0) > 1:
+        raise ValueError("too large")
+
+
+def line(custom_id: Any, body: Any, url: Any = CHAT, method: Any = "POST") -> dict[str, Any]:
+    return {"custom_id": custom_id, "method": method, "url": url, "body": body}
+
+
+def write(path: Path, lines: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines), encoding="utf-8")
+    return path
+
+
+def load(folder: Path, lines: list[Any], **values: Any) -> pa.Table:
+    config = OpenAiBatchConfig(path=str(write(folder / "batch.jsonl", lines)), **values)
+    rows = open_batch(config, batch_url(config, "generate"), only_small)
+    return pa.concat_tables(read_rows(file, folder, 0, file.rows, rows) for file in take_in(rows, folder).inputs)
+
+
+def test_a_request_that_cannot_be_used_is_a_row_with_its_reason(tmp_path: Path) -> None:
+    good = {"model": "m", "text": "夜 \ud83d!", "size": 1}
+    table = load(
+        tmp_path,
+        [
+            line("a", good),
+            line("b", {"model": "n", "size": 2}),
+            line("c", None),
+            line("d", [1]),
+            line("e", {}, method="GET"),
+        ],
+    )
+    assert table["id"].to_pylist() == ["a", "b", "c", "d", "e"]
+    assert table["model"].to_pylist() == ["m", "n", None, None, None]
+    assert json.loads(table["body"][0].as_py()) == {**good, "text": "夜 \N{REPLACEMENT CHARACTER}!"}
+    assert table["error"].to_pylist() == [
+        None,
+        "body: too large",
+        "body: there is none",
+        "body: a list, not an object",
+        "method: 'GET'; it must be POST",
+    ]
+
+
+def test_bad_requests_can_be_refused_altogether(tmp_path: Path) -> None:
+    from lib.data.rows.base import OnBadRow
+
+    with pytest.raises(InputError, match=r"row 1, column body: too large"):
+        load(tmp_path, [line("a", {}), line("b", {"size": 2})], on_bad_row=OnBadRow.fail)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            [line("a", {}), line("b", {}), line("a", {})],
+            r"custom_ids are there more than once .*'a' \(.* row 0, .* row 2\)",
+        ),
+        ([line("a", {}), line(None, {})], "rows without custom_id: 1, such as .* row 1; fill them in$"),
+        ([line("a", {}), line(7, {})], "rows without custom_id: 1, such as .* row 1"),
+        ([line("a", {}, url="/v1/images")], "line 1: url '/v1/images' is answered by no job; known are /v1/chat"),
+        ([line("a", {}, url="/v1/embeddings")], r"by jobs\.embed, not by jobs\.generate"),
+        ([line("a", {}, url="/v1/score")], r"by jobs\.rerank, not by jobs\.generate"),
+        (
+            [line("a", {}), line("b", {}, url="/v1/completions")],
+            "row 1: url '/v1/completions', but the first line's is",
+        ),
+        ([line("a", {}), line("b", {}, url=None)], r"row 1: url None \(known are /v1/chat"),
+        ([{"custom_id": "a", "url": CHAT}], "no line has the key method, body"),
+        ([{"text": "a"}], "the lines have no url, so this is no OpenAI batch file"),
+    ],
+)
+def test_a_file_that_cannot_be_matched_is_refused(lines: list[Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        load(tmp_path, lines)
+
+
+def test_malformed_json_and_other_formats_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(json.dumps(line("a", {})) + "\n{'b'}\n")
+    config = OpenAiBatchConfig(path=str(tmp_path / "x.jsonl"))
+    with pytest.raises(InputError, match="line 2: malformed JSON"):
+        batch_url(config, "generate")
+    (tmp_path / "x.csv").write_text("custom_id,url\na,b\n")
+    with pytest.raises(InputError, match=r"x\.csv: OpenAI batch files are JSONL"):
+        batch_url(OpenAiBatchConfig(path=str(tmp_path / "x.csv")), "generate")
+
+
+def test_many_requests_are_checked_wherever_they_stand(tmp_path: Path) -> None:
+    lines = [line(f"r{n}", {"size": 2 if n == 999 else 1}) for n in range(1000)]
+    assert load(tmp_path, lines)["error"].null_count == 999
+    with pytest.raises(InputError, match="row 700: url"):
+        load(tmp_path, [*lines[:700], line("x", {}, url="/v1/score")])
+
+
+def _answer(folder: Path, url: str, rows: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """The lines of both files for a result."""
+    manifest = Manifest(
+        job="x", fingerprint="0123456789abcdef", identity={"data.url": url, "engine.type": "DummyConfig"}, inputs=(),
+        shard_rows=8,
+    )  # fmt: skip
+    manifest.write(folder)
+    pq.write_table(pa.table(rows), folder / "result.parquet")
+    counts = write_openai_files(read_manifest(folder), folder)
+    files = [folder / "openai_output.jsonl", folder / "openai_errors.jsonl"]
+    outputs, errors = ([json.loads(one) for one in path.read_text("utf-8").splitlines()] for path in files)
+    assert counts == (len(outputs), len(errors))
+    return outputs, errors
+
+
+def test_chats_are_written_as_openai_does(tmp_path: Path) -> None:
+    types = pytest.importorskip("openai.types.chat")
+    rows = {
+        "id": ["a", "b", "c", "d"],
+        "model": ["m", None, "m", "m"],
+        "text": [["夜\n1", "2"], None, None, [""]],
+        "finish_reason": [["stop", "length"], None, None, ["length"]],
+        "new_tokens": [[3, 4], None, None, [1]],
+        "tokens": [10, None, None, 2],
+        "error": [None, "body: temperature=-1: no", "killed the worker", None],
+    }
+    outputs, errors = _answer(tmp_path, CHAT, rows)
+    assert [one["custom_id"] for one in outputs] == ["a", "d"]
+    assert all(
+        set(one) == {"id", "custom_id", "response", "error"} and one["error"] is None for one in outputs + errors
+    )
+    first = types.ChatCompletion.model_validate(outputs[0]["response"]["body"], strict=True)
+    assert first.object == "chat.completion"
+    assert [(c.index, c.message.role, c.message.content, c.finish_reason) for c in first.choices] == [
+        (0, "assistant", "夜\n1", "stop"),
+        (1, "assistant", "2", "length"),
+    ]
+    assert first.usage is not None
+    assert (first.usage.prompt_tokens, first.usage.completion_tokens, first.usage.total_tokens) == (10, 7, 17)
+    assert (first.model, first.created) == ("m", int((tmp_path / "manifest.json").stat().st_mtime))
+    assert [(one["custom_id"], one["response"]["status_code"]) for one in errors] == [("b", 400), ("c", 500)]
+    assert errors[0]["response"]["body"]["error"] == {
+        "message": "body: temperature=-1: no", "type": "invalid_request_error", "param": None, "code": None,
+    }  # fmt: skip
+    assert errors[1]["response"]["body"]["error"]["type"] == "server_error"
+    assert len({one["id"] for one in outputs + errors}) == 4
+    assert _answer(tmp_path, CHAT, rows) == (outputs, errors)
+
+
+def test_completions_embeddings_and_scores_are_written_as_their_servers_do(tmp_path: Path) -> None:
+    types = pytest.importorskip("openai.types")
+    common = {
+        "id": ["a"],
+        "model": pa.array([None], pa.string()),
+        "tokens": [5],
+        "error": pa.array([None], pa.string()),
+    }
+    folders = [tmp_path / name for name in ("completions", "embeddings", "score")]
+    for folder in folders:
+        folder.mkdir()
+    texts = {"text": [["x", "y"]], "finish_reason": [["stop", "stop"]], "new_tokens": [[1, 2]]}
+    (output,), _ = _answer(folders[0], "/v1/completions", {**common, **texts})
+    completion = types.Completion.model_validate(output["response"]["body"], strict=True)
+    assert [(choice.index, choice.text) for choice in completion.choices] == [(0, "x"), (1, "y")]
+    assert completion.model == "DummyConfig"  # where the body names none
+    (output,), _ = _answer(folders[1], "/v1/embeddings", {**common, "vectors": [[[0.5, 1.0], [0.0, 2.0]]]})
+    found = types.CreateEmbeddingResponse.model_validate(output["response"]["body"], strict=True)
+    assert [(one.index, one.embedding) for one in found.data] == [(0, [0.5, 1.0]), (1, [0.0, 2.0])]
+    assert (found.usage.prompt_tokens, found.usage.total_tokens) == (5, 5)
+    (output,), _ = _answer(folders[2], "/v1/score", {**common, "scores": [[0.25, -1.0]]})
+    body = output["response"]["body"]
+    assert set(body) == {"id", "object", "created", "model", "data", "usage"}
+    assert body["data"] == [
+        {"index": 0, "object": "score", "score": 0.25}, {"index": 1, "object": "score", "score": -1.0},
+    ]  # fmt: skip
+
+
+def test_a_result_keeps_what_the_files_need_and_other_runs_are_told_apart(tmp_path: Path) -> None:
+    config = OpenAiBatchConfig(path=str(write(tmp_path / "x.jsonl", [line("a", {})])))
+    assert carried(open_batch(config, CHAT, only_small)) == ("file", "row", "id", "model")
+    other = Manifest(job="generate", fingerprint="f", identity={"data.id": "id"}, inputs=(), shard_rows=8)
+    assert not is_batch(other)

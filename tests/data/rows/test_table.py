@@ -1,0 +1,129 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lib.data.reading.intake import read_rows, take_in
+from lib.data.rows.base import OnBadRow
+from lib.data.rows.kinds import carried
+from lib.data.rows.table import TableConfig, open_table
+from lib.errors import ConfigError, InputError
+from lib.types import slot_column
+
+
+def jsonl(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def load(folder: Path, path: str, fields: list[str], **values: Any) -> pa.Table:
+    rows = open_table(TableConfig(path=path, **values), fields)
+    return pa.concat_tables(read_rows(file, folder, 0, file.rows, rows) for file in take_in(rows, folder).inputs)
+
+
+def test_fields_are_lists_of_texts_and_carried_columns_stay(tmp_path: Path) -> None:
+    path = jsonl(
+        tmp_path / "x.jsonl",
+        [
+            {"id": 7, "q": "why?", "passages": ["one", "two"], "n": 3},
+            {"id": "b", "q": "how?", "passages": [], "n": None},
+        ],
+    )
+    table = load(tmp_path / "run", path, ["question", "passages"], columns={"question": "q"}, carry=["n"])
+    assert table["id"].to_pylist() == ["7", "b"]
+    assert table[slot_column("question")].to_pylist() == [["why?"], ["how?"]]
+    assert table[slot_column("passages")].to_pylist() == [["one", "two"], []]
+    assert table["n"].to_pylist() == ["3", None]
+    assert table["error"].to_pylist() == [None, None]
+
+
+def test_a_carried_column_of_parquet_keeps_its_type(tmp_path: Path) -> None:
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array([1.0, 2.0, 3.0, 4.0], pa.float32()), 2)
+    source = pa.table({"text": ["a", "b"], "vector": vectors, "start": pa.array([1, 2], pa.int64())})
+    pq.write_table(source, tmp_path / "x.parquet")
+    for limit in (None, 1):  # read in place, and copied
+        table = load(
+            tmp_path / f"run{limit}", str(tmp_path / "x.parquet"), ["text"], carry=["vector", "start"], limit=limit
+        )
+        assert table["vector"].type == vectors.type
+        assert table.select(["vector", "start"]).equals(source.select(["vector", "start"]).slice(0, limit))
+
+
+def test_columns_beside_are_read_where_all_files_have_them(tmp_path: Path) -> None:
+    jsonl(tmp_path / "a.jsonl", [{"text": "x", "rank": "1", "score": "2"}])
+    jsonl(tmp_path / "b.jsonl", [{"text": "y", "rank": "3"}])
+    rows = open_table(TableConfig(path=str(tmp_path / "*.jsonl"), carry=["rank"]), ["text"], ["rank", "score"])
+    assert rows.plain == ["rank"]
+    rows = open_table(TableConfig(path=str(tmp_path / "*.jsonl")), ["text"], ["rank", "score"])
+    assert rows.plain == ["rank"]
+    assert carried(rows) == ("file", "row", "id")
+
+
+def test_what_failed_before_is_a_bad_row(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"text": "a", "error": None}, {"text": "b", "error": "killed the worker"}])
+    table = load(tmp_path / "run", path, ["text"], on_bad_row=OnBadRow.record)
+    assert table["error"].to_pylist() == [None, "error: killed the worker"]
+    with pytest.raises(InputError, match="row 1, column error: killed the worker"):
+        load(tmp_path / "again", path, ["text"])
+    assert load(tmp_path / "all", path, ["text"], failed=None)["error"].to_pylist() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [(None, "null"), (3, "a value of type int"), ({"a": 1}, "an object"), (["a", 3], "turn 1 is a value of type int")],
+)
+def test_bad_cells(tmp_path: Path, cell: Any, reason: str) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"text": "fine"}, {"text": cell}])
+    with pytest.raises(InputError, match=f"row 1, column text: {reason}"):
+        load(tmp_path / "run", path, ["text"])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"columns": {"text": "body"}}, r"column 'body' is missing.*data.columns.text=NAME"),
+        ({"carry": ["score"]}, "column 'score' is missing.*data.carry"),
+        ({"id": "key"}, "column 'key' is missing.*data.id"),
+        ({"failed": "why"}, "column 'why' is missing.*data.failed"),
+    ],
+)
+def test_missing_columns(tmp_path: Path, values: dict[str, Any], message: str) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"text": "fine"}])
+    with pytest.raises(InputError, match=message):
+        load(tmp_path / "run", path, ["text"], **values)
+
+
+def test_unknown_fields_and_taken_names(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"text": "fine"}])
+    with pytest.raises(ConfigError, match=r"no field question; it reads text"):
+        open_table(TableConfig(path=path, columns={"question": "q"}), ["text"])
+    with pytest.raises(ConfigError, match=r"data\.carry"):
+        TableConfig(path=path, carry=["id"])
+    with pytest.raises(ConfigError, match="twice"):
+        TableConfig(path=path, carry=["a", "a"])
+
+
+def test_a_plain_text_is_one_row(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("one\n\ntwo", encoding="utf-8")
+    assert load(tmp_path / "run", str(tmp_path / "x.txt"), ["text"])[slot_column("text")].to_pylist() == [
+        ["one\n\ntwo"]
+    ]
+    (tmp_path / "y.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="not UTF-8"):
+        load(tmp_path / "bad", str(tmp_path / "y.txt"), ["text"])
+
+
+def test_a_sample_is_drawn_from_all_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        jsonl(tmp_path / f"{name}.jsonl", [{"id": f"{name}{n}", "text": "x"} for n in range(50)])
+    table = load(tmp_path / "run", str(tmp_path / "*.jsonl"), ["text"], sample=10)
+    assert table.num_rows == 10
+    assert {value[0] for value in table["id"].to_pylist()} == {"a", "b"}
+
+
+def test_results_keep_the_place_and_what_is_carried(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"text": "fine", "n": 1}])
+    assert carried(open_table(TableConfig(path=path, carry=["n"]), ["text"])) == ("file", "row", "id", "n")

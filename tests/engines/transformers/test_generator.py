@@ -1,0 +1,378 @@
+"""Generated text against transformers' own `generate`, asked for one row at a time, without padding."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lib.engines import check_sampling, load_engine
+from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
+from lib.engines.transformers.generator import GeneratorEngine
+from lib.engines.transformers.loading import Loaded
+from lib.engines.transformers.token_sampling import gumbel, key
+from lib.errors import ConfigError
+from lib.types import Completion, Sampling, TokenIds
+from tests.engines.conftest import smollm2_config, word_tokenizer
+from tests.engines.transformers.test_causal import random_prompts, tiny
+
+END = 2
+DRAWS = Sampling(max_tokens=12, temperature=1.0)
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 12}, "old": {"type": "boolean"}},
+    "required": ["name", "old"],
+}
+
+
+def engine_of(model: Any, batch_tokens: int = 4096, max_model_len: int = 128) -> GeneratorEngine:
+    tokenizer = HuggingFaceTokenizer(word_tokenizer())
+    return GeneratorEngine(Loaded(model, "cpu", 0), tokenizer, max_model_len=max_model_len, batch_tokens=batch_tokens)
+
+
+def plain(model: Any, prompt: TokenIds, new_tokens: int, **options: Any) -> list[list[int]]:
+    """Each text by transformers alone, up to its end token."""
+    import torch
+
+    ids = torch.tensor([prompt])
+    with torch.inference_mode():
+        found = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=new_tokens,
+            do_sample=False,
+            pad_token_id=END,
+            **options,
+        )
+    return [cut(tokens) for tokens in found[:, len(prompt) :].tolist()]
+
+
+def cut(tokens: list[int]) -> list[int]:
+    return tokens[: tokens.index(END) + 1] if END in tokens else tokens
+
+
+def tokens_of(texts: Sequence[Sequence[Completion]]) -> list[list[list[int]]]:
+    return [[sample.tokens for sample in samples] for samples in texts]
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "mistral", "gemma2", "gemma3", "gpt2"])
+@pytest.mark.parametrize("batch_tokens", [1, 4096])
+def test_greedy_is_what_transformers_gives_to_each_row_alone(name: str, batch_tokens: int) -> None:
+    model = tiny(name)
+    prompts = random_prompts([40, 3, 17, 1, 33, 9, 25])
+    expected = [plain(model, prompt, 20, eos_token_id=END) for prompt in prompts]
+    completions = engine_of(model, batch_tokens).generate(prompts, Sampling(max_tokens=20), [0] * 7)
+    assert not completions.errors
+    assert tokens_of(completions.texts) == expected
+    assert len({tuple(text[0]) for text in expected}) > 4
+    for (sample,) in completions.texts:
+        ended = sample.tokens[-1] == END
+        assert sample.finish_reason == ("stop" if ended else "length")
+        assert sample.text.split() == ["<pad>" if t == 0 else f"w{t - 3}" for t in sample.tokens if t not in (1, END)]
+
+
+def test_a_repetition_penalty_does_not_see_the_padding() -> None:
+    model = tiny("llama")
+    prompts = random_prompts([3, 40, 9])
+    expected = [plain(model, prompt, 12, eos_token_id=END, repetition_penalty=3.0) for prompt in prompts]
+    assert expected != [plain(model, prompt, 12, eos_token_id=END) for prompt in prompts]
+    found = engine_of(model).generate(prompts, Sampling(max_tokens=12, repetition_penalty=3.0), [0] * 3)
+    assert tokens_of(found.texts) == expected
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 4096])
+def test_beams_are_those_of_transformers(batch_tokens: int) -> None:
+    model = tiny("llama")
+    prompts = random_prompts([20, 5, 11, 30])
+    options = {"num_beams": 4, "num_return_sequences": 3, "eos_token_id": END}
+    expected = [plain(model, prompt, 8, **options) for prompt in prompts]
+    found = engine_of(model, batch_tokens).generate(prompts, Sampling(max_tokens=8, num_beams=4, n=3), [0] * 4)
+    assert tokens_of(found.texts) == expected
+    assert all(len({tuple(text) for text in texts}) == 3 for texts in expected)
+
+
+def test_the_checkpoints_own_sampling_is_not_used() -> None:
+    model = tiny("llama")
+    prompts = random_prompts([9, 4])
+    expected = [plain(model, prompt, 9, eos_token_id=END) for prompt in prompts]
+    model.generation_config.repetition_penalty = 5.0
+    model.generation_config.min_new_tokens = 9
+    assert tokens_of(engine_of(model).generate(prompts, Sampling(max_tokens=9), [0, 0]).texts) == expected
+
+
+def test_end_tokens_are_those_of_checkpoint_and_tokenizer() -> None:
+    model = tiny("llama")
+    prompts = random_prompts([8] * 30)
+    free = engine_of(model).generate(prompts, Sampling(max_tokens=15), [0] * 30).texts
+    other = free[0][0].tokens[5]
+    model.generation_config.eos_token_id = [other]
+    ended = engine_of(model).generate(prompts, Sampling(max_tokens=15), [0] * 30).texts
+    first = ended[0][0]
+    assert first.tokens == free[0][0].tokens[: free[0][0].tokens.index(other) + 1]
+    assert first.finish_reason == "stop"
+    assert f"w{other - 3}" not in first.text.split()
+    assert {sample.tokens[-1] for (sample,) in ended if sample.finish_reason == "stop"} <= {other, END}
+
+
+def test_a_row_draws_the_same_whatever_else_is_asked() -> None:
+    model = tiny("llama")
+    prompts, seeds = random_prompts([40, 3, 17, 1, 33, 9, 25]), list(range(100, 107))
+    sampling = Sampling(max_tokens=12, temperature=0.9, top_p=0.95, n=3)
+    together = engine_of(model).generate(prompts, sampling, seeds).texts
+    assert engine_of(model, 1).generate(prompts, sampling, seeds).texts == together
+    assert engine_of(model).generate(prompts[::-1], sampling, seeds[::-1]).texts == together[::-1]
+    assert engine_of(model).generate(prompts[2:3], sampling, seeds[2:3]).texts == together[2:3]
+    assert all(len({sample.text for sample in samples}) == 3 for samples in together)
+    assert engine_of(model).generate(prompts[2:3], sampling, [5]).texts != together[2:3]
+
+
+def test_equal_rows_with_other_seeds_differ() -> None:
+    texts = engine_of(tiny("llama")).generate([[5, 6, 7]] * 20, DRAWS, list(range(20))).texts
+    assert len({sample.text for (sample,) in texts}) > 15
+
+
+def only(keep: Callable[[Any], Any], probabilities: Any) -> Any:
+    kept = np.where(keep(probabilities), probabilities, 0)
+    return kept / kept.sum()
+
+
+def likeliest(count: int) -> Callable[[Any], Any]:
+    return lambda p: p >= np.sort(p)[-count]
+
+
+def nucleus(mass: float) -> Callable[[Any], Any]:
+    def keep(p: Any) -> Any:
+        order = np.argsort(-p)
+        return np.isin(np.arange(len(p)), order[: np.searchsorted(np.cumsum(p[order]), mass) + 1])
+
+    return keep
+
+
+@pytest.mark.parametrize(
+    ("sampling", "keeps"),
+    [
+        (Sampling(max_tokens=1, temperature=1.5), []),
+        (Sampling(max_tokens=1, temperature=1.5, top_k=4), [likeliest(4)]),
+        (Sampling(max_tokens=1, temperature=1.5, top_p=0.6), [nucleus(0.6)]),
+        (Sampling(max_tokens=1, temperature=1.5, min_p=0.2), [lambda p: p >= 0.2 * p.max()]),
+        (Sampling(max_tokens=1, temperature=1.5, epsilon_cutoff=0.05), [lambda p: p >= 0.05]),
+        (
+            Sampling(max_tokens=1, temperature=2.0, min_p=0.05, top_k=9, top_p=0.9, epsilon_cutoff=0.03),
+            [lambda p: p >= 0.05 * p.max(), likeliest(9), nucleus(0.9), lambda p: p >= 0.03],
+        ),
+    ],
+)
+def test_draws_follow_the_distribution(sampling: Sampling, keeps: Sequence[Callable[[Any], Any]]) -> None:
+    import torch
+    from scipy.stats import chisquare
+
+    model, count = tiny("llama"), 4000
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([[5, 9, 23]])).logits[0, -1].double()
+    expected = torch.softmax(logits / sampling.temperature, dim=0).numpy()
+    for keep in keeps:
+        expected = only(keep, expected)
+    assert (expected > 0.01).sum() > 1
+    texts = engine_of(model, 1 << 20).generate([[5, 9, 23]] * count, sampling, list(range(count))).texts
+    drawn = np.bincount([sample.tokens[0] for (sample,) in texts], minlength=64)
+    assert drawn[expected == 0].sum() == 0
+    common = expected * count >= 5
+    seen = np.append(drawn[common], drawn[~common].sum())
+    hoped = np.append(expected[common], expected[~common].sum()) * count
+    assert chisquare(seen[hoped > 0], hoped[hoped > 0]).pvalue > 0.001
+
+
+def test_noise_is_that_of_splitmix64() -> None:
+    def uniform(start: int, place: int) -> float:
+        x = (start + place * 0x9E3779B97F4A7C15) % 2**64
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
+        return (((x ^ (x >> 31)) >> 11) + 0.5) / 2**53
+
+    keys = [key(7, 0, 0), key(7, 1, 0), key(7, 0, 1), 2**64 - 1]
+    assert len(set(keys)) == 4
+    noise = gumbel(keys, 1000).double().numpy()
+    expected = [[-np.log(-np.log(uniform(start, place))) for place in range(1, 1001)] for start in keys]
+    np.testing.assert_allclose(noise, expected, rtol=1e-5, atol=1e-6)
+    assert abs(noise.mean() - np.euler_gamma) < 0.06
+
+
+def test_a_stop_text_ends_a_sample_and_is_left_out() -> None:
+    model, prompts = tiny("llama"), random_prompts([9, 30])
+    free = engine_of(model).generate(prompts, Sampling(max_tokens=20), [0, 0]).texts
+    stop = " ".join(free[0][0].text.split()[4:6])
+    found = engine_of(model).generate(prompts, Sampling(max_tokens=20, stop=["nothing", stop]), [0, 0]).texts
+    assert found[0][0].text == free[0][0].text[: free[0][0].text.index(stop)]
+    assert found[0][0].finish_reason == "stop"
+    assert len(found[0][0].tokens) == len(found[0][0].text.split()) + 2
+    assert stop in free[1][0].text or found[1] == free[1]
+
+
+def test_a_stop_text_that_begins_in_the_prompt_ends_nothing() -> None:
+    model = tiny("llama")
+    (free,) = engine_of(model).generate([[5, 6, 7]], Sampling(max_tokens=8), [0]).texts
+    across = f"w4 {free[0].text.split()[0]}"
+    assert across not in free[0].text
+    stops = ["w2 w3 w4", across]
+    assert engine_of(model).generate([[5, 6, 7]], Sampling(max_tokens=8, stop=stops), [0]).texts == [free]
+
+
+def test_rows_end_where_their_room_does() -> None:
+    model = tiny("llama")
+    prompts = [*random_prompts([12, 4, 19, 20]), []]
+    free = [plain(model, prompt, 20, eos_token_id=END)[0] for prompt in prompts[:4]]
+    found = engine_of(model).generate(prompts, Sampling(max_tokens=50, max_length=20), [0] * 5)
+    assert found.errors == {
+        3: "the prompt's 20 tokens leave no room to write: generate.max_length=20 counts prompt and output together",
+        4: "the request is empty",
+    }
+    assert found.texts[3] == found.texts[4] == []
+    for prompt, (sample,), whole in zip(prompts[:3], found.texts[:3], free[:3], strict=True):
+        assert sample.tokens == whole[: 20 - len(prompt)]
+        assert sample.finish_reason == ("stop" if sample.tokens[-1] == END else "length")
+    within = engine_of(model, max_model_len=16).generate(prompts[:1], Sampling(max_tokens=50), [0])
+    assert len(within.texts[0][0].tokens) <= 4
+
+
+def test_no_row_goes_beyond_the_last_position() -> None:
+    """GPT-2 has an embedding for each position: one more is an error for the whole batch."""
+    model = tiny("gpt2")
+    prompts = random_prompts([127, 120, 120, 3, 60])
+    found = engine_of(model).generate(prompts, Sampling(max_tokens=120), [0] * 5)
+    assert not found.errors
+    for prompt, (sample,) in zip(prompts, found.texts, strict=True):
+        assert [sample.tokens] == plain(model, prompt, min(120, 128 - len(prompt)), eos_token_id=END)
+
+
+def test_out_of_memory_changes_no_answer() -> None:
+    import torch
+
+    model = tiny("llama")
+    prompts = [*random_prompts([30] * 9), *random_prompts([90])]
+    sampling = Sampling(max_tokens=10, temperature=1.0, n=2)
+    whole = engine_of(model).generate(prompts, sampling, list(range(10))).texts
+    sizes = []
+
+    def allocate(_: Any, args: Any, kwargs: Any) -> None:
+        sizes.append(kwargs["input_ids"].numel())
+        if sizes[-1] > 70:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 TiB")
+
+    model.register_forward_pre_hook(allocate, with_kwargs=True)
+    found = engine_of(model).generate(prompts, sampling, list(range(10)))
+    assert found.errors == {9: "out of memory: one request of 100 tokens does not fit"}
+    assert found.texts[:9] == whole[:9]
+    assert found.texts[9] == []
+    assert sum(size > 70 for size in sizes) < 8
+
+
+def test_a_row_whose_numbers_break_down_is_an_error() -> None:
+    import torch
+
+    model = tiny("llama")
+    with torch.no_grad():
+        model.model.embed_tokens.weight[50] = torch.nan
+    found = engine_of(model).generate([[5, 6, 7], [5, 50, 7], [8, 9]], Sampling(max_tokens=2), [0] * 3)
+    assert found.errors == {1: "the model's output is not a finite number"}
+    assert found.texts[1] == []
+    assert len(found.texts[0]) == len(found.texts[2]) == 1
+
+
+@pytest.fixture(scope="module")
+def real(smollm2: HuggingFaceTokenizer) -> Any:
+    return load_engine(smollm2_config(), smollm2, "generate")
+
+
+def chats(tokenizer: HuggingFaceTokenizer, *texts: str) -> list[list[int]]:
+    return [tokenizer.chat_prompt([{"role": "user", "content": text}]) for text in texts]
+
+
+QUESTIONS = ("Hi", "What is the capital of France?", "Tell me a story about a dragon. It should be short and scary.")
+
+
+def test_the_real_model_writes_what_transformers_gives_to_each_row_alone(
+    real: Any, smollm2: HuggingFaceTokenizer
+) -> None:
+    prompts = chats(smollm2, *QUESTIONS)
+    found = real.generate(prompts, Sampling(max_tokens=24), [0] * 3)
+    assert tokens_of(found.texts) == [plain(real._model, prompt, 24, eos_token_id=END) for prompt in prompts]
+    assert found.texts[1][0].text == "The capital of France is Paris."
+    assert found.texts[1][0].finish_reason == "stop"
+    assert "<|im_" not in "".join(sample.text for (sample,) in found.texts)
+
+
+def test_the_real_model_draws_the_same_in_other_batches(real: Any, smollm2: HuggingFaceTokenizer) -> None:
+    prompts = chats(smollm2, *QUESTIONS)
+    sampling = Sampling(max_tokens=16, temperature=0.9, top_p=0.9, n=2)
+    together = real.generate(prompts, sampling, [1, 2, 3]).texts
+    alone = [
+        real.generate([prompt], sampling, [seed]).texts[0] for prompt, seed in zip(prompts, (1, 2, 3), strict=True)
+    ]
+    assert alone == together
+    assert len({sample.text for samples in together for sample in samples}) == 6
+
+
+def test_a_special_token_is_a_stop_as_well(real: Any, smollm2: HuggingFaceTokenizer) -> None:
+    (prompt,) = chats(smollm2, "What is the capital of France?")
+    (free,) = real.generate([prompt], Sampling(max_tokens=24), [0]).texts[0]
+    special = smollm2.special_token("<|im_end|>")
+    assert free.tokens[-1] == special == END
+    real._end_tokens = frozenset()
+    try:
+        (endless,) = real.generate([prompt], Sampling(max_tokens=12), [0]).texts[0]
+        (stopped,) = real.generate([prompt], Sampling(max_tokens=24, stop=["<|im_end|>"]), [0]).texts[0]
+    finally:
+        real._end_tokens = frozenset({END})
+    assert endless.finish_reason == "length"
+    assert stopped == free
+
+
+def test_constrained_text_keeps_to_its_constraint(real: Any, smollm2: HuggingFaceTokenizer) -> None:
+    import jsonschema  # type: ignore[import-untyped]
+
+    prompts = chats(smollm2, *QUESTIONS)
+    choice = ['maybe "not"', "同等\\", "two\nlines"]
+    for temperature in (0.0, 2.0):
+        texts = real.generate(prompts, Sampling(max_tokens=16, choice=choice, temperature=temperature), [1, 2, 3]).texts
+        assert all(sample.text in choice and sample.finish_reason == "stop" for (sample,) in texts)
+    texts = real.generate(prompts, Sampling(max_tokens=16, regex="[0-9]{3}-(aa|bb)", temperature=2.0), [1, 2, 3]).texts
+    assert all(sample.text[:3].isdecimal() and sample.text[3:] in ("-aa", "-bb") for (sample,) in texts)
+    sampling = Sampling(max_tokens=40, json_schema=json.dumps(SCHEMA), temperature=1.5)
+    for (sample,) in real.generate(prompts, sampling, [1, 2, 3]).texts:
+        jsonschema.validate(json.loads(sample.text), SCHEMA)
+        assert sample.finish_reason == "stop"
+
+
+def test_a_constrained_row_that_ends_early_disturbs_no_other(real: Any, smollm2: HuggingFaceTokenizer) -> None:
+    """Its padding breaks its grammar, and its room ends before its number does."""
+    prompts = chats(smollm2, QUESTIONS[2], QUESTIONS[0])
+    longest = len(prompts[0]) + 3
+    found = real.generate(prompts, Sampling(max_tokens=50, max_length=longest, regex="[0-9]{9}"), [0, 0])
+    assert not found.errors
+    assert (found.texts[0][0].finish_reason, len(found.texts[0][0].text)) == ("length", 3)
+    assert (found.texts[1][0].finish_reason, len(found.texts[1][0].text)) == ("stop", 9)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "says"),
+    [
+        ({"regex": "(?=a)b"}, r"generate.regex=\(\?=a\)b: xgrammar can't read it: .*[Ll]ookahead"),
+        ({"json_schema": '{"$ref": "#/nowhere"}'}, "generate.json_schema=.*xgrammar can't read it: .*nowhere"),
+        ({"json_schema": '{"items": {"type": "array", "uniqueItems": true}}'}, "uniqueItems would not be enforced"),
+        ({"json_schema": '{"properties": {"a": {"not": {}}}}'}, "not would not be enforced"),
+        ({"json_schema": '{"allOf": [{}, {}]}'}, "allOf of several would not be enforced"),
+        ({"json_schema": '{"type": "string", "format": "iri"}'}, "format iri would not be enforced"),
+        ({"json_schema": '{"type": "string", "pattern": "a", "minLength": 3}'}, "pattern or format with minLength"),
+    ],
+)
+def test_constraints_that_cannot_be_kept_to_are_refused_before_loading(constraint: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        check_sampling(smollm2_config(), Sampling(max_tokens=1, **constraint))
+
+
+def test_all_else_is_taken() -> None:
+    schema = '{"properties": {"not": {"enum": [{"if": 1}]}, "format": {"type": "string"}}, "allOf": [{}]}'
+    check_sampling(smollm2_config(), Sampling(max_tokens=1, json_schema=schema))
+    check_sampling(smollm2_config(), Sampling(max_tokens=1, temperature=1, epsilon_cutoff=0.1))
+    check_sampling(smollm2_config(), Sampling(max_tokens=1, num_beams=4, n=4))

@@ -1,0 +1,22 @@
+import pytest
+
+from lib.errors import ConfigError
+from lib.pipeline.planning.durations import parse_duration, shown
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("45s", 45), ("90m", 5400), ("9h", 32400), ("1.5h", 5400), ("2d", 172800)]
+)
+def test_durations_are_read(text: str, seconds: float) -> None:
+    assert parse_duration(text, "plan.deadline") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "9", "h", "-1h", "1h30m", "0h", "9 h", "1,5h", "nine"])
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=rf"plan\.deadline={text}: must be a number .* 1\.5h"):
+        parse_duration(text, "plan.deadline")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(12.3, "12 s"), (89, "89 s"), (2040, "34 min"), (20160, "5.6 h")])
+def test_durations_are_shown(seconds: float, text: str) -> None:
+    assert shown(seconds) == text

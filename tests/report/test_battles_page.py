@@ -1,0 +1,129 @@
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from lib.report.battles_page import Failure, Predictions, measure, summary, write_report
+from lib.scoring.metrics import log_loss
+from lib.scoring.probabilities import davidson, swap_ab
+from tests.scoring import oof
+
+
+def draw(p, rng):
+    return (rng.random((len(p), 1)) > p.cumsum(axis=1)).sum(axis=1).clip(max=2).astype(np.int8)
+
+
+@pytest.fixture
+def judged():
+    """A judge's 300 rows, two of them failed, with a preference for what it sees first."""
+    rng = np.random.default_rng(0)
+    truth = rng.dirichlet([2, 2, 2], 300)
+    labels = draw(truth, rng)
+    first = np.array([1.3, 1.0, 1.0])
+    ab, ba = truth * first, swap_ab(swap_ab(truth) * first)
+    ab, ba = ab / ab.sum(axis=1, keepdims=True), ba / ba.sum(axis=1, keepdims=True)
+    p = (ab + ba) / 2
+    p[[7, 8]] = ab[[7, 8]] = ba[[7, 8]] = np.nan
+    mass = np.where(np.isnan(p[:, 0]), np.nan, 0.8)
+    reason = "<b>killed</b> the worker"
+    return Predictions(
+        probabilities=p,
+        labels=labels,
+        ab=ab,
+        ba=ba,
+        label_mass=mass,
+        reasons=Counter({reason: 2}),
+        failures=(Failure("data/a.csv", 7, "30192", reason), Failure("data/a.csv", 8, None, reason)),
+    )
+
+
+def test_a_report_is_metrics_and_a_page(judged, tmp_path):
+    metrics = write_report(judged, tmp_path / "new", title="Night & day", details={"model": "<tiny>"})
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["metrics.json", "report.html"]
+    written = json.loads((tmp_path / "new" / "metrics.json").read_text())
+    assert written == metrics.to_dict()
+    keys = {"log_loss", "accuracy", "brier", "ece", "kappa", "coverage", "rows", "failed"}
+    assert keys <= set(written)
+    assert keys == set(written["uniform"])
+    assert (written["rows"], written["failed"], written["measured"]) == (300, 2, 298)
+    html = (tmp_path / "new" / "report.html").read_text()
+    assert html.count("<svg") == 2
+    assert "<h1>Night &amp; day</h1>" in html
+    assert f"<td>{written['log_loss']:.4f}</td><td>1.0986</td>" in html
+    for text in ("&lt;tiny&gt;", "&lt;b&gt;killed&lt;/b&gt; the worker", "<td>30192</td>", "coverage 99.33%"):
+        assert text in html
+    assert "<b>" not in html
+
+
+def test_a_judge_gets_position_bias_and_a_temperature(judged):
+    metrics = measure(judged)
+    assert metrics.label_mass == pytest.approx(0.8)
+    assert metrics.position_bias.rows == 298
+    assert metrics.position_bias.first_minus_second > 0.03
+    assert set(metrics.temperature_fit) == {"temperature", "tie_offset", "log_loss"}
+    assert metrics.temperature_fit["temperature"] == pytest.approx(1, abs=0.35)
+    assert metrics.davidson_fit is None
+
+
+def test_rewards_get_a_davidson_fit_with_its_held_out_loss():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(0, 2, (2, 3_000))
+    truth = davidson(a, b, scale=0.9, bias=0.2, log_nu=-0.5)
+    labels = draw(truth, rng)
+    fit = measure(Predictions(probabilities=truth, labels=labels, score_a=a, score_b=b)).to_dict()["davidson_fit"]
+    assert fit["scale"] == pytest.approx(0.9, abs=0.1)
+    assert fit["bias"] == pytest.approx(0.2, abs=0.15)
+    assert fit["log_nu"] == pytest.approx(-0.5, abs=0.15)
+    assert fit["log_loss"] == pytest.approx(log_loss(truth, labels), abs=0.01)
+
+
+@pytest.mark.parametrize(("n", "fitted"), [(49, False), (50, True)])
+def test_a_handful_of_labels_is_not_fitted(n, fitted):
+    rng = np.random.default_rng(2)
+    p = rng.dirichlet([1, 1, 1], 100)
+    labels = np.where(np.arange(100) < n, draw(p, rng), -1).astype(np.int8)
+    assert ("temperature_fit" in measure(Predictions(probabilities=p, labels=labels, ab=p)).to_dict()) is fitted
+
+
+def test_summary_sets_the_uniform_prior_beside_each_score(judged):
+    lines = summary(measure(judged)).splitlines()
+    assert lines[0].split() == ["this", "run", "uniform"]
+    table = {line[:8].strip(): line[8:].split() for line in lines[1:6]}
+    assert list(table) == ["log loss", "accuracy", "Brier", "ECE", "kappa"]
+    assert table["log loss"][1] == "1.0986"
+    assert table["accuracy"][1] == "0.3333"
+    assert table["kappa"][1] == "0.0000"
+    text = "\n".join(lines[6:])
+    assert "300 rows: 298 scored (coverage 99.33%), 2 failed; 300 with labels, 298 measured." in text
+    assert "Position bias: the first response shown is favoured" in text
+    assert "no better" not in text
+    assert "where a row failed it is" in text
+
+
+@pytest.mark.parametrize("power", [0, -1])
+def test_summary_says_when_the_run_is_no_better_than_the_uniform_prior(judged, power):
+    p = judged.probabilities**power
+    lines = summary(measure(Predictions(probabilities=p, labels=judged.labels)))
+    assert "is no better than the 1.0986 of always answering" in lines
+    assert "worth no more than a guess" in lines
+
+
+def test_a_run_without_labels_has_a_report_too(judged, tmp_path):
+    unknown = Predictions(probabilities=judged.probabilities, labels=np.full(300, -1, dtype=np.int8))
+    metrics = write_report(unknown, tmp_path, title="Unlabelled", details={})
+    assert json.loads((tmp_path / "metrics.json").read_text())["log_loss"] is None
+    html = (tmp_path / "report.html").read_text()
+    assert "<svg" not in html
+    assert "nothing was measured" in html
+    assert "nothing was measured" in summary(metrics)
+    assert "300 rows: 298 scored" in summary(metrics)
+
+
+def test_a_report_of_real_predictions(tmp_path):
+    p, labels = oof.read()
+    metrics = write_report(Predictions(probabilities=p, labels=labels), tmp_path, title="oof", details={})
+    lines = summary(metrics)
+    assert "log loss    0.9488   1.0986" in lines
+    assert "accuracy    0.5447   0.3333" in lines
+    assert (tmp_path / "report.html").stat().st_size < 200_000

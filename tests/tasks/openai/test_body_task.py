@@ -1,0 +1,272 @@
+"""The tasks of OpenAI batch files: what bodies ask for, what is refused, and what is asked of the engine."""
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lib import engines
+from lib.engines.dummy import ByteTokenizer, DummyConfig, DummyEngine
+from lib.engines.vllm.vllm_config import VllmConfig
+from lib.errors import ConfigError
+from lib.tasks.openai.bodies import read_chat, read_completion, read_embedding, read_score
+from lib.tasks.openai.body_scores import EmbedInputs, ScorePairs
+from lib.tasks.openai.body_texts import CHAT, COMPLETIONS, AnswerTexts
+from lib.tasks.sampling import row_seed
+from lib.types import Completions, Sampling, Tokenizer
+
+CONFIG = DummyConfig(max_model_len=300)
+HI = [{"role": "user", "content": "hi"}]
+
+
+def chat(**more: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": HI, **more}
+
+
+def texts(url: str = CHAT, seed: int = 7) -> AnswerTexts:
+    return AnswerTexts(url=url, seed=seed, context=300, fits=partial(engines.check_sampling, CONFIG))
+
+
+def rows(*bodies: Mapping[str, Any]) -> pa.Table:
+    return pa.table({"id": [f"r{n}" for n in range(len(bodies))], "body": [json.dumps(body) for body in bodies]})
+
+
+class Watched(DummyEngine):
+    """Writes down what it was asked to generate."""
+
+    def __init__(self) -> None:
+        super().__init__(CONFIG)
+        self.calls: list[tuple[int, Sampling, list[int]]] = []
+
+    def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]) -> Completions:
+        self.calls.append((len(prompts), sampling, list(seeds)))
+        return super().generate(prompts, sampling, seeds)
+
+
+def test_openais_defaults() -> None:
+    sampling = read_chat(chat(), 300).sampling
+    assert sampling == Sampling(max_tokens=300, temperature=1.0)
+    assert read_completion({"prompt": "a"}, 300).sampling.max_tokens == 16
+
+
+def test_what_a_body_says_of_sampling() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    asked = read_chat(
+        chat(
+            temperature=0.5, top_p=0.9, top_k=5, min_p=0.1, repetition_penalty=1.1, n=3, max_completion_tokens=9,
+            seed=4, stop="\n", response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
+            frequency_penalty=0, presence_penalty=0.0, logit_bias={}, logprobs=False, stream=False, tools=None,
+            user="me", metadata={"a": "b"},
+        ),
+        300,
+    )  # fmt: skip
+    assert asked.seed == 4
+    assert asked.sampling == Sampling(
+        max_tokens=9, temperature=0.5, top_p=0.9, top_k=5, min_p=0.1, repetition_penalty=1.1, n=3, stop=("\n",),
+        json_schema=json.dumps(schema),
+    )  # fmt: skip
+    assert read_chat(chat(structured_outputs={"choice": ["a", "b"]}), 300).sampling.choice == ("a", "b")
+    assert read_chat(chat(structured_outputs={"regex": "a+"}), 300).sampling.regex == "a+"
+    assert read_chat(chat(response_format={"type": "json_object"}), 300).sampling.json_schema == '{"type": "object"}'
+    assert read_chat(chat(top_k=-1), 300).sampling.top_k == 0
+
+
+def test_greedy_whatever_is_said_of_draws() -> None:
+    assert read_chat(chat(temperature=0, top_p=0.9, top_k=3, max_tokens=5), 300).sampling == Sampling(max_tokens=5)
+    with pytest.raises(ValueError, match="top_p=2"):
+        read_chat(chat(temperature=0, top_p=2), 300)
+
+
+def test_contents_in_parts_and_developers() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    messages = [{"role": "developer", "content": "s"}, {"role": "user", "content": parts, "refusal": None}]
+    assert read_chat({"messages": messages}, 300).prompts == [
+        [{"role": "system", "content": "s"}, {"role": "user", "content": "ab"}]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"model": "m"}, "messages: must be a list of messages"),
+        (chat(messages="hi"), "messages=\"hi\": must be a list"),
+        (chat(messages=[]), "messages: must be a list"),
+        (chat(messages=["hi"]), "messages: turn 1 is not an object"),
+        (chat(messages=[*HI, *HI]), "messages: turn 2 is the user's where the assistant's is due"),
+        (chat(messages=[*HI, {"role": "assistant", "content": "x"}]), "the last turn must be the user's"),
+        (chat(messages=[{"role": "tool", "content": "x"}]), "turn 1 has the role 'tool'"),
+        (chat(messages=[{"role": "user", "content": None}]), "turn 1 has a content that is neither"),
+        (chat(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]), "neither a text nor"),
+        (chat(messages=[{"role": "user", "content": "x", "name": "Bo"}]), "turn 1 has name; only role and content"),
+        (chat(temperature=-1), r"^temperature=-1\.0: must be 0 \(greedy\) or more$"),
+        (chat(temperature="hot"), 'temperature="hot": must be a number'),
+        (chat(temperature=True), "temperature=true: must be a number"),
+        (chat(top_p=0), r"top_p=0\.0: must be in"),
+        (chat(n=0), "n=0: must be at least 1"),
+        (chat(n=1.5), r"n=1\.5: must be a whole number"),
+        (chat(n=129), "n=129: must be at most 128"),
+        (chat(n=2, temperature=0), "n=2: greedy texts of a row are all the same; set temperature above 0"),
+        (chat(max_tokens=0), "max_tokens=0: must be at least 1"),
+        (chat(max_tokens=3, max_completion_tokens=3), "give one of them"),
+        (chat(seed=-1), r"seed=-1: must be in \[0"),
+        (chat(stop=[1]), r"stop=\[1\]: must be a text or a list of texts"),
+        (chat(stream=True), "stream=true: a batch file is not streamed; leave it out"),
+        (chat(tools=[{"type": "function"}]), "tools=.*: tools are not supported"),
+        (chat(frequency_penalty=0.5), "frequency_penalty=0.5: no engine here has it; use repetition_penalty"),
+        (chat(logprobs=True), "logprobs=true: log-probabilities of texts are not kept"),
+        (chat(logit_bias={"5": 1}), "logit_bias=.*no engine here has it"),
+        (chat(temprature=1), "unknown key 'temprature'"),
+        (chat(suffix="x"), "unknown key 'suffix'"),
+        (chat(response_format={"type": "xml"}), "type must be text, json_object or json_schema"),
+        (chat(response_format={"type": "json_schema", "json_schema": {}}), "json_schema.schema must be a JSON schema"),
+        (chat(structured_outputs={"json": "/etc/passwd.json"}), "structured_outputs: json is no JSON"),
+        (chat(structured_outputs={"json": {"type": "nope"}}), "is no JSON schema"),
+        (chat(structured_outputs={"grammar": "x"}), "structured_outputs: grammar is not supported"),
+        (chat(structured_outputs={"regex": "a", "choice": ["a"]}), "one constraint at a time"),
+        (chat(structured_outputs={"regex": "("}), "is no regular expression"),
+    ],
+)  # fmt: skip
+def test_bodies_that_cannot_be_answered(body: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        texts().check_body(body)
+    assert "generate." not in str(error.value)
+
+
+def test_what_the_engine_lacks_is_the_bodys_error() -> None:
+    body = chat(response_format={"type": "json_schema", "json_schema": {"schema": {"type": "array", "contains": {}}}})
+    texts().check_body(body)
+    task = AnswerTexts(url=CHAT, seed=0, context=300, fits=partial(engines.check_sampling, VllmConfig(model="x")))
+    with pytest.raises(ValueError, match="json_schema: contains would not be enforced"):
+        task.check_body(body)
+    pickle.loads(pickle.dumps(task)).check_body(chat())
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "prompt: must be a text or a list"),
+        ({"prompt": [1, 2]}, "token ids are not supported"),
+        ({"prompt": ["a", ""]}, "none of them empty"),
+        ({"prompt": "a", "echo": True}, "echo=true: texts are without their prompts"),
+        ({"prompt": "a", "best_of": 2}, "use n"),
+        ({"prompt": "a", "logprobs": 0}, "unknown key 'logprobs'"),
+        ({"prompt": "a", "messages": HI}, "unknown key 'messages'"),
+    ],
+)
+def test_completions_that_cannot_be_answered(body: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        texts(COMPLETIONS).check_body(body)
+
+
+def test_rows_that_are_sampled_alike_are_asked_together_and_seeds_are_of_the_custom_id() -> None:
+    task, engine = texts(), Watched()
+    long = [{"role": "user", "content": "x" * 400}]
+    bodies = [chat(), chat(temperature=0.5), chat(seed=11), chat(messages=long), chat()]
+    prepared = task.prepare(rows(*bodies), ByteTokenizer(), 300)
+    result = task.read(prepared, task.ask(engine, prepared))
+    assert [(count, sampling.temperature) for count, sampling, _ in engine.calls] == [(3, 1.0), (1, 0.5)]
+    assert engine.calls[0][2] == [row_seed(7, "r0"), 11, row_seed(7, "r4")]
+    assert result.errors == {
+        3: "body: too long: 404 tokens, and engine.max_model_len=300 for prompt and answer together"
+    }
+    assert result.columns["tokens"].to_pylist() == [6, 6, 6, 0, 6]
+    sampling = read_chat(bodies[1], 300).sampling
+    alone = DummyEngine(CONFIG).generate(prepared.requests[1:2], sampling, [row_seed(7, "r1")])
+    assert result.columns["text"][1].as_py() == [alone.texts[0][0].text]
+
+
+def test_a_prompt_of_one_token_less_than_the_context_is_answered() -> None:
+    task = texts(COMPLETIONS)
+    prepared = task.prepare(rows({"prompt": "x" * 298}, {"prompt": "x" * 299}), ByteTokenizer(), 300)
+    result = task.read(prepared, task.ask(DummyEngine(CONFIG), prepared))
+    assert list(result.errors) == [1]
+    assert result.columns["finish_reason"][0].as_py() == ["length"]
+    assert result.columns["new_tokens"][0].as_py() == [1]
+
+
+def test_several_prompts_with_several_samples_and_an_engines_error() -> None:
+    task, engine = texts(COMPLETIONS), DummyEngine(DummyConfig(max_model_len=300, fail_on="bad"))
+    prepared = task.prepare(
+        rows({"prompt": ["a", "b"], "n": 2}, {"prompt": ["a", "bad"]}, {"prompt": "c"}), ByteTokenizer(), 300
+    )
+    result = task.read(prepared, task.ask(engine, prepared))
+    assert prepared.counts == [2, 2, 1]
+    assert list(map(len, result.columns["text"].to_pylist()[0::2])) == [4, 1]
+    assert len(set(result.columns["text"][0].as_py())) == 4
+    assert result.errors == {1: "the request contains engine.fail_on='bad'"}
+
+
+def test_chats_need_a_chat_template(tokenizer: Tokenizer) -> None:
+    class Base(ByteTokenizer):
+        has_chat_template = False
+
+    texts().check(tokenizer, 300)
+    texts(COMPLETIONS).check(Base(), 300)
+    with pytest.raises(ConfigError, match=r"no chat template, which /v1/chat/completions needs"):
+        texts().check(Base(), 300)
+
+
+def test_embeddings() -> None:
+    task, engine = EmbedInputs(16), DummyEngine(CONFIG)
+    bodies = [{"input": "a"}, {"input": ["a", "b"]}, {"input": "a", "dimensions": 4}, {"input": "x" * 400}]
+    for body in bodies:
+        task.check_body(body)
+    prepared = task.prepare(rows(*bodies), ByteTokenizer(), 300)
+    result = task.read(prepared, task.ask(engine, prepared))
+    vectors = result.columns["vectors"].to_pylist()
+    assert [len(row or []) for row in vectors] == [1, 2, 1, 0]
+    expected = engine.embed([ByteTokenizer().embedding_prompt(text) for text in "ab"]).values
+    assert np.array_equal(np.array(vectors[1], np.float32), expected)
+    shorter = expected[0, :4] / np.linalg.norm(expected[0, :4])
+    assert np.allclose(vectors[2][0], shorter, atol=1e-6)
+    assert result.columns["tokens"].to_pylist() == [3, 6, 3, 0]
+    assert list(result.errors) == [3]
+    nothing = task.prepare(rows(bodies[3]), ByteTokenizer(), 300)
+    assert list(task.read(nothing, task.ask(engine, nothing)).errors) == [0]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "input: must be a text"),
+        ({"input": []}, "input: must be a text"),
+        ({"input": [[1, 2]]}, "token ids are not supported"),
+        ({"input": "a", "dimensions": 17}, "dimensions=17: the engine's vectors have 16"),
+        ({"input": "a", "dimensions": 0}, "dimensions=0: must be at least 1"),
+        ({"input": "a", "encoding_format": "base64"}, "vectors are written as numbers"),
+        ({"input": "a", "truncate_prompt_tokens": 4}, "unknown key 'truncate_prompt_tokens'"),
+    ],
+)
+def test_embeddings_that_cannot_be_answered(body: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EmbedInputs(16).check_body(body)
+    assert read_embedding({"input": "a", "encoding_format": "float", "user": "me"}).texts == ["a"]
+
+
+def test_scores() -> None:
+    task, engine = ScorePairs(), DummyEngine(CONFIG)
+    bodies = [
+        {"text_1": "q", "text_2": "a"},
+        {"queries": "q", "documents": ["a", "b"], "use_activation": False},
+        {"text_1": ["q", "r"], "text_2": ["a", "b"]},
+    ]
+    prepared = task.prepare(rows(*bodies), ByteTokenizer(), 300)
+    result = task.read(prepared, task.ask(engine, prepared))
+    pairs = [("q", "a"), ("q", "a"), ("q", "b"), ("q", "a"), ("r", "b")]
+    expected = engine.relevance([ByteTokenizer().pair_prompt(*pair) for pair in pairs]).values[:, 0].tolist()
+    assert result.columns["scores"].to_pylist() == [expected[:1], expected[1:3], expected[3:]]
+    assert not result.errors
+    for body, message in [
+        ({"text_1": "q"}, "needs both text_1 and text_2"),
+        ({"data": "q"}, "needs text_1 and text_2, or queries and documents"),
+        ({"text_1": ["a", "b"], "text_2": ["a"]}, "text_1 has 2 texts, text_2 1: must be 1 to n, or n to n"),
+        ({"text_1": "a", "text_2": "b", "use_activation": True}, "scores are the model's output as it is"),
+        ({"text_1": "a", "text_2": "b", "queries": "c"}, "unknown key 'queries'"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            read_score(body)
