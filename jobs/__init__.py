@@ -1,0 +1,23 @@
+"""The jobs, a file each. Here is what becomes of their runs, by the job's name."""
+
+from collections.abc import Mapping
+
+from lib.pipeline.outcomes.base import Outcome
+from lib.pipeline.outcomes.battle_outcome import BATTLES
+from lib.pipeline.outcomes.chunk_outcome import CHUNKS
+from lib.pipeline.outcomes.format_outcome import VECTORS
+from lib.pipeline.outcomes.passage_outcome import PASSAGES
+from lib.pipeline.outcomes.rating_outcome import RATINGS
+from lib.pipeline.outcomes.text_outcome import TEXTS
+
+OUTCOMES: Mapping[str, Outcome] = {
+    "judge": BATTLES,
+    "arena": BATTLES,
+    "generate": TEXTS,
+    "embed": VECTORS,
+    "retrieve": PASSAGES,
+    "rerank": PASSAGES,
+    "chunk": CHUNKS,
+    "tournament": RATINGS,
+    "questions": Outcome(),  # a stage of jobs.rag
+}

@@ -5,28 +5,30 @@ python -m jobs.arena data=arena data.path=FILE engine=skywork_reward_v2_qwen3_8b
 
 from dataclasses import dataclass
 
+from jobs import OUTCOMES
+from lib.data.rows.battles import BattlesConfig
+from lib.data.submission import SubmissionConfig
 from lib.launch import launch
-from lib.pipeline.battles import BattleJobConfig, run_battles
+from lib.pipeline.job import EngineJobConfig, Job
 from lib.pipeline.run import Recipe
 from lib.tasks.reward import ArenaConfig, Reward
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(BattleJobConfig):
+class Config(EngineJobConfig):
     """`conf/arena.yaml`."""
 
+    data: BattlesConfig
     arena: ArenaConfig
+    merge: SubmissionConfig
 
 
-def asked(config: Config) -> Recipe:
+def recipe(config: Config) -> Recipe:
     """What is asked, of whom, about which rows."""
     return Recipe(data=config.data, engine=config.engine, task=Reward(config.arena))
 
 
-def main(config: Config) -> None:
-    """Run the job."""
-    run_battles("arena", config, asked(config))
-
+JOB = Job("arena", Config, recipe, OUTCOMES["arena"])
 
 if __name__ == "__main__":
-    launch(main, Config, "arena")
+    launch(JOB)

@@ -4,40 +4,35 @@ python -m jobs.chunk data=documents data.path=FILE
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from lib import engines
-from lib.data.merging import RESULT
+from lib.engines.no_model import NoModelConfig
+
+from jobs import OUTCOMES
 from lib.data.rows.chunking import ChunkConfig
-from lib.data.rows.documents import ChunkRows, DocumentsConfig, chunk_rows
-from lib.engines.base import EngineConfig
+from lib.data.rows.documents import DocumentsConfig, chunk_rows
 from lib.launch import launch
-from lib.pipeline.chunk import chunk_documents
-from lib.pipeline.run import RunConfig
+from lib.pipeline.job import EngineJobConfig, Job
+from lib.pipeline.run import Recipe
+from lib.tasks.keep import Keep
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(EngineJobConfig):
     """`conf/chunk.yaml`. engine: only its tokenizer is used, and only with chunk.max_tokens."""
 
     data: DocumentsConfig
     chunk: ChunkConfig
-    engine: EngineConfig
-    run: RunConfig
 
 
-def run(config: Config) -> Path:
-    """Cut the documents; returns the run's folder."""
+def recipe(config: Config) -> Recipe:
+    """Nothing is asked of a model: the chunks are the rows, and the result."""
     if config.chunk.max_tokens is None:
-        return chunk_documents(config.run, chunk_rows(config.data, config.chunk, None), {})
-    rows: ChunkRows = chunk_rows(config.data, config.chunk, engines.load_tokenizer(config.engine).spans)
-    return chunk_documents(config.run, rows, engines.identity(config.engine))
+        return Recipe(data=chunk_rows(config.data, config.chunk, None), engine=NoModelConfig(), task=Keep({}))
+    rows = chunk_rows(config.data, config.chunk, config.engine.load_tokenizer().spans)
+    return Recipe(data=rows, engine=NoModelConfig(), task=Keep({"tokenizer": config.engine.identity()}))
 
 
-def main(config: Config) -> None:
-    """Run the job."""
-    print(f"result:     {run(config) / RESULT}")
-
+JOB = Job("chunk", Config, recipe, OUTCOMES["chunk"])
 
 if __name__ == "__main__":
-    launch(main, Config, "chunk")
+    launch(JOB)

@@ -6,12 +6,13 @@ python -m jobs.embed data=openai_batch data.path=FILE merge.format=openai_batch 
 
 from dataclasses import dataclass
 
-from lib import engines
+from jobs import OUTCOMES
 from lib.data.rows.openai_batch import batch_url, open_batch
 from lib.data.rows.table import open_table
 from lib.launch import launch
+from lib.pipeline.job import Job
 from lib.pipeline.run import Recipe
-from lib.pipeline.texts import TextJobConfig, require_usual, run_texts
+from lib.pipeline.text_job import TextJobConfig, require_usual
 from lib.tasks.embedding import Embed, EmbedConfig
 from lib.tasks.openai.body_scores import EmbedInputs
 
@@ -23,23 +24,20 @@ class Config(TextJobConfig):
     embed: EmbedConfig
 
 
-def asked(config: Config) -> Recipe:
+def recipe(config: Config) -> Recipe:
     """What is asked, of whom, about which rows. Raises ConfigError where the engine has no vectors."""
-    engines.check(config.engine, Embed.method)
+    engine = config.engine
+    engine.check(Embed.method)
     if config.batch is not None:
         require_usual("embed", config.embed)
         url = batch_url(config.batch, "embed")
-        inputs = EmbedInputs(engines.width(config.engine))
-        return Recipe(data=open_batch(config.batch, url, inputs.check_body), engine=config.engine, task=inputs)
-    prompts = engines.embedding_prompts(config.engine)
-    task = Embed(config.embed, prompts.get(config.embed.role.value, ""), engines.width(config.engine))
-    return Recipe(data=open_table(config.table, task.fields), engine=config.engine, task=task)
+        inputs = EmbedInputs(engine.width())
+        return Recipe(data=open_batch(config.batch, url, inputs.check_body), engine=engine, task=inputs)
+    task = Embed(config.embed, engine.embedding_prompts().get(config.embed.role.value, ""), engine.width())
+    return Recipe(data=open_table(config.table, task.fields), engine=engine, task=task)
 
 
-def main(config: Config) -> None:
-    """Run the job."""
-    run_texts("embed", config, asked(config))
-
+JOB = Job("embed", Config, recipe, OUTCOMES["embed"])
 
 if __name__ == "__main__":
-    launch(main, Config, "embed")
+    launch(JOB)

@@ -7,21 +7,31 @@ python -m jobs.evaluate submission=FILE labels=FILE
 """
 
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
-from lib.errors import ConfigError
+from jobs import OUTCOMES
+from lib.data.manifest import read_manifest
+from lib.data.run_folder import RESULT
+from lib.errors import ConfigError, InputError
 from lib.launch import launch
-from lib.pipeline.battles import print_report
-from lib.pipeline.evaluation import EvaluateConfig, evaluate_run, evaluate_sweep
-from lib.pipeline.job import RunFolder
+from lib.pipeline.command import Command
+from lib.pipeline.outcomes.base import EvaluateConfig
+from lib.pipeline.outcomes.battle_outcome import print_report
+from lib.pipeline.run_dir import RunDir
 from lib.report.battles_page import from_submission
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(EvaluateConfig):
-    """`conf/evaluate.yaml`. out: where the metrics.json and report.html of a submission or of several runs go."""
+    """`conf/evaluate.yaml`.
 
-    run: RunFolder
+    runs: a glob of the run folders of a sweep. out: where the metrics.json and report.html of a submission or of
+    several runs go.
+    """
+
+    run: RunDir
+    runs: str | None = None
     submission: str | None = None
     labels: str | None = None
     out: str | None = None
@@ -36,18 +46,30 @@ class Config(EvaluateConfig):
 def main(config: Config) -> None:
     """Run the job."""
     if config.run.dir is not None:
-        evaluate_run(Path(config.run.dir), config)
-        return
-    if config.runs is not None:
-        evaluate_sweep(config, Path(config.out or "runs/sweep"))
-        return
-    assert config.submission is not None
-    assert config.labels is not None
-    submission, labels = Path(config.submission), Path(config.labels)
-    out = Path(config.out) if config.out else submission.with_name(f"{submission.stem}-evaluation")
-    details = {"submission": str(submission), "labels": str(labels)}
-    print_report(from_submission(submission, labels), out, f"evaluate: {submission.name}", details)
+        folder = Path(config.run.dir)
+        OUTCOMES[read_manifest(folder).job].evaluate(folder, config)
+    elif config.runs is not None:
+        _compare(config.runs, config)
+    else:
+        assert config.submission is not None
+        assert config.labels is not None
+        submission, labels = Path(config.submission), Path(config.labels)
+        out = Path(config.out) if config.out else submission.with_name(f"{submission.stem}-evaluation")
+        details = {"submission": str(submission), "labels": str(labels)}
+        print_report(from_submission(submission, labels), out, f"evaluate: {submission.name}", details)
 
+
+def _compare(runs: str, config: Config) -> None:
+    folders = [Path(path) for path in sorted(glob(runs)) if (Path(path) / RESULT).is_file()]
+    if not folders:
+        raise InputError(f"runs={runs}: matches no folder of a finished run; put it into quotes, with a *")
+    jobs = [read_manifest(folder).job for folder in folders]
+    if other := next((n for n, job in enumerate(jobs) if job != jobs[0]), 0):
+        raise InputError(f"{folders[other]}: is a run of jobs.{jobs[other]}, and {folders[0]} of jobs.{jobs[0]}")
+    OUTCOMES[jobs[0]].compare(folders, config, Path(config.out or "runs/sweep"))
+
+
+JOB = Command("evaluate", Config, main)
 
 if __name__ == "__main__":
-    launch(main, Config, "evaluate")
+    launch(JOB)

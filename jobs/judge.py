@@ -5,38 +5,34 @@ python -m jobs.judge data=arena data.path=FILE engine=smollm2_135m
 
 from dataclasses import dataclass, field
 
+from jobs import OUTCOMES
+from lib.data.rows.battles import BattlesConfig
+from lib.data.submission import SubmissionConfig
 from lib.launch import launch
-from lib.pipeline.battles import BattleJobConfig, run_battles
-from lib.pipeline.job import show_requests
+from lib.pipeline.job import Job, PromptJobConfig
 from lib.pipeline.run import Recipe
 from lib.tasks.judging import judging_task, written
 from lib.tasks.pairwise import PairwiseConfig
-from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.sampling import SamplingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(BattleJobConfig):
+class Config(PromptJobConfig):
     """`conf/judge.yaml`."""
 
-    prompt: PromptConfig
+    data: BattlesConfig
     judge: PairwiseConfig
     generate: SamplingConfig = field(default_factory=written)
+    merge: SubmissionConfig
 
 
-def asked(config: Config) -> Recipe:
+def recipe(config: Config) -> Recipe:
     """What is asked, of whom, about which rows."""
-    task = judging_task(config.judge, config.generate, config.prompt, config.engine)
+    task = judging_task(config.judge, config.generate, config.prompt, config.engine.check_sampling)
     return Recipe(data=config.data, engine=config.engine, task=task)
 
 
-def main(config: Config) -> None:
-    """Run the job."""
-    if config.prompt.preview:
-        show_requests("judge", config, asked(config), config.prompt.preview)
-        return
-    run_battles("judge", config, asked(config))
-
+JOB = Job("judge", Config, recipe, OUTCOMES["judge"])
 
 if __name__ == "__main__":
-    launch(main, Config, "judge")
+    launch(JOB)

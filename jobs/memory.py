@@ -11,6 +11,7 @@ from lib.engines.base import EngineConfig
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import ConfigError
 from lib.launch import launch
+from lib.pipeline.command import Command
 from lib.pipeline.number_formats import MemoryConfig, report_memory, tabulate
 
 
@@ -33,5 +34,7 @@ def main(config: Config) -> None:
     report_memory(tabulate(config.memory, config.engine), Path(config.out))
 
 
+JOB = Command("memory", Config, main)
+
 if __name__ == "__main__":
-    launch(main, Config, "memory")
+    launch(JOB)

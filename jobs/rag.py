@@ -10,20 +10,22 @@ from typing import Any
 from jobs import chunk, embed, generate, rerank, retrieve, tournament
 from lib import engines
 from lib.data.answers import read_answers
-from lib.data.merging import RESULT
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.chunking import ChunkConfig
 from lib.data.rows.documents import DocumentsConfig
 from lib.data.rows.table import TableConfig
+from lib.data.run_folder import REPORT, RESULT, STAGES
 from lib.engines.base import EngineConfig
 from lib.errors import ConfigError
 from lib.launch import command_line, compose_job, launch
 from lib.pipeline.job import JobConfig
-from lib.pipeline.part import WHOLE
+from lib.pipeline.outcomes.rating_outcome import rate
+from lib.pipeline.planning.estimate import EstimateConfig
+from lib.pipeline.planning.stage_plans import StagePlanner, Unplanned
 from lib.pipeline.questions import take_questions
-from lib.pipeline.stages import STAGES, Stage, below, find_or_make, run_stage, write_stages
+from lib.pipeline.staged_job import StagedJob
+from lib.pipeline.stages import Stage, StageRunner, below, find_or_make, run_stage, write_stages
 from lib.report.answers_page import write_answers
-from lib.report.battles_page import REPORT
 from lib.tasks.embedding import EmbedConfig, Role
 from lib.tasks.passages import PASSAGES
 from lib.tasks.prompts.prompt import PromptConfig
@@ -68,15 +70,15 @@ class Config(JobConfig):
     generate: SamplingConfig
 
 
-def answer(config: Config, root: Path) -> list[Stage]:
-    """All stages of one way of answering; the last one's result holds the answers."""
-    stages = [find_or_make("questions", root, lambda: take_questions(below(config.run, root, "all"), config.data))]
+def answer(config: Config, root: Path, do: StageRunner) -> list[Stage]:
+    """All stages of one way of answering; the last one's result holds the answers. do: works on a stage."""
+    stages = [_questions(config, root)]
     carry = ["question"]
     if config.documents.path or not engines.has_corpus(config.retriever):
-        stages += _retrieve(config, root, stages[0])
+        stages += _retrieve(config, root, stages[0], do)
         carry = list(_GIVEN)
         if config.rag.rerank:
-            stages.append(_rerank(config, root, stages[-1]))
+            stages.append(_rerank(config, root, stages[-1], do))
     last = generate.Config(
         data=_table(stages[-1], carry=carry),
         engine=config.generator,
@@ -84,22 +86,28 @@ def answer(config: Config, root: Path) -> list[Stage]:
         generate=config.generate,
         **_common(config, root, config.rag.name),
     )
-    return [*stages, run_stage("generate", "generate", last, generate.asked(last))]
+    return [*stages, do("generate", generate.JOB, last)]
 
 
-def _retrieve(config: Config, root: Path, questions: Stage) -> list[Stage]:
+def _questions(config: Config, root: Path) -> Stage:
+    return find_or_make("questions", root, lambda: take_questions(below(config.run, root, "all"), config.data))
+
+
+def _retrieve(config: Config, root: Path, questions: Stage, do: StageRunner) -> list[Stage]:
     """The passages of each question: chunks, vectors of both where the retriever wants them, and the search."""
     stages: list[Stage] = []
     retriever, queries, columns = config.retriever, questions, {}
     if engines.has_corpus(retriever):
         cut = chunk.Config(
-            data=config.documents, chunk=config.chunk, engine=config.embedder, run=below(config.run, root, "documents")
+            data=config.documents, chunk=config.chunk, engine=config.embedder, **_common(config, root, "documents")
         )
-        corpus = find_or_make("chunk", root, lambda: chunk.run(cut))
+        corpus = do("chunk", chunk.JOB, cut)
         stages.append(corpus)
         if engines.needs_vectors(retriever):
-            corpus = _embed(config, root, "documents", corpus, EmbedConfig(role=Role.document), _OF_CHUNKS)
-            queries = _embed(config, root, "questions", queries, EmbedConfig(text="{question}", role=Role.query), [])
+            corpus = _embed(config, root, "documents", corpus, EmbedConfig(role=Role.document), _OF_CHUNKS, do)
+            queries = _embed(
+                config, root, "questions", queries, EmbedConfig(text="{question}", role=Role.query), [], do
+            )
             columns = {"question": "text"}
             stages += [corpus, queries]
         retriever = engines.with_corpus(retriever, corpus.folder)
@@ -109,17 +117,19 @@ def _retrieve(config: Config, root: Path, questions: Stage) -> list[Stage]:
         retrieve=config.retrieve,
         **_common(config, root, "questions"),
     )
-    return [*stages, run_stage("retrieve", "retrieve", search, retrieve.asked(search))]
+    return [*stages, do("retrieve", retrieve.JOB, search)]
 
 
-def _embed(config: Config, root: Path, name: str, texts: Stage, what: EmbedConfig, carry: list[str]) -> Stage:
+def _embed(
+    config: Config, root: Path, name: str, texts: Stage, what: EmbedConfig, carry: list[str], do: StageRunner
+) -> Stage:
     stage = embed.Config(
         data=_table(texts, carry=carry), embed=what, engine=config.embedder, **_common(config, root, name)
     )
-    return run_stage(f"embed {name}", "embed", stage, embed.asked(stage))
+    return do(f"embed {name}", embed.JOB, stage)
 
 
-def _rerank(config: Config, root: Path, retrieved: Stage) -> Stage:
+def _rerank(config: Config, root: Path, retrieved: Stage, do: StageRunner) -> Stage:
     stage = rerank.Config(
         data=_table(retrieved),
         engine=config.reranker,
@@ -127,7 +137,7 @@ def _rerank(config: Config, root: Path, retrieved: Stage) -> Stage:
         prompt=config.rerank_prompt,
         **_common(config, root, "questions"),
     )
-    return run_stage("rerank", "rerank", stage, rerank.asked(stage))
+    return do("rerank", rerank.JOB, stage)
 
 
 def _table(stage: Stage, carry: list[str] | None = None, columns: dict[str, str] | None = None) -> TableConfig:
@@ -135,49 +145,73 @@ def _table(stage: Stage, carry: list[str] | None = None, columns: dict[str, str]
 
 
 def _common(config: Config, root: Path, name: str) -> dict[str, Any]:
-    return {"executor": config.executor, "run": below(config.run, root, name), "shards": WHOLE}
+    return {"executor": config.executor, "run": below(config.run, root, name)}
 
 
 def _root(config: Config) -> Path:
     return Path(config.run.dir or Path(config.run.root) / f"rag-{config.run.name}").resolve()
 
 
-def _one(config: Config) -> None:
-    """One way of answering, and a page with its answers."""
+def _ways(config: Config) -> dict[str, Config]:
+    """The ways of answering, by name: the config's own, or those of its experiments."""
+    if not config.rag.experiments:
+        return {config.rag.name: config}
+    overrides = [o for o in command_line() if not o.lstrip("+").startswith(("experiment=", "run.dir="))]
+    ways: dict[str, Config] = {}
+    for name in config.rag.experiments:
+        way = compose_job(JOB, [f"experiment={name}", *overrides, f"run.dir={_root(config)}"])
+        if way.rag.name in ways:
+            raise ConfigError(f"rag.experiments: two of them are called rag.name={way.rag.name}; give each its own")
+        ways[way.rag.name] = way
+    return ways
+
+
+def main(config: Config) -> None:
+    """Answer in each way, and show the answers: of several ways after a tournament."""
     root = _root(config)
-    stages = answer(config, root)
-    folder = Path(stages[-1].folder)
-    write_stages(stages, folder / STAGES)
+    stages = {name: answer(way, root, run_stage) for name, way in _ways(config).items()}
+    if config.rag.experiments:
+        _contest(config, root, stages)
+        return
+    (done,) = stages.values()
+    folder = Path(done[-1].folder)
+    write_stages(done, folder / STAGES)
     answers = {config.rag.name: read_answers(config.rag.name, str(folder))}
-    write_answers(answers, folder / REPORT, f"rag: {config.rag.name}", [stage.line for stage in stages])
+    write_answers(answers, folder / REPORT, f"rag: {config.rag.name}", [stage.line for stage in done])
     print(f"result:     {folder / RESULT}")
     print(f"report:     {folder / REPORT}")
 
 
-def _all(config: Config) -> None:
-    """Each experiment, then the tournament of their answers."""
-    root = _root(config)
-    overrides = [o for o in command_line() if not o.lstrip("+").startswith(("experiment=", "run.dir="))]
-    stages: dict[str, list[Stage]] = {}
-    for name in config.rag.experiments:
-        one = compose_job("rag", Config, [f"experiment={name}", *overrides, f"run.dir={root}"])
-        if one.rag.name in stages:
-            raise ConfigError(f"rag.experiments: two of them are called rag.name={one.rag.name}; give each its own")
-        stages[one.rag.name] = answer(one, root)
-    contest = compose_job("tournament", tournament.Config, [*config.rag.tournament, f"run.root={root}"])
+def _contest(config: Config, root: Path, stages: dict[str, list[Stage]]) -> None:
+    """The tournament of the answers."""
+    contest = compose_job(tournament.JOB, [*config.rag.tournament, f"run.root={root}"])
     answers = {name: done[-1].folder for name, done in stages.items()}
+    contest = replace(contest, tournament=replace(contest.tournament, answers=answers))
     lines = [(f"{name}: {stage.name}", *stage.line[1:]) for name, done in stages.items() for stage in done]
     write_stages([stage for done in stages.values() for stage in done], root / STAGES)
-    tournament.run(replace(contest, tournament=replace(contest.tournament, answers=answers)), root, lines)
+    judged = run_stage("tournament", tournament.JOB, contest)
+    rate(Path(judged.folder), [*lines, judged.line])
 
 
-def main(config: Config) -> None:
-    """Run the job."""
-    if config.rag.experiments:
-        _all(config)
-    else:
-        _one(config)
+def begin(config: Config) -> Path:
+    """Read the questions of all ways; the folder of their stages."""
+    root = _root(config)
+    for way in _ways(config).values():
+        _questions(way, root)
+    return root
 
+
+def plan(config: Config, estimate: EstimateConfig) -> None:
+    """Print the plan of each way's first stage that is still to be done; later ones wait for what it makes."""
+    for name, way in _ways(config).items():
+        print(f"{name}:")
+        try:
+            answer(way, _root(config), StagePlanner(estimate))
+        except Unplanned as stage:
+            print(f"the stages behind {stage} are planned when it is done")
+
+
+JOB = StagedJob("rag", Config, main, begin, plan)
 
 if __name__ == "__main__":
-    launch(main, Config, "rag")
+    launch(JOB)

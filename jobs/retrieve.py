@@ -5,11 +5,12 @@ python -m jobs.retrieve data.path=QUERIES/result.parquet retriever=exact retriev
 
 from dataclasses import dataclass
 
+from jobs import OUTCOMES
 from lib import engines
 from lib.data.rows.table import TableConfig, open_table
 from lib.engines.base import EngineConfig
 from lib.launch import launch
-from lib.pipeline.job import JobConfig, run_table
+from lib.pipeline.job import Job, JobConfig
 from lib.pipeline.run import Recipe
 from lib.tasks.retrieving import BESIDE, FIELDS, Retrieve, RetrieveConfig
 
@@ -23,7 +24,7 @@ class Config(JobConfig):
     retrieve: RetrieveConfig
 
 
-def asked(config: Config) -> Recipe:
+def recipe(config: Config) -> Recipe:
     """What is asked, of whom, about which rows."""
     if engines.needs_vectors(config.retriever):
         engines.require_comparable(config.retriever, config.data.path)
@@ -31,10 +32,7 @@ def asked(config: Config) -> Recipe:
     return Recipe(data=data, engine=config.retriever, task=Retrieve(config.retrieve))
 
 
-def main(config: Config) -> None:
-    """Run the job."""
-    run_table("retrieve", config, asked(config))
-
+JOB = Job("retrieve", Config, recipe, OUTCOMES["retrieve"])
 
 if __name__ == "__main__":
-    launch(main, Config, "retrieve")
+    launch(JOB)

@@ -8,11 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs import OUTCOMES
 from lib.cluster.notify import NotifyConfig, notify
 from lib.cluster.run_status import print_status, read_status
 from lib.errors import ConfigError, RunFolderError, Stopped
 from lib.launch import launch
-from lib.pipeline.job import RunFolder
+from lib.pipeline.command import Command
+from lib.pipeline.run_dir import RunDir
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class Config:
     `notify`; with the run's exit_code in it, if that is given.
     """
 
-    run: RunFolder
+    run: RunDir
     notify: NotifyConfig
     watch: bool = False
     every: float = 5.0
@@ -43,19 +45,21 @@ def main(config: Config) -> None:
     if config.summary:
         code = "" if config.exit_code is None else f", exit code {config.exit_code}"
         try:
-            text = read_status(run).summary
+            text = read_status(run, OUTCOMES).summary
         except RunFolderError as error:  # somebody is to hear of that, too
             text = str(error)
         line = f"{run.name}: {text}{code}"
         print(line)
         notify(config.notify, line)
         return
-    print_status(run)
+    print_status(run, OUTCOMES)
     with suppress(Stopped):  # Ctrl-C is how one leaves
-        while config.watch and not read_status(run).merged:
+        while config.watch and not read_status(run, OUTCOMES).merged:
             time.sleep(config.every)
-            print_status(run)
+            print_status(run, OUTCOMES)
 
+
+JOB = Command("status", Config, main, {"--watch": "watch=true"})
 
 if __name__ == "__main__":
-    launch(main, Config, "status", {"--watch": "watch=true"})
+    launch(JOB)

@@ -5,47 +5,57 @@ python -m jobs.submit cluster=slurm job=judge data=arena data.path=FILE engine=s
 
 from dataclasses import dataclass
 
-from jobs.plan import MODULES, AnyJob, Job
+from jobs.plan import JOBS, require_known
 from lib.cluster.clusters import ClusterConfig
 from lib.cluster.dispatch import Desk
 from lib.cluster.submitting import PlannedRun, SubmitConfig, job_overrides, submit
 from lib.errors import ConfigError
-from lib.launch import command_line, compose_job, launch
-from lib.pipeline.run import open_run
+from lib.launch import compose_job, launch
+from lib.pipeline.command import CommandAboutJob
+from lib.pipeline.staged_job import StagedJob
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(AnyJob):
-    """`conf/submit.yaml`."""
+class Config:
+    """`conf/submit.yaml`. job: the job to submit, whose own line stands beside `cluster` and `submit`."""
 
-    job: Job
+    job: str
     cluster: ClusterConfig
     submit: SubmitConfig
 
+    def __post_init__(self) -> None:
+        require_known(self.job, "job")
 
-def main(config: Config) -> None:
+
+def main(config: Config, overrides: list[str]) -> None:
     """Run the job."""
-    name, module = config.job.value, MODULES[config.job]
-    overrides = job_overrides(command_line(), config.cluster)
+    job = JOBS[config.job]
+    overrides = job_overrides(overrides, config.cluster)
     # Exactly what will run there: with the defaults of that job, not of this one.
-    job = compose_job(name, module.Config, [*overrides, f"executor={config.cluster.executor}"])
-    spec = open_run(name, job.run, module.asked(job))
-    if job.run.grace_seconds >= config.cluster.notice:
+    planned = compose_job(job, [*overrides, f"executor={config.cluster.executor}"])
+    if planned.run.grace_seconds >= config.cluster.notice:
         raise ConfigError(
-            f"run.grace_seconds={job.run.grace_seconds:g}: must be less than cluster.signal_seconds="
+            f"run.grace_seconds={planned.run.grace_seconds:g}: must be less than cluster.signal_seconds="
             f"{config.cluster.notice:g}, which is all the time between the signal to stop and the end"
         )
-    here = f"run.dir={spec.folder}"
-    merge = [here, f"run.max_error_rate={job.run.max_error_rate}", *(o for o in overrides if o.startswith("merge."))]
+    if isinstance(job, StagedJob):
+        folder, manifest = job.begin(planned), None
+    else:
+        run = job.plan(planned)
+        folder, manifest = run.folder, run.manifest
+    here = f"run.dir={folder}"
+    of_merge = [override for override in overrides if override.startswith("merge.")]
     request = PlannedRun(
-        manifest=spec.manifest,
-        job=name,
+        manifest=manifest,
+        job=job.name,
         overrides=[*(o for o in overrides if not o.startswith("run.dir=")), here],
-        merge=merge,
+        merge=[here, f"run.max_error_rate={planned.run.max_error_rate}", *of_merge],
     )
-    submit(config.cluster, config.submit, request, Desk(spec.folder))
+    submit(config.cluster, config.submit, request, Desk(folder))
 
+
+FLAGS = {"--missing": "submit.missing=true", "--dry-run": "submit.dry_run=true", "--wait": "submit.wait=true"}
+JOB = CommandAboutJob("submit", Config, main, FLAGS)
 
 if __name__ == "__main__":
-    flags = {"--missing": "submit.missing=true", "--dry-run": "submit.dry_run=true", "--wait": "submit.wait=true"}
-    launch(main, Config, "submit", flags)
+    launch(JOB)

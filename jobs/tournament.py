@@ -3,47 +3,36 @@
 python -m jobs.tournament ++tournament.answers.one=RUN ++tournament.answers.other=RUN engine=qwen3_8b
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from jobs import OUTCOMES
 from lib.launch import launch
-from lib.pipeline.job import EngineJobConfig
+from lib.pipeline.job import Job, PromptJobConfig
 from lib.pipeline.run import Recipe
-from lib.pipeline.stages import below, run_stage
-from lib.pipeline.tournament import TournamentConfig, draw, print_tournament, rate
+from lib.pipeline.tournament_draw import TournamentConfig, draw_battles
 from lib.tasks.judging import judging_task, written
 from lib.tasks.pairwise import PairwiseConfig
-from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.sampling import SamplingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(EngineJobConfig):
+class Config(PromptJobConfig):
     """`conf/tournament.yaml`."""
 
     tournament: TournamentConfig
-    prompt: PromptConfig
     judge: PairwiseConfig
     generate: SamplingConfig = field(default_factory=written)
 
 
-def run(config: Config, root: Path, stages: list[tuple[str, ...]]) -> Path:
-    """Draw, judge and rate below a folder. stages: rows of the report's table of what was done before."""
-    task = judging_task(config.judge, config.generate, config.prompt, config.engine)
-    drawn = draw(config.tournament, root)
-    asked = Recipe(data=drawn.battles, engine=config.engine, task=task)
-    stage = replace(config, run=below(config.run, root, config.run.name))
-    judged = run_stage("tournament", "tournament", stage, asked)
-    folder = Path(judged.folder)
-    print_tournament(rate(drawn, folder, [*stages, judged.line]), folder)
-    return folder
+def recipe(config: Config) -> Recipe:
+    """What is asked, of whom, about which battles; these are drawn, and written beside the run or into its folder."""
+    task = judging_task(config.judge, config.generate, config.prompt, config.engine.check_sampling)
+    battles = draw_battles(config.tournament, Path(config.run.dir or config.run.root).resolve())
+    return Recipe(data=battles, engine=config.engine, task=task)
 
 
-def main(config: Config) -> None:
-    """Run the job."""
-    root = Path(config.run.dir or Path(config.run.root) / f"tournament-{config.run.name}").resolve()
-    run(config, root, [])
-
+JOB = Job("tournament", Config, recipe, OUTCOMES["tournament"])
 
 if __name__ == "__main__":
-    launch(main, Config, "tournament")
+    launch(JOB)

@@ -2,16 +2,20 @@
 
 import logging
 import os
+import re
 import shlex
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
+from itertools import product
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -19,44 +23,58 @@ from omegaconf.errors import OmegaConfBaseException
 import conf
 from lib.errors import ConfigError, ExitCode, OvernightError, Stopped
 from lib.log import log, log_to_terminal
+from lib.pipeline.command import Command, CommandAboutJob
+from lib.pipeline.job import Job
+from lib.pipeline.staged_job import StagedJob
 from lib.pipeline.stop import STOPPED, stopped_by_signals
 
-Config = TypeVar("Config")
+AnyCommand = Job[Any] | StagedJob[Any] | Command[Any] | CommandAboutJob[Any]
 
 
-def launch(
-    job: Callable[[Config], None], config_type: type[Config], name: str, flags: Mapping[str, str] | None = None
-) -> NoReturn:
-    """Compose `conf/<name>.yaml` with the command line, make the typed config, run the job, exit with its code.
-
-    flags: short ways to say an override, as in {"--watch": "watch=true"}.
-    """
-    conf.register(name, config_type)
-    sys.argv[1:] = [(flags or {}).get(argument, argument) for argument in sys.argv[1:]]
+def launch(job: AnyCommand) -> NoReturn:
+    """Compose `conf/<name>.yaml` with the command line, make the typed config, run the job, exit with its code."""
+    conf.register(job.name, job.config)
+    given = sys.argv[1:]
+    if isinstance(job, (Command, CommandAboutJob)):
+        sys.argv[1:] = [job.flags.get(argument, argument) for argument in given]
+    points: list[list[str]] = [[]]
     codes: list[int] = []  # one for each point of a --multirun
 
-    @hydra.main(version_base="1.3", config_path=str(Path(conf.__file__).parent), config_name=name)
+    @hydra.main(version_base="1.3", config_path=str(Path(conf.__file__).parent), config_name=job.name)
     def entry(composed: DictConfig) -> None:
-        codes.append(_run(job, composed, name))
-        if codes[-1] in STOPPED:
-            sys.exit(codes[-1])  # the points of a sweep that are left are not begun
+        for point in points:
+            codes.append(_run(job, composed, point, f"python -m jobs.{job.name} {shlex.join(given)}"))
+            if codes[-1] in STOPPED:
+                sys.exit(codes[-1])  # the points of a sweep that are left are not begun
 
     try:
+        if isinstance(job, CommandAboutJob):
+            sys.argv[1:], points = _apart(job, sys.argv[1:])
         entry()
     except SystemExit as error:
         if error.code and not codes:  # Hydra refused the command line, and has said why
             codes.append(ExitCode.USAGE)
+    except HydraException as error:
+        print(error, file=sys.stderr)
+        codes.append(ExitCode.USAGE)
     _exit(max(codes, default=ExitCode.DONE))
 
 
-def _run(job: Callable[[Config], None], composed: DictConfig, name: str) -> int:
+def _run(job: AnyCommand, composed: DictConfig, overrides: list[str], line: str) -> int:
+    """The exit code of a command that is run with a composed config.
+
+    overrides: of the other job that it is about. line: which resumes it.
+    """
     log_to_terminal()
     try:
         with stopped_by_signals():
-            job(typed(composed))
+            config = typed(composed)
+            if isinstance(job, CommandAboutJob):
+                job.main(config, overrides)
+            else:
+                job.main(config)
     except Stopped as stop:
-        print(f"{stop}; this line resumes it:", file=sys.stderr)
-        print(f"  python -m jobs.{name} {shlex.join(sys.argv[1:])}", file=sys.stderr)
+        print(f"{stop}; this line resumes it:\n  {line}", file=sys.stderr)
         return stop.exit_code
     except OvernightError as error:
         log.error("%s", error)
@@ -71,18 +89,40 @@ def _run(job: Callable[[Config], None], composed: DictConfig, name: str) -> int:
     return ExitCode.DONE
 
 
+def _apart(command: CommandAboutJob[Any], arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """The arguments that are the command's own, and the overrides of the other job: of a --multirun for each point."""
+    own_groups = {"hydra", *(field.name for field in fields(command.config))}
+    own, passed, sweeps = [], [], False
+    for argument in arguments:
+        if argument in ("--multirun", "-m"):
+            sweeps = True
+        elif argument.startswith("-") or re.split("[.@=]", argument.lstrip("+~"), maxsplit=1)[0] in own_groups:
+            own.append(argument)
+        else:
+            passed.append(argument)
+    if not sweeps:
+        return own, [passed]
+    choices = [
+        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        if override.is_sweep_override()
+        else [str(override.input_line)]
+        for override in OverridesParser.create().parse_overrides(passed)
+    ]
+    return own, [list(point) for point in product(*choices)]
+
+
 def command_line() -> list[str]:
     """The overrides that this job was given; of a --multirun those of this point."""
     return list(HydraConfig.get().overrides.task)
 
 
-def compose_job(name: str, config_type: type[Any], overrides: Sequence[str]) -> Any:
+def compose_job(job: Job[Any] | StagedJob[Any], overrides: Sequence[str]) -> Any:
     """Within a job, the typed config of another one. Raises ConfigError for what that job would refuse."""
-    conf.register(name, config_type)
+    conf.register(job.name, job.config)
     try:
-        composed = hydra.compose(name, list(overrides), return_hydra_config=True)
+        composed = hydra.compose(job.name, list(overrides), return_hydra_config=True)
     except HydraException as error:
-        raise ConfigError(f"jobs.{name} refuses this: {error}") from error
+        raise ConfigError(f"jobs.{job.name} refuses this: {error}") from error
     HydraConfig.instance().set_config(composed)  # run.name asks it what was chosen
     with open_dict(composed):
         del composed["hydra"]

@@ -4,7 +4,6 @@ import logging
 import sys
 from pathlib import Path
 
-FILE_NAME = "log.txt"
 _FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
 
 log = logging.getLogger("overnight")
@@ -18,12 +17,12 @@ def log_to_terminal() -> None:
         log.propagate = False
 
 
-def log_to(folder: Path, name: str = FILE_NAME) -> None:
-    """Send our messages to the run folder's log as well, and no longer to that of a run before."""
+def log_to(path: Path) -> None:
+    """Send our messages to a run folder's log as well, and no longer to that of a run before."""
     for handler in [handler for handler in log.handlers if isinstance(handler, logging.FileHandler)]:
         log.removeHandler(handler)
         handler.close()
-    _add(logging.FileHandler(folder / name, encoding="utf-8"))
+    _add(logging.FileHandler(path, encoding="utf-8"))
 
 
 def _add(handler: logging.Handler) -> None:

@@ -123,7 +123,7 @@ def test_parts_that_are_merged_leave_what_one_process_does(prompts: Path, job: J
     common = ["data=table", f"data.path={prompts}", "engine=dummy", "executor=inline", "run.shard_rows=2"]
     job("generate", *common, f"run.dir={tmp_path / 'whole'}")
     for part in range(2):
-        job("generate", *common, f"run.dir={tmp_path / 'parts'}", f"shards.part={part}/2")
+        job("generate", *common, f"run.dir={tmp_path / 'parts'}", f"array.element={part}/2")
     job("merge", f"run.dir={tmp_path / 'parts'}")
     assert texts(tmp_path / "parts") == texts(tmp_path / "whole")
     for name in ("metrics.json", "report.html"):

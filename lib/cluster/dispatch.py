@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lib.cluster.snapshot import Snapshot
 from lib.data.atomic import write_text
+from lib.data.run_folder import SUBMIT
 
-FOLDER = "submit"
 _RECORD = "submission.json"
 ENDED = frozenset(  # the final states of Slurm's jobs and of Ray's
     ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL", "PREEMPTED")
@@ -48,8 +48,8 @@ class Desk:
 
     def __init__(self, run: Path) -> None:
         self.run = run
-        self.folder = run / FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
-        self._snapshot = Snapshot(run / FOLDER)
+        self.folder = run / SUBMIT / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
+        self._snapshot = Snapshot(run / SUBMIT)
         self.code = self._snapshot.path
 
     def open(self, scripts: dict[str, str]) -> None:
@@ -67,5 +67,5 @@ class Desk:
 
 def submissions(run: Path) -> list[Dispatch]:
     """All that was submitted for a run, in the order of time."""
-    paths = sorted((run / FOLDER).glob(f"*/{_RECORD}"))
+    paths = sorted((run / SUBMIT).glob(f"*/{_RECORD}"))
     return [Dispatch(**json.loads(path.read_text(encoding="utf-8"))) for path in paths]

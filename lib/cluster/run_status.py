@@ -2,18 +2,18 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib.cluster import ray_jobs, slurm
 from lib.cluster.dispatch import State, submissions
-from lib.data.manifest import FILE_NAME as MANIFEST
 from lib.data.manifest import Manifest, read_manifest
-from lib.data.merging import RESULT
+from lib.data.run_folder import MANIFEST, METRICS, PROGRESS, RESULT
 from lib.data.shards import unfinished
 from lib.errors import ClusterError
+from lib.pipeline.outcomes.base import Outcome
 
-_METRICS = "metrics.json"
 _FRESH = 900.0  # seconds since a process that says it runs last finished a shard
 
 
@@ -21,15 +21,15 @@ _FRESH = 900.0  # seconds since a process that says it runs last finished a shar
 class Status:
     """How a run stands. rows, done, failed: numbers of rows; rate: rows/s of the processes that work on it now.
 
-    score: the log loss, where there are labels. hours: from its plan to its result, or to now. merged: whether the
-    result is there.
+    score: the one figure that a line about such a run shows. hours: from its plan to its result, or to now.
+    merged: whether the result is there.
     """
 
     manifest: Manifest
     done: int
     failed: int
     rate: float
-    score: float | None
+    score: str | None
     hours: float
     merged: bool
 
@@ -37,7 +37,7 @@ class Status:
     def summary(self) -> str:
         """One line for a mail or a chat."""
         state = "complete" if self.merged else "unfinished"
-        score = "" if self.score is None else f", log loss {self.score:.4f}"
+        score = "" if self.score is None else f", {self.score}"
         rows = f"{self.done:,} of {self.manifest.rows:,} rows, {self.failed:,} failed"
         return f"{self.manifest.job} {state}: {rows}{score}, {self.hours:.1f} h"
 
@@ -49,27 +49,27 @@ class Status:
         return f"{self.done:,} of {self.manifest.rows:,} rows, {self.failed:,} failed{rate}"
 
 
-def read_status(run: Path) -> Status:
-    """How the run stands. Raises RunFolderError where the folder holds none."""
+def read_status(run: Path, outcomes: Mapping[str, Outcome]) -> Status:
+    """How the run stands. outcomes: by the job's name. Raises RunFolderError where the folder holds none."""
     manifest = read_manifest(run)
     todo, done = unfinished(manifest, run, retry_failed=False)
     merged = (run / RESULT).exists() and not todo
     end = (run / RESULT).stat().st_mtime if merged else time.time()
-    metrics = json.loads((run / _METRICS).read_text(encoding="utf-8")) if (run / _METRICS).exists() else {}
+    metrics = json.loads((run / METRICS).read_text(encoding="utf-8")) if (run / METRICS).exists() else {}
     return Status(
         manifest=manifest,
         done=sum(footer.rows for footer in done),
         failed=sum(footer.failed for footer in done),
-        rate=sum(_rate(path) for path in run.glob("progress*.json")),
-        score=metrics.get("log_loss") if merged else None,
+        rate=sum(_rate(path) for path in run.glob(f"{Path(PROGRESS).stem}*.json")),
+        score=outcomes[manifest.job].score(metrics) if merged else None,
         hours=(end - (run / MANIFEST).stat().st_mtime) / 3600,
         merged=merged,
     )
 
 
-def print_status(run: Path) -> None:
+def print_status(run: Path, outcomes: Mapping[str, Outcome]) -> None:
     """Print how the run stands, and the states of the jobs that were submitted for it."""
-    status = read_status(run)
+    status = read_status(run, outcomes)
     print(f"run folder: {run}\nprogress:   {status.progress}")
     print(f"result:     {'there' if status.merged else 'not yet'}")
     try:

@@ -16,6 +16,7 @@ from lib.cluster.dispatch import Desk, State
 from lib.cluster.run_status import job_states
 from lib.cluster.script import python_of, render
 from lib.data.manifest import Manifest
+from lib.data.run_folder import LOG
 from lib.data.shards import unfinished
 from lib.errors import ClusterError, ConfigError, JobEnded, RunFolderError, Stopped
 from lib.log import log
@@ -37,10 +38,11 @@ class SubmitConfig:
 class PlannedRun:
     """A planned run to be submitted.
 
-    overrides: the job's, without executor and part; merge: those of the jobs.merge that merges its shards.
+    manifest: None for a job in stages. overrides: the job's, without executor and array element; merge: those
+    of the jobs.merge that merges its shards.
     """
 
-    manifest: Manifest
+    manifest: Manifest | None
     job: str
     overrides: Sequence[str]
     merge: Sequence[str]
@@ -53,9 +55,9 @@ def job_overrides(overrides: Sequence[str], cluster: ClusterConfig) -> list[str]
         key = override.lstrip("+~").partition("=")[0]
         if key == "executor" and override != f"executor={cluster.executor}":
             raise ConfigError(f"{override}: here it must be executor={cluster.executor} (or choose another cluster)")
-        if key.partition(".")[0] == "shards":
+        if key.partition(".")[0] == "array":
             raise ConfigError(f"{override}: the cluster shares out the shards (cluster.count)")
-        if key not in ("job", "executor") and key.partition(".")[0] not in ("cluster", "submit"):
+        if key != "executor":
             kept.append(override)
     return kept
 
@@ -94,6 +96,10 @@ def _require_idle(run: Path) -> None:
 
 
 def _to_array(cluster: SlurmArrayConfig, config: SubmitConfig, request: PlannedRun, desk: Desk) -> None:
+    if request.manifest is None:
+        raise ConfigError(
+            f"cluster=slurm_array: jobs.{request.job} has stages that wait for each other; use cluster=slurm"
+        )
     elements = list(range(cluster.count))
     if config.missing:
         todo, _ = unfinished(request.manifest, desk.run, retry_failed=False)
@@ -151,7 +157,7 @@ def _end(job: str, state: State, desk: Desk) -> None:
     if state.name in ("COMPLETED", "SUCCEEDED"):
         return
     if state.exit_code in (1, 2):
-        raise JobEnded(f"job {job} failed; its output and {desk.run / 'log.txt'} say why", state.exit_code)
+        raise JobEnded(f"job {job} failed; its output and {desk.run / LOG} say why", state.exit_code)
     raise Stopped(f"job {job} ended unfinished ({state})", 75)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.data.merging import RESULT
+from lib.data.run_folder import RESULT
 from lib.errors import InputError
 
 _NEEDED = ("id", "row", "question", "text", "finish_reason", "error")
@@ -33,6 +33,11 @@ class Answer:
     finish_reason: str | None
     error: str | None
     passages: Sequence[GivenPassage] = ()
+
+
+def read_all_answers(places: Mapping[str, str]) -> Mapping[str, Mapping[str, Answer]]:
+    """The answers of several systems, as `read_answers` gives them. places: of each system by its name."""
+    return {name: read_answers(name, place) for name, place in places.items()}
 
 
 def read_answers(name: str, place: str) -> Mapping[str, Answer]:

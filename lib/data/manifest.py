@@ -9,9 +9,8 @@ from typing import Any
 
 from lib.data.atomic import write_new_text
 from lib.data.reading.intake import InputFile
+from lib.data.run_folder import MANIFEST
 from lib.errors import RunFolderError
-
-FILE_NAME = "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json` into the run folder, unless another process that plans this run was first."""
-        write_new_text(folder / FILE_NAME, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+        write_new_text(folder / MANIFEST, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -72,13 +71,13 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises RunFolderError where there is none, or none that this version can read.
     """
-    path = folder / FILE_NAME
+    path = folder / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         inputs = tuple(InputFile(**file) for file in content.pop("inputs"))
         return Manifest(inputs=inputs, **content)
     except FileNotFoundError:
-        raise RunFolderError(f"{folder}: no run folder (it has no {FILE_NAME}); give run.dir=DIR of a run") from None
+        raise RunFolderError(f"{folder}: no run folder (it has no {MANIFEST}); give run.dir=DIR of a run") from None
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise RunFolderError(
             f"{path}: not a manifest that this version can read ({error}); use another run.dir"

@@ -12,12 +12,16 @@ import pyarrow.parquet as pq
 
 from lib.data.atomic import atomic_path
 from lib.data.manifest import Manifest
+from lib.data.run_folder import FAILURES, RESULT, SHARDS
 from lib.data.shards import tables, unfinished
 from lib.errors import RunFailed
 
-RESULT = "result.parquet"
-FAILURES = "failures.parquet"
 _FAILURE_COLUMNS = ("file", "row", "id", "error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeConfig:
+    """What becomes of a merged result; by default there is nothing to be chosen."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def merge_shards(manifest: Manifest, folder: Path) -> Merged:
         )
     rows, reasons, first = 0, Counter[str](), None
     last = (-1, -1)  # (input, row) of the row before
-    schema = pq.read_schema(folder / "shards" / shards[0].file_name).remove_metadata()
+    schema = pq.read_schema(folder / SHARDS / shards[0].file_name).remove_metadata()
     footer = {b"overnight": json.dumps({"fingerprint": manifest.fingerprint, "rows": manifest.rows}).encode()}
     with ExitStack() as stack:
         result = _writer(stack, folder / RESULT, schema.with_metadata(footer))

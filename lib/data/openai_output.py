@@ -14,11 +14,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from lib.data.atomic import atomic_path
-from lib.data.manifest import FILE_NAME, Manifest
-from lib.data.merging import RESULT
+from lib.data.manifest import Manifest
 from lib.data.rows.openai_batch import BODY, METHOD
+from lib.data.run_folder import MANIFEST, OPENAI_ERRORS, OPENAI_OUTPUT, RESULT
 
-OUTPUT, ERRORS = "openai_output.jsonl", "openai_errors.jsonl"
 _BLOCK_ROWS = 1024
 
 Row = Mapping[str, Any]
@@ -35,12 +34,12 @@ def write_openai_files(manifest: Manifest, folder: Path) -> tuple[int, int]:
     The run must be of an OpenAI batch file (`is_batch`), and merged. `created` is when it was planned.
     """
     write_body = _BODIES[manifest.identity["data.url"]]
-    created = int((folder / FILE_NAME).stat().st_mtime)
+    created = int((folder / MANIFEST).stat().st_mtime)
     engine = manifest.identity.get("engine.model") or manifest.identity["engine.type"]
     counts = [0, 0]
     with (
-        atomic_path(folder / OUTPUT) as output_path,
-        atomic_path(folder / ERRORS) as errors_path,
+        atomic_path(folder / OPENAI_OUTPUT) as output_path,
+        atomic_path(folder / OPENAI_ERRORS) as errors_path,
         output_path.open("w", encoding="utf-8") as output,
         errors_path.open("w", encoding="utf-8") as errors,
         pq.ParquetFile(folder / RESULT) as result,

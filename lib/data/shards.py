@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from lib.data.atomic import atomic_path
 from lib.data.manifest import Manifest, Shard
+from lib.data.run_folder import SHARDS
 from lib.errors import RunFolderError
 
-FOLDER = "shards"
 _KEY = b"overnight"
 
 
@@ -73,7 +73,7 @@ def commit(
         peak_seconds=peak_seconds,
     )
     table = table.replace_schema_metadata({_KEY: json.dumps(asdict(footer)).encode()})
-    with atomic_path(folder / FOLDER / shard.file_name) as temporary:
+    with atomic_path(folder / SHARDS / shard.file_name) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
     return footer
 
@@ -93,7 +93,7 @@ def read_footer(shard: Shard, manifest: Manifest, folder: Path) -> Footer | None
     The file is opened, not looked up in a listing, since listings of shared file systems are cached.
     """
     try:
-        metadata = pq.read_metadata(folder / FOLDER / shard.file_name)
+        metadata = pq.read_metadata(folder / SHARDS / shard.file_name)
     except FileNotFoundError:
         return None
     except (pa.ArrowInvalid, OSError):  # cut short by a full disk, say: to be done again
@@ -132,7 +132,7 @@ def tables(shards: Iterable[Shard], folder: Path) -> Iterator[pa.Table]:
     Raises RunFolderError where a file was damaged after it was written: its pages have checksums.
     """
     for shard in shards:
-        path = folder / FOLDER / shard.file_name
+        path = folder / SHARDS / shard.file_name
         try:
             yield pq.read_table(path, page_checksum_verification=True)
         except (pa.ArrowInvalid, OSError) as error:

@@ -17,10 +17,10 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from lib.data.atomic import atomic_path
+from lib.data.merging import MergeConfig
 from lib.errors import ConfigError, InputError, RunFailed
 from lib.scoring.probabilities import blend, to_millionths
 
-SUBMISSION = "submission.csv"
 PROBABILITIES = ("winner_model_a", "winner_model_b", "winner_tie")
 COLUMNS = ("id", *PROBABILITIES)
 _BLOCK_ROWS = 65_536
@@ -36,7 +36,7 @@ class OnFailed(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MergeConfig:
+class SubmissionConfig(MergeConfig):
     """How results become a submission.
 
     on_failed: `fail` writes no submission while a row has no result; `uniform` puts 1/3 each; `prior` puts `prior`.
@@ -82,7 +82,7 @@ class Submission:
     probabilities: npt.NDArray[np.float64]
 
 
-def write_submission(result: Path, path: Path, config: MergeConfig) -> Submission:
+def write_submission(result: Path, path: Path, config: SubmissionConfig) -> Submission:
     """Turn `result.parquet` into a checked submission, in its order; where there are no ids, rows are numbered.
 
     Returns the submission as read back from the file. Raises RunFailed where a row failed and

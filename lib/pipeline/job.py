@@ -1,22 +1,25 @@
-"""What every job about rows does: open its run, and work on a part of it or on all."""
+"""A job about rows: what is asked of whom about which rows, and what becomes of the result."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 import pyarrow.compute as pc
 from omegaconf import OmegaConf
 
 from lib import engines
 from lib.data.atomic import write_text
-from lib.data.merging import RESULT, Merged
+from lib.data.merging import MergeConfig
 from lib.data.reading.intake import read_rows
+from lib.data.run_folder import CONFIG
 from lib.engines.base import EngineConfig
 from lib.log import log
+from lib.pipeline.array import ArrayConfig
 from lib.pipeline.executors.base import ExecutorConfig
-from lib.pipeline.part import WHOLE, ShardsConfig
-from lib.pipeline.run import Recipe, RunConfig, execute, open_run, require_error_rate, work
-from lib.pipeline.worker import Spec
+from lib.pipeline.outcomes.base import Outcome
+from lib.pipeline.run import Recipe, Run, RunConfig
 from lib.tasks.prompts.preview import preview
+from lib.tasks.prompts.prompt import PromptConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,13 @@ class JobConfig:
 
     executor: ExecutorConfig
     run: RunConfig
-    shards: ShardsConfig
+    array: ArrayConfig = field(default_factory=ArrayConfig)
+    merge: MergeConfig = field(default_factory=MergeConfig)
+
+    @property
+    def preview(self) -> int:
+        """Requests to be shown in place of a run."""
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,51 +45,66 @@ class EngineJobConfig(JobConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunFolder:
-    """For jobs about a run that is there already. dir: its folder."""
+class PromptJobConfig(EngineJobConfig):
+    """Those of a job whose model gets a prompt."""
 
-    dir: str | None = None
+    prompt: PromptConfig
 
-
-def begin(job: str, config: JobConfig, asked: Recipe) -> Spec:
-    """Open the run, new or to be resumed, and write down its config. Raises what `open_run` raises."""
-    spec = open_run(job, config.run, asked, config.shards)
-    write_text(spec.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(replace(config, shards=WHOLE))))
-    return spec
+    @property
+    def preview(self) -> int:
+        """Requests to be shown in place of a run."""
+        return self.prompt.preview
 
 
-def work_on_part(spec: Spec, config: JobConfig) -> None:
-    """Do this process's part of a run, without the merge."""
-    work(spec, config.run, config.executor, config.shards)
-    log.info("part %s is complete; jobs.merge run.dir=%s when all parts are", config.shards.part, spec.folder)
+Config = TypeVar("Config", bound=JobConfig)
 
 
-def run_table(job: str, config: JobConfig, asked: Recipe) -> Path:
-    """Plan or resume, execute and merge; of a part of a run: plan and execute only. Returns the run's folder.
+@dataclass(frozen=True)
+class Job(Generic[Config]):
+    """A command about rows: `python -m jobs.<name>`.
 
-    Raises RunFailed where too many rows failed.
+    config: the type of `conf/<name>.yaml`. recipe: what a config asks for; raises ConfigError or InputError for what
+    can't be. outcome: what is checked before a run, and what becomes of its result.
     """
-    spec = begin(job, config, asked)
-    if not config.shards.whole:
-        work_on_part(spec, config)
-        return spec.folder
-    merged = execute(spec, config.run, config.executor)
-    require_error_rate(merged, config.run.max_error_rate, spec.folder)
-    print_result(merged, spec.folder)
-    return spec.folder
 
+    name: str
+    config: type[Config]
+    recipe: Callable[[Config], Recipe]
+    outcome: Outcome
 
-def show_requests(job: str, config: JobConfig, asked: Recipe, count: int) -> None:
-    """Plan or resume, and print the first requests as the model would get them. Loads a tokenizer, no model."""
-    spec = open_run(job, config.run, asked, config.shards)
-    file = spec.manifest.inputs[0]
-    rows = read_rows(file, spec.folder, 0, min(count, file.rows), asked.data)
-    tokenizer = engines.load_tokenizer(asked.engine)
-    prepared = asked.task.prepare(rows.filter(pc.is_null(rows["error"])), tokenizer, asked.engine.max_model_len)
-    print("\n".join(preview(prepared.requests[:count], tokenizer)))
+    def main(self, config: Config) -> None:
+        """Plan or resume a run, work on it, and finish it; of an element of a job array: work only.
 
+        Raises RunFailed where too many rows failed, and what the outcome raises.
+        """
+        if config.preview:
+            self._show_requests(config)
+            return
+        run = self.open(config)
+        if config.array.element is not None:
+            run.work(config.executor, config.array)
+            log.info("element %s is complete; jobs.merge run.dir=%s when all are", config.array.element, run.folder)
+            return
+        self.outcome.check(run, config.merge)
+        run.work(config.executor)
+        self.outcome.finish(run.folder, config.merge, config.run.max_error_rate)
 
-def print_result(merged: Merged, folder: Path) -> None:
-    """Say where the result is, and what failed in it."""
-    failed = f", {merged.failed:,} of them failed" if merged.failed else ""
-    print(f"result:     {folder / RESULT} ({merged.rows:,} rows{failed})")
+    def plan(self, config: Config) -> Run:
+        """The run of a config, new or to be resumed. Raises what `Run.open` raises."""
+        return Run.open(self.name, config.run, self.recipe(config), config.array)
+
+    def open(self, config: Config) -> Run:
+        """The same, with its config written down."""
+        run = self.plan(config)
+        whole = OmegaConf.structured(replace(config, array=ArrayConfig()))
+        write_text(run.folder / CONFIG, OmegaConf.to_yaml(whole))
+        return run
+
+    def _show_requests(self, config: Config) -> None:
+        """Print the first requests as the model would get them. Loads a tokenizer, no model."""
+        run = self.plan(config)
+        file = run.manifest.inputs[0]
+        rows = read_rows(file, run.folder, 0, min(config.preview, file.rows), run.data)
+        tokenizer = engines.load_tokenizer(run.engine)
+        prepared = run.task.prepare(rows.filter(pc.is_null(rows["error"])), tokenizer, run.engine.max_model_len)
+        print("\n".join(preview(prepared.requests[: config.preview], tokenizer)))

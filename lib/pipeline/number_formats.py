@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lib import ROOT, engines
 from lib.data.atomic import write_text
+from lib.data.run_folder import REPORT
 from lib.engines.checkpoints import checkpoint, hub
 from lib.engines.checkpoints.checkpoint import Dtype
 from lib.engines.sizing.footprint import Footprint, Order
@@ -20,7 +21,7 @@ from lib.pipeline.stop import Stop
 from lib.report.memory_page import FormatCost, MemoryTable, memory_lines, render_memory
 from lib.types import TokenIds
 
-METRICS, REPORT = "memory.json", "report.html"
+_FILE = "memory.json"
 _PROMPT = 32  # tokens
 _PATIENCE = 0.2  # seconds
 _MIB = 2**20
@@ -104,10 +105,10 @@ def tabulate(config: MemoryConfig, engine: TransformersConfig) -> MemoryTable:
 def report_memory(table: MemoryTable, folder: Path) -> None:
     """Print the table; write `memory.json` and `report.html` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / METRICS, json.dumps(table.content(), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(folder / _FILE, json.dumps(table.content(), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
     write_text(folder / REPORT, render_memory(table))
     print("\n".join(memory_lines(table)))
-    print(f"metrics:    {folder / METRICS}")
+    print(f"metrics:    {folder / _FILE}")
     print(f"report:     {folder / REPORT}")
 
 

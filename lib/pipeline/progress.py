@@ -10,12 +10,12 @@ from types import TracebackType
 from tqdm import tqdm
 
 from lib.data.atomic import write_text
+from lib.data.run_folder import PROGRESS
 from lib.data.shards import Footer
 from lib.errors import Stopped
 from lib.log import log
 from lib.pipeline.meter import RunUsage
 
-FILE_NAME = "progress.json"
 _LOG_EVERY = 30.0  # seconds
 _WRITE_EVERY = 1.0
 
@@ -23,7 +23,7 @@ _WRITE_EVERY = 1.0
 class Progress:
     """Counts finished shards. Rates and time left are of this session: rows done before it do not count."""
 
-    def __init__(self, folder: Path, rows: int, done: Iterable[Footer], name: str = FILE_NAME) -> None:
+    def __init__(self, folder: Path, rows: int, done: Iterable[Footer], name: str = PROGRESS) -> None:
         """rows: of the whole run; done: footers of the shards that were finished before; name: of the file."""
         self._path, self._rows = folder / name, rows
         self._rows_before, self._failed_before = 0, 0

@@ -7,20 +7,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lib.data.atomic import atomic_path
-from lib.data.merging import RESULT
 from lib.data.reading.intake import read_rows
 from lib.data.rows.table import TableConfig, open_table
-from lib.pipeline.run import RunConfig, plan_run
+from lib.data.run_folder import RESULT
+from lib.pipeline.array import ArrayConfig
+from lib.pipeline.run import RunConfig, find_or_plan
 from lib.types import slot_column
 
 
 def take_questions(config: RunConfig, data: TableConfig) -> Path:
     """Write id, question and error of each row into a run folder, which is returned; one that is there already stays.
 
-    Where the table has no ids, they are the numbers of the rows. Raises as `open_run` does.
+    Where the table has no ids, they are the numbers of the rows. Raises as `Run.open` does.
     """
     rows = open_table(data, ["question"])
-    folder, manifest = plan_run("questions", config, rows, {})
+    folder, manifest = find_or_plan("questions", config, rows, {}, ArrayConfig())
     if not (folder / RESULT).exists():
         table = pa.concat_tables([read_rows(file, folder, 0, file.rows, rows) for file in manifest.inputs])
         numbers = pa.array([str(row) for row in range(table.num_rows)])

@@ -1,37 +1,29 @@
 """A run: one job with its resolved config and its folder. Running the same line again resumes it."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lib import engines
 from lib.config import identity
-from lib.data.manifest import FILE_NAME, Manifest, Shard, fingerprint, flatten, read_manifest, refuse_another_plan
-from lib.data.merging import FAILURES, Merged, merge_shards
+from lib.data.manifest import Manifest, Shard, fingerprint, flatten, read_manifest, refuse_another_plan
+from lib.data.merging import Merged, merge_shards
 from lib.data.reading import sources
 from lib.data.reading.intake import Intake, relocated, take_in
 from lib.data.rows.base import RowsConfig
 from lib.data.rows.kinds import carried
-from lib.data.shards import FOLDER, Footer, unfinished
+from lib.data.run_folder import LOG, MANIFEST, PROGRESS, SHARDS
+from lib.data.shards import Footer, unfinished
 from lib.engines.base import EngineConfig
 from lib.errors import ConfigError, InputError, RunFailed, RunFolderError
-from lib.log import FILE_NAME as LOG
 from lib.log import log, log_to
-from lib.pipeline.executors import inline, ray_executor
-from lib.pipeline.executors.base import ExecutorConfig
-from lib.pipeline.part import WHOLE, ShardsConfig
-from lib.pipeline.progress import FILE_NAME as PROGRESS
+from lib.pipeline.array import ArrayConfig
 from lib.pipeline.progress import Progress
 from lib.pipeline.stop import Stop
-from lib.pipeline.worker import Spec
 from lib.tasks.base import Task
 
-_EXECUTORS: Mapping[type[ExecutorConfig], Callable[..., Iterator[Footer]]] = {
-    inline.InlineConfig: inline.run,
-    ray_executor.RayConfig: ray_executor.run,
-}
 _BROKEN_AFTER = 100  # rows after which a majority of failed ones means that the engine is at fault
 
 
@@ -76,39 +68,92 @@ class Recipe:
     task: Task
 
 
-def open_run(job: str, config: RunConfig, asked: Recipe, part: ShardsConfig = WHOLE) -> Spec:
-    """Check everything that can be checked without a model, and find or make the run's folder and manifest.
+class Executor(Protocol):
+    """Where shards are worked on."""
 
-    Processes that do so at once find the same plan. Raises ConfigError, InputError or RunFolderError; the last one
-    also where the folder holds another plan.
+    def run(self, run: "Run", shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
+        """Work on shards; yield each one's footer as it is committed. Returns early where `stop` asks for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run that is planned: all that a worker needs to know, and sent to each of them.
+
+    root: the folder that relative paths start from.
     """
-    data, engine, task = asked.data, asked.engine, asked.task
-    _require_own_columns(data, task)
-    engines.check(engine, task.method)
-    task.check(engines.load_tokenizer(engine), engine.max_model_len)
-    keys = {
-        "task": task.identity(),
-        "engine": {"type": type(engine).__name__, **identity(engine), **engines.identity(engine)},
-    }
-    folder, manifest = plan_run(job, config, data, keys, part)
-    return Spec(root=Path.cwd(), folder=folder, manifest=manifest, data=data, engine=engine, task=task)
+
+    root: Path
+    folder: Path
+    manifest: Manifest
+    config: RunConfig
+    data: RowsConfig
+    engine: EngineConfig
+    task: Task
+
+    @staticmethod
+    def open(job: str, config: RunConfig, recipe: Recipe, array: ArrayConfig | None = None) -> "Run":
+        """Check everything that can be checked without a model, and find or make the run's folder and manifest.
+
+        Processes that do so at once find the same plan. Raises ConfigError, InputError or RunFolderError; the last one
+        also where the folder holds another plan.
+        """
+        data, engine, task = recipe.data, recipe.engine, recipe.task
+        _require_own_columns(data, task)
+        engines.check(engine, task.method)
+        task.check(engines.load_tokenizer(engine), engine.max_model_len)
+        keys = {
+            "task": task.identity(),
+            "engine": {"type": type(engine).__name__, **identity(engine), **engines.identity(engine)},
+        }
+        folder, manifest = find_or_plan(job, config, data, keys, array or ArrayConfig())
+        return Run(
+            root=Path.cwd(), folder=folder, manifest=manifest, config=config, data=data, engine=engine, task=task
+        )
+
+    def work(self, executor: Executor, array: ArrayConfig | None = None) -> None:
+        """Work on all unfinished shards, or on those of an array's element.
+
+        Raises Stopped after a signal, RunFailed where so many rows fail that more than rows must be at fault.
+        """
+        array = array or ArrayConfig()
+        todo, done = self.unfinished()
+        todo = [shard for shard in todo if array.has(shard.number)]
+        done = [footer for footer in done if array.has(footer.shard)]
+        rows = sum(shard.rows for shard in todo) + sum(footer.rows for footer in done)
+        log.info("%s rows in %s shards; %s shards to do", f"{rows:,}", len(todo) + len(done), len(todo))
+        if not todo:
+            return
+        name = array.file(PROGRESS)
+        with Stop(self.config.grace_seconds) as stop, Progress(self.folder, rows, done, name) as progress:
+            for footer in executor.run(self, todo, stop):
+                progress.add(footer)
+                _require_sound_engine(progress, self.config)
+            stop.raise_if_requested()
+
+    def merge(self) -> Merged:
+        """Write `result.parquet` and `failures.parquet`. Raises RunFailed where a shard is missing."""
+        return merge_shards(self.manifest, self.folder)
+
+    def unfinished(self) -> tuple[list[Shard], list[Footer]]:
+        """The shards still to be done, and the footers of those that are; as `run.retry_failed` says."""
+        return unfinished(self.manifest, self.folder, retry_failed=self.config.retry_failed)
 
 
-def plan_run(
-    job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], part: ShardsConfig = WHOLE
+def find_or_plan(
+    job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], array: ArrayConfig
 ) -> tuple[Path, Manifest]:
     """Find or make the folder and manifest of a run. keys: what changes results, besides the job and its input.
 
-    Raises as `open_run` does.
+    Raises as `Run.open` does.
     """
     inputs = {str(n): sources.content_hash(source) for n, source in enumerate(sources.resolve(data.path))}
     keys = flatten({"job": job, **keys, "data": identity(data), "input": inputs})
     name = f"{job}-{config.name}-{fingerprint(keys)[:8]}"
     folder = (Path(config.dir) if config.dir else Path(config.root) / name).resolve()
     _make(folder)
-    log_to(folder, _file_name(LOG, part))
+    log_to(folder / array.file(LOG))
     log.info("run folder: %s", folder)
-    if not (folder / FILE_NAME).exists():
+    if not (folder / MANIFEST).exists():
         _plan(job, config, data, keys, folder)
     manifest = read_manifest(folder)
     refuse_another_plan(manifest, keys, folder)
@@ -116,47 +161,6 @@ def plan_run(
     if config.shard_rows not in (None, manifest.shard_rows):
         log.info("run.shard_rows=%s: the run keeps its shards of %s rows", config.shard_rows, manifest.shard_rows)
     return folder, manifest
-
-
-def execute(spec: Spec, config: RunConfig, executor: ExecutorConfig) -> Merged:
-    """Work on all unfinished shards, then merge. Raises what `work` and `merge_shards` raise."""
-    work(spec, config, executor)
-    return merge_shards(spec.manifest, spec.folder)
-
-
-def work(spec: Spec, config: RunConfig, executor: ExecutorConfig, part: ShardsConfig = WHOLE) -> None:
-    """Work on the unfinished shards of a run, or of a part of it.
-
-    Raises Stopped after a signal, RunFailed where so many rows fail that more than rows must be at fault.
-    """
-    manifest, folder = spec.manifest, spec.folder
-    todo, done = unfinished(manifest, folder, retry_failed=config.retry_failed)
-    todo, done = [shard for shard in todo if part.has(shard.number)], [foot for foot in done if part.has(foot.shard)]
-    rows = sum(shard.rows for shard in todo) + sum(footer.rows for footer in done)
-    log.info("%s rows in %s shards; %s shards to do", f"{rows:,}", len(todo) + len(done), len(todo))
-    if todo:
-        name = _file_name(PROGRESS, part)
-        with Stop(config.grace_seconds) as stop, Progress(folder, rows, done, name) as progress:
-            for footer in run_shards(executor, spec, todo, stop):
-                progress.add(footer)
-                _require_sound_engine(progress, config)
-            stop.raise_if_requested()
-
-
-def run_shards(executor: ExecutorConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
-    """Work on shards where the executor's config says; yield each footer as it is committed."""
-    return _EXECUTORS[type(executor)](executor, spec, shards, stop)
-
-
-def require_error_rate(merged: Merged, max_error_rate: float, folder: Path) -> None:
-    """Raise RunFailed where more rows failed than `run.max_error_rate` allows."""
-    if merged.failed > max_error_rate * merged.rows:
-        raise RunFailed(
-            f"{merged.failed} of {merged.rows} rows failed, more than run.max_error_rate={max_error_rate:g} "
-            f"allows; the first: {merged.first_failure} (all of them: {folder / FAILURES}). Mend the cause and run "
-            "again with run.retry_failed=true, or go on without them with a higher run.max_error_rate and, for a "
-            "submission, merge.on_failed=uniform or prior"
-        )
 
 
 def _require_sound_engine(progress: Progress, config: RunConfig) -> None:
@@ -177,8 +181,8 @@ def _require_own_columns(data: RowsConfig, task: Task) -> None:
 
 
 def _plan(job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], folder: Path) -> None:
-    if any((folder / FOLDER).iterdir()):
-        raise RunFolderError(f"{folder} has shards, but no {FILE_NAME} that says whose; use another run.dir")
+    if any((folder / SHARDS).iterdir()):
+        raise RunFolderError(f"{folder} has shards, but no {MANIFEST} that says whose; use another run.dir")
     intake = take_in(data, folder, f"-{fingerprint(keys)[:8]}")
     log.info("%s", intake.report)
     _require_intake(intake, keys, config)
@@ -190,12 +194,6 @@ def _plan(job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any]
         shard_rows=config.shard_rows or _shard_rows(sum(file.rows for file in intake.inputs)),
     )
     manifest.write(folder)
-
-
-def _file_name(name: str, part: ShardsConfig) -> str:
-    """The name of a file of this process: elements of a job array share the run folder."""
-    path = Path(name)
-    return f"{path.stem}{part.suffix}{path.suffix}"
 
 
 def _require_intake(intake: Intake, keys: Mapping[str, Any], config: RunConfig) -> None:
@@ -213,7 +211,7 @@ def _require_intake(intake: Intake, keys: Mapping[str, Any], config: RunConfig) 
 
 def _make(folder: Path) -> None:
     try:
-        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        (folder / SHARDS).mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{uuid.uuid4().hex}"
         probe.touch()
         probe.unlink()

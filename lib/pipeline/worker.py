@@ -1,34 +1,18 @@
 """The worker: holds an engine and turns shards into shard files. It knows neither Ray nor other workers."""
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.data.manifest import Manifest, Shard
+from lib.data.manifest import Shard
 from lib.data.reading.intake import read_rows
-from lib.data.rows.base import RowsConfig
 from lib.data.rows.kinds import carried
 from lib.data.shards import Footer, commit
 from lib.engines import load_engine, load_tokenizer
-from lib.engines.base import EngineConfig
 from lib.errors import OvernightError
 from lib.pipeline.meter import Meter, ShardUsage
-from lib.tasks.base import Task
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spec:
-    """All that a worker needs to know; sent to each of them. root: the folder that relative paths start from."""
-
-    root: Path
-    folder: Path
-    manifest: Manifest
-    data: RowsConfig
-    engine: EngineConfig
-    task: Task
+from lib.pipeline.run import Run
 
 
 class Worker:
@@ -37,13 +21,13 @@ class Worker:
     ready: a line about the loaded engine, for the log.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, run: Run) -> None:
         """Load tokenizer and engine. Raises what they raise."""
         start = time.monotonic()
-        self._spec = spec
-        self._tokenizer = load_tokenizer(spec.engine)
-        self._engine = load_engine(spec.engine, self._tokenizer, spec.task.method)
-        self._gauge = Meter(spec.engine)
+        self._run = run
+        self._tokenizer = load_tokenizer(run.engine)
+        self._engine = load_engine(run.engine, self._tokenizer, run.task.method)
+        self._gauge = Meter(run.engine)
         self.ready = f"{self._engine.memory / 2**20:,.0f} MiB of weights, {time.monotonic() - start:.1f} s to load"
 
     def process(self, shard: Shard) -> Footer:
@@ -54,8 +38,8 @@ class Worker:
         return commit(
             table,
             shard,
-            self._spec.manifest,
-            self._spec.folder,
+            self._run.manifest,
+            self._run.folder,
             seconds=seconds,
             cached_tokens=work.cached_tokens,
             queued=work.queued,
@@ -68,47 +52,47 @@ class Worker:
 
         work: what was asked of the engine is added to it.
         """
-        rows = _read(self._spec, shard, start, stop)
+        rows = _read(self._run, shard, start, stop)
         fine = pc.is_null(rows["error"])
         answered = self._answer(rows.filter(fine), work or ShardUsage())
-        refused = failed_rows(rows.filter(pc.invert(fine)), self._spec)
+        refused = failed_rows(rows.filter(pc.invert(fine)), self._run)
         return pa.concat_tables([answered, refused]).sort_by("row")
 
     def _answer(self, rows: pa.Table, work: ShardUsage) -> pa.Table:
         """Answer rows. Where that raises, halve them until the row that makes it raise is alone."""
         if rows.num_rows == 0:
-            return failed_rows(rows, self._spec)
-        task = self._spec.task
+            return failed_rows(rows, self._run)
+        task = self._run.task
         try:
-            prepared = task.prepare(rows, self._tokenizer, self._spec.engine.max_model_len)
+            prepared = task.prepare(rows, self._tokenizer, self._run.engine.max_model_len)
             answers = task.ask(self._engine, prepared)
             result = task.read(prepared, answers)
         except (OvernightError, OSError, MemoryError):
             raise  # of the engine or the machine, not of a row
         except Exception as error:
             if rows.num_rows == 1:
-                return failed_rows(rows, self._spec, f"{type(error).__name__}: {error}")
+                return failed_rows(rows, self._run, f"{type(error).__name__}: {error}")
             half = rows.num_rows // 2
             return pa.concat_tables([self._answer(rows.slice(0, half), work), self._answer(rows.slice(half), work)])
         work.add(prepared.requests, answers.usage)
         errors = pa.array([result.errors.get(row) for row in range(rows.num_rows)], pa.string())
-        return _table(rows, self._spec, result.columns, errors)
+        return _table(rows, self._run, result.columns, errors)
 
 
-def dead_row(spec: Spec, shard: Shard, row: int, reason: str) -> pa.Table:
+def dead_row(run: Run, shard: Shard, row: int, reason: str) -> pa.Table:
     """The result table of one row that no worker survives."""
-    return failed_rows(_read(spec, shard, row, row + 1), spec, reason)
+    return failed_rows(_read(run, shard, row, row + 1), run, reason)
 
 
-def failed_rows(rows: pa.Table, spec: Spec, reason: str | None = None) -> pa.Table:
+def failed_rows(rows: pa.Table, run: Run, reason: str | None = None) -> pa.Table:
     """The result table of rows without a result, for `reason` or for the `error` they already carry."""
     errors = rows["error"] if reason is None else pa.array([reason] * rows.num_rows, pa.string())
-    return _table(rows, spec, spec.task.schema.empty_table(), errors)
+    return _table(rows, run, run.task.schema.empty_table(), errors)
 
 
-def _table(rows: pa.Table, spec: Spec, columns: pa.Table, errors: pa.Array | pa.ChunkedArray) -> pa.Table:
+def _table(rows: pa.Table, run: Run, columns: pa.Table, errors: pa.Array | pa.ChunkedArray) -> pa.Table:
     """Carried columns, the task's own (null in failed rows), and `error`."""
-    table = rows.select(carried(spec.data))
+    table = rows.select(carried(run.data))
     nothing = pc.is_valid(errors)
     for field in columns.schema:
         values = columns[field.name] if columns.num_rows else pa.nulls(rows.num_rows, field.type)
@@ -116,5 +100,5 @@ def _table(rows: pa.Table, spec: Spec, columns: pa.Table, errors: pa.Array | pa.
     return table.append_column(pa.field("error", pa.string()), errors)
 
 
-def _read(spec: Spec, shard: Shard, start: int, stop: int) -> pa.Table:
-    return read_rows(spec.manifest.inputs[shard.input], spec.folder, start, stop, spec.data)
+def _read(run: Run, shard: Shard, start: int, stop: int) -> pa.Table:
+    return read_rows(run.manifest.inputs[shard.input], run.folder, start, stop, run.data)

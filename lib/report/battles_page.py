@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.data.atomic import write_text
+from lib.data.run_folder import METRICS, REPORT
 from lib.report.figures import confusion_matrix, reliability_diagram
 from lib.report.page import Figure, Section, Table, render
 from lib.report.predictions import Failure, Predictions, from_result, from_submission
@@ -23,8 +24,6 @@ from lib.scoring.metrics import BattleMetrics, battle_metrics, position_bias
 
 __all__ = ["Failure", "Predictions", "from_result", "from_submission", "measure", "summary", "write_report"]
 
-METRICS = "metrics.json"
-REPORT = "report.html"
 
 _FIT_FROM_ROWS = 50
 _FIT_UP_TO_ROWS = 1_000_000  # three parameters are long settled by then

@@ -1,14 +1,14 @@
 """How `jobs.judge` and `jobs.tournament` judge: by the probabilities of labels, or by what a judge writes."""
 
+from collections.abc import Callable
 from dataclasses import fields
 
-from lib import engines
-from lib.engines.base import EngineConfig
 from lib.errors import ConfigError
 from lib.tasks.pairwise import Mode, Pairwise, PairwiseConfig
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.sampling import SamplingConfig, sampling
 from lib.tasks.written_verdict import WrittenVerdict
+from lib.types import Sampling
 
 
 def written() -> SamplingConfig:
@@ -17,14 +17,14 @@ def written() -> SamplingConfig:
 
 
 def judging_task(
-    judge: PairwiseConfig, generate: SamplingConfig, prompt: PromptConfig, engine: EngineConfig
+    judge: PairwiseConfig, generate: SamplingConfig, prompt: PromptConfig, fits: Callable[[Sampling], None]
 ) -> Pairwise | WrittenVerdict:
-    """The task that `judge.mode` asks for.
+    """The task that `judge.mode` asks for. fits: raises ConfigError for sampling that the engine can't do.
 
     Raises ConfigError for sampling that the engine can't do, or where nothing is written and so nothing sampled.
     """
     if judge.mode is Mode.text:
-        engines.check_sampling(engine, sampling(generate))
+        fits(sampling(generate))
         return WrittenVerdict(judge, generate, prompt)
     usual = written()
     if changed := [f.name for f in fields(generate) if getattr(generate, f.name) != getattr(usual, f.name)]:

@@ -20,7 +20,7 @@ Battles = Callable[..., Path]
         (["engine.fail_onn=x"], "fail_onn"),
         (["cluster=slurm", "executor=inline"], "executor=inline: here it must be executor=ray"),
         (["cluster=slurm_array", "executor.workers=2"], "workers"),
-        (["cluster=slurm_array", "shards.part=0/2"], "shards.part=0/2: the cluster shares out the shards"),
+        (["cluster=slurm_array", "array.element=0/2"], "array.element=0/2: the cluster shares out the shards"),
         (["cluster=slurm", "--missing"], "submit.missing=true is for cluster=slurm_array"),
         (["cluster=slurm", "run.grace_seconds=200"], "cluster.signal_seconds=120"),
         (["cluster=slurm", "job=tournament"], "tournament"),

@@ -8,8 +8,7 @@ import pytest
 
 from lib.data.rows.battles import BattlesConfig
 from lib.engines.dummy import DummyConfig
-from lib.pipeline.run import Recipe, RunConfig, open_run
-from lib.pipeline.worker import Spec
+from lib.pipeline.run import Recipe, Run, RunConfig
 from lib.tasks.base import Task
 from lib.tasks.pairwise import Pairwise, PairwiseConfig
 from lib.tasks.prompts.prompt import PromptConfig
@@ -17,17 +16,17 @@ from lib.tasks.prompts.prompt import PromptConfig
 PROMPT = PromptConfig(template="Q:{prompt} 1:{response_a} 2:{response_b}", labels=["A", "B", "tie"])
 CONFIG = PairwiseConfig()
 
-Plan = Callable[..., Spec]
+Plan = Callable[..., Run]
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
     """Plan a run over a file of battles; `task` judges if not given."""
 
-    def make(path: Path | str, task: Task | None = None, shard_rows: int = 10, name: str = "run", **data: Any) -> Spec:
+    def make(path: Path | str, task: Task | None = None, shard_rows: int = 10, name: str = "run", **data: Any) -> Run:
         run = RunConfig(dir=str(tmp_path / name), shard_rows=shard_rows, max_error_rate=1)
         battles = BattlesConfig(path=str(path), **data)
         engine = DummyConfig(max_model_len=512)
-        return open_run("judge", run, Recipe(data=battles, engine=engine, task=task or Pairwise(CONFIG, PROMPT)))
+        return Run.open("judge", run, Recipe(data=battles, engine=engine, task=task or Pairwise(CONFIG, PROMPT)))
 
     return make

@@ -16,9 +16,9 @@ from lib.data.reading.sources import FileFormat, Source, Stat, content_hash, res
 from lib.data.rows.base import BadCell, OnBadRow, RowsConfig, read_name
 from lib.data.rows.documents import ChunkRows
 from lib.data.rows.kinds import kind_of
+from lib.data.run_folder import INPUT
 from lib.errors import InputError, RunFolderError
 
-FOLDER = "input"
 _GROUP_BYTES = 8 << 20  # of a row group: what is decoded to read one shard, and few enough groups for any input
 _IN_PLACE_BYTES = 512 << 20
 _SHOWN = 5
@@ -97,7 +97,7 @@ def take_in(config: RowsConfig, folder: Path, suffix: str = "") -> Intake:
         before, digest, chosen = stat(source), content_hash(source), check.report.chosen
         tables = check.tables(source, names)
         in_place = _in_place(source, check.selection, config)
-        parquet = source.url if in_place else f"{FOLDER}/{number:05d}{suffix}.parquet"
+        parquet = source.url if in_place else f"{INPUT}/{number:05d}{suffix}.parquet"
         if in_place:
             deque(tables, maxlen=0)
         else:

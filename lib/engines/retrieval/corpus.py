@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lib.data.manifest import FILE_NAME as MANIFEST
-from lib.data.merging import RESULT
+from lib.data.run_folder import MANIFEST, RESULT
 from lib.errors import ConfigError, InputError
 
 KEY = "retriever.corpus"

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.data.manifest import FILE_NAME, read_manifest
-from lib.data.merging import RESULT
+from lib.data.manifest import read_manifest
+from lib.data.run_folder import MANIFEST, RESULT
 from lib.engines.retrieval.corpus import Corpus
 from lib.engines.retrieval.retriever import require_width
 from lib.errors import ConfigError
@@ -67,7 +67,7 @@ def _width(path: Path) -> int | None:
 def _model(path: Path) -> dict[str, Any] | None:
     """What the manifest of a run says of its model."""
     folder = path if path.is_dir() else path.parent
-    if not (folder / FILE_NAME).exists():
+    if not (folder / MANIFEST).exists():
         return None
     keys = read_manifest(folder).identity
     return {

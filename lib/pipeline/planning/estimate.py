@@ -10,12 +10,10 @@ from lib.engines.sizing.flops import peak_flops
 from lib.engines.sizing.hardware import Gpu
 from lib.engines.sizing.model_size import Sizing
 from lib.errors import ConfigError, RunFailed
-from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.planning.durations import parse_duration
 from lib.pipeline.planning.sample import Estimate, Tokens
-from lib.pipeline.run import RunConfig, run_shards
+from lib.pipeline.run import Executor, Run
 from lib.pipeline.stop import Stop
-from lib.pipeline.worker import Spec
 
 # Share of the peak that engines reach, at best and at worst. A large matrix product itself reaches about four fifths of
 # a data sheet's figure.
@@ -49,20 +47,20 @@ class EstimateConfig:
             parse_duration(self.deadline, "plan.deadline")
 
 
-def measured_seconds(spec: Spec, run: RunConfig, executor: ExecutorConfig, rows: int) -> tuple[Estimate, float]:
+def measured_seconds(run: Run, executor: Executor, rows: int) -> tuple[Estimate, float]:
     """Seconds for the rows still to be done, and seconds of start-up, from a warm-up on shards spread over the run.
 
     The shards are committed: the run that follows need not do them again. Raises Stopped after a signal.
     """
-    todo, _ = unfinished(spec.manifest, spec.folder, retry_failed=False)
+    todo, _ = unfinished(run.manifest, run.folder, retry_failed=False)
     if not todo:
-        raise RunFailed(f"{spec.folder}: every shard is done, so there is no time to plan")
-    count = min(max(-(-rows // spec.manifest.shard_rows), _FEWEST_INTERVALS + 1), len(todo))
+        raise RunFailed(f"{run.folder}: every shard is done, so there is no time to plan")
+    count = min(max(-(-rows // run.manifest.shard_rows), _FEWEST_INTERVALS + 1), len(todo))
     shards = [todo[i * len(todo) // count] for i in range(count)]
     marks, done = [time.monotonic()], 0
     per_row: list[float] = []
-    with Stop(run.grace_seconds) as stop:
-        for footer in run_shards(executor, spec, shards, stop):
+    with Stop(run.config.grace_seconds) as stop:
+        for footer in executor.run(run, shards, stop):
             marks.append(time.monotonic())
             done += footer.rows
             if len(marks) > 2:  # the first shard also waited for the engine to load

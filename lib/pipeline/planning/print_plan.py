@@ -14,35 +14,34 @@ from lib.pipeline.executors.ray_executor import RayConfig
 from lib.pipeline.planning.durations import parse_duration, shown
 from lib.pipeline.planning.estimate import EstimateConfig, computed_seconds, measured_seconds
 from lib.pipeline.planning.sample import Estimate, Tokens, sample_tokens
-from lib.pipeline.run import RunConfig
-from lib.pipeline.worker import Spec
+from lib.pipeline.run import Run
 
 
-def print_plan(spec: Spec, run: RunConfig, executor: ExecutorConfig, config: EstimateConfig) -> None:
+def print_plan(run: Run, executor: ExecutorConfig, config: EstimateConfig) -> None:
     """Print rows, shards, tokens, cuts, memory and time of a run; only a warm-up loads the model.
 
     Raises ConfigError where the plan and the engine contradict each other.
     """
-    gpu = _gpu(spec.engine, config)
+    gpu = _gpu(run.engine, config)
     workers = executor.workers if isinstance(executor, RayConfig) else 1
     if config.measure and config.deadline and workers is None:
         raise ConfigError(
             "plan.deadline with plan.measure=true: how many workers are measured must be known; set executor.workers"
         )
-    model = engines.sizing(spec.engine)
-    tokens = sample_tokens(spec, config.sample, None if model is None else model.block)
-    _print(_row_lines(spec, tokens))
+    model = engines.sizing(run.engine)
+    tokens = sample_tokens(run, config.sample, None if model is None else model.block)
+    _print(_row_lines(run, tokens))
     if model is not None:
         _print(_model_lines(model, tokens, gpu))
     if config.measure:
-        seconds, start = measured_seconds(spec, run, executor, config.rows)
+        seconds, start = measured_seconds(run, executor, config.rows)
         print(f"time    {_interval(seconds)} for the rows still to do, measured; the first shard took {shown(start)}")
         bounds = None if workers is None else (workers * _low(seconds), workers * _high(seconds))
     else:
-        bounds = None if model is None else computed_seconds(model, tokens, spec.manifest.rows, gpu)
+        bounds = None if model is None else computed_seconds(model, tokens, run.manifest.rows, gpu)
         _print(_computed_lines(bounds, workers or 1, model, gpu))
     if bounds is not None:
-        _print(_cost_lines(bounds, spec.engine.num_gpus, config.deadline))
+        _print(_cost_lines(bounds, run.engine.num_gpus, config.deadline))
 
 
 def _gpu(engine: EngineConfig, config: EstimateConfig) -> Gpu | None:
@@ -56,10 +55,10 @@ def _gpu(engine: EngineConfig, config: EstimateConfig) -> Gpu | None:
     return hardware.lookup(config.gpu, "plan.gpu")
 
 
-def _row_lines(spec: Spec, tokens: Tokens) -> Iterator[str]:
-    manifest = spec.manifest
+def _row_lines(run: Run, tokens: Tokens) -> Iterator[str]:
+    manifest = run.manifest
     whole = tokens.tokens.times(manifest.rows)
-    yield f"rows    {manifest.rows:,} in {len(manifest.shards()):,} shards of {manifest.shard_rows:,} ({spec.folder})"
+    yield f"rows    {manifest.rows:,} in {len(manifest.shards()):,} shards of {manifest.shard_rows:,} ({run.folder})"
     yield f"texts   {tokens.texts.mean:.1f} ± {tokens.texts.error:.1f} a row, turns counted one by one"
     yield (
         f"tokens  {tokens.tokens.mean:,.0f} ± {tokens.tokens.error:,.0f} a row, {whole.mean:,.0f} ± {whole.error:,.0f} "
@@ -67,7 +66,7 @@ def _row_lines(spec: Spec, tokens: Tokens) -> Iterator[str]:
     )
     yield (
         f"cut     {tokens.share_cut.mean:.1%} ± {tokens.share_cut.error:.1%} of the rows, by {tokens.cut_tokens:,.0f} "
-        f"tokens on average (engine.max_model_len={spec.engine.max_model_len:,})"
+        f"tokens on average (engine.max_model_len={run.engine.max_model_len:,})"
     )
 
 

@@ -14,7 +14,7 @@ from lib.data.rows.base import ITEMS
 from lib.data.rows.table import TableRows
 from lib.engines.decoding.prefixes import reusable_beginnings
 from lib.errors import RunFailed
-from lib.pipeline.worker import Spec
+from lib.pipeline.run import Run
 
 
 @dataclass(frozen=True)
@@ -59,28 +59,28 @@ class Tokens:
     new_tokens: int
 
 
-def sample_tokens(spec: Spec, sample: int, block: int | None = None) -> Tokens:
+def sample_tokens(run: Run, sample: int, block: int | None = None) -> Tokens:
     """Tokenize rows spread evenly over the input, as the run will. Loads a tokenizer, no model.
 
     block: tokens of a block of the engine's prefix cache, None if it has none.
     """
-    rows = _spread(spec, sample)
+    rows = _spread(run, sample)
     rows = rows.filter(pc.is_null(rows["error"]))
     if rows.num_rows == 0:
         raise RunFailed("all sampled rows are bad rows, so there is nothing to plan")
-    prepared = spec.task.prepare(rows, engines.load_tokenizer(spec.engine), spec.engine.max_model_len)
+    prepared = run.task.prepare(rows, engines.load_tokenizer(run.engine), run.engine.max_model_len)
     lengths = [len(request) for request in prepared.requests]
     counts = prepared.counts or [len(lengths) // rows.num_rows] * rows.num_rows
     per_row = [sum(part) for part in _split(lengths, counts)]
-    beside = spec.data.plain if isinstance(spec.data, TableRows) else []
+    beside = run.data.plain if isinstance(run.data, TableRows) else []
     texts = [field.name for field in rows.schema if field.type == ITEMS and field.name not in beside]
     lengths_of_lists = (pc.list_value_length(rows[name]).to_numpy() for name in texts)
     cut = np.array(prepared.cut)
     return Tokens(
         sampled=rows.num_rows,
-        tokens=Estimate.of(per_row, spec.manifest.rows),
-        texts=Estimate.of(sum(lengths_of_lists, np.zeros(rows.num_rows)).tolist(), spec.manifest.rows),
-        share_cut=Estimate.of((cut > 0).astype(float).tolist(), spec.manifest.rows),
+        tokens=Estimate.of(per_row, run.manifest.rows),
+        texts=Estimate.of(sum(lengths_of_lists, np.zeros(rows.num_rows)).tolist(), run.manifest.rows),
+        share_cut=Estimate.of((cut > 0).astype(float).tolist(), run.manifest.rows),
         cut_tokens=float(cut[cut > 0].mean()) if (cut > 0).any() else 0.0,
         lengths=lengths,
         reused=[0] * len(lengths) if block is None else reusable_beginnings(prepared.requests, block),
@@ -94,15 +94,15 @@ def _split(values: Sequence[int], counts: Sequence[int]) -> Iterator[Sequence[in
     return (list(islice(rest, count)) for count in counts)
 
 
-def _spread(spec: Spec, sample: int) -> pa.Table:
+def _spread(run: Run, sample: int) -> pa.Table:
     """Up to `sample` rows at even distances over the whole input."""
-    manifest = spec.manifest
+    manifest = run.manifest
     wanted = np.unique(np.linspace(0, manifest.rows - 1, min(sample, manifest.rows)).astype(np.int64))
     tables, first = [], 0
     for shard in manifest.shards():
         inside = wanted[(wanted >= first) & (wanted < first + shard.rows)] - first
         if len(inside):
             file = manifest.inputs[shard.input]
-            tables.append(read_rows(file, spec.folder, shard.start, shard.stop, spec.data).take(pa.array(inside)))
+            tables.append(read_rows(file, run.folder, shard.start, shard.stop, run.data).take(pa.array(inside)))
         first += shard.rows
     return pa.concat_tables(tables)

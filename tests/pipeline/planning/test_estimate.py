@@ -12,8 +12,8 @@ from lib.engines.sizing.hardware import GPUS
 from lib.engines.sizing.model_size import Sizing
 from lib.errors import ConfigError, RunFailed
 from lib.pipeline.executors.inline import InlineConfig
-from lib.pipeline.planning.estimate import EstimateConfig, computed_seconds, measured_seconds
 from lib.pipeline.planning import estimate
+from lib.pipeline.planning.estimate import EstimateConfig, computed_seconds, measured_seconds
 from lib.pipeline.planning.sample import Estimate, Tokens, sample_tokens
 from lib.pipeline.run import RunConfig
 from tests.pipeline.conftest import Plan
@@ -96,7 +96,7 @@ def test_bad_rows_are_left_out(battles: Battles, plan: Plan) -> None:
 
 def test_warm_up_is_spread_over_the_run_and_its_shards_count(battles: Battles, plan: Plan) -> None:
     spec = plan(battles(200))
-    seconds, start = measured_seconds(spec, RunConfig(), InlineConfig(), 60)
+    seconds, start = measured_seconds(spec, InlineConfig(), 60)
     todo, done = unfinished(spec.manifest, spec.folder, retry_failed=False)
     assert sorted(footer.shard for footer in done) == [0, 3, 6, 10, 13, 16]
     assert len(todo) == 14
@@ -107,10 +107,10 @@ def test_warm_up_is_spread_over_the_run_and_its_shards_count(battles: Battles, p
 
 def test_a_finished_run_has_no_time_to_plan(battles: Battles, plan: Plan) -> None:
     spec = plan(battles(10))
-    seconds, _ = measured_seconds(spec, RunConfig(), InlineConfig(), 10)
+    seconds, _ = measured_seconds(spec, InlineConfig(), 10)
     assert seconds == Estimate(0.0, float("inf"))
     with pytest.raises(RunFailed, match="every shard is done"):
-        measured_seconds(spec, RunConfig(), InlineConfig(), 10)
+        measured_seconds(spec, InlineConfig(), 10)
 
 
 SIZE = Sizing(

@@ -43,7 +43,7 @@ def lines(battles: Battles, plan: Plan, monkeypatch: pytest.MonkeyPatch, capsys:
     def run(model: Sizing | None, num_gpus: float = 2, executor: Any = None, **config: Any) -> dict[str, str]:
         monkeypatch.setattr(engines, "sizing", lambda _: model)
         spec = replace(plan(battles(100)), engine=DummyConfig(max_model_len=512, num_gpus=num_gpus))
-        print_plan(spec, RunConfig(), executor or InlineConfig(), EstimateConfig(**config))
+        print_plan(spec, executor or InlineConfig(), EstimateConfig(**config))
         words: Sequence[tuple[str, str, str]] = [line.partition(" ") for line in capsys.readouterr().out.splitlines()]
         return {first: rest.strip() for first, _, rest in words}
 

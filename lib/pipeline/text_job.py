@@ -1,33 +1,18 @@
-"""What jobs about texts share: rows of a table or of an OpenAI batch file, and the form of what a run leaves."""
+"""What jobs about texts share: their rows are those of a table, or of an OpenAI batch file."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields
-from enum import Enum
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from lib.data.manifest import read_manifest
-from lib.data.openai_output import ERRORS, OUTPUT, is_batch, write_openai_files
 from lib.data.rows.base import RowsConfig
 from lib.data.rows.openai_batch import OpenAiBatchConfig
 from lib.data.rows.table import TableConfig
 from lib.errors import ConfigError
-from lib.pipeline.job import EngineJobConfig, run_table
-from lib.pipeline.run import Recipe
+from lib.pipeline.job import EngineJobConfig
+from lib.pipeline.outcomes.format_outcome import FormatConfig, ResultFormat
 
-
-class ResultFormat(Enum):
-    """What a run leaves: `result.parquet` alone, or the two files that answer an OpenAI batch file as well."""
-
-    table = "table"
-    openai_batch = "openai_batch"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FormatConfig:
-    """The form of a run's result."""
-
-    format: ResultFormat = ResultFormat.table
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +40,7 @@ class TextJobConfig(EngineJobConfig):
         return self.data if isinstance(self.data, OpenAiBatchConfig) else None
 
 
-def require_usual(group: str, config: Any, but: Collection[str] = ()) -> None:
+def require_usual(group: str, config: "DataclassInstance", but: Collection[str] = ()) -> None:
     """Raise ConfigError for a setting that an OpenAI batch file's bodies make. but: keys that count for them too."""
     usual = type(config)()
     for key in (f.name for f in fields(config) if f.name not in but):
@@ -64,23 +49,3 @@ def require_usual(group: str, config: Any, but: Collection[str] = ()) -> None:
                 f"{group}.{key}={getattr(config, key)}: has no effect with data=openai_batch, where each line's body "
                 "says what is asked; leave it out"
             )
-
-
-def run_texts(job: str, config: TextJobConfig, asked: Recipe) -> Path:
-    """As `run_table`; then, of a whole run, the files of `merge.format`."""
-    folder = run_table(job, config, asked)
-    if config.shards.whole:
-        write_format(folder, config.merge)
-    return folder
-
-
-def write_format(folder: Path, config: FormatConfig) -> None:
-    """Write the files of `merge.format` from a merged run. Raises ConfigError for a run that has no such form."""
-    if config.format is ResultFormat.table:
-        return
-    manifest = read_manifest(folder)
-    if not is_batch(manifest):
-        raise ConfigError(f"merge.format=openai_batch: {folder} is no run of an OpenAI batch file (data=openai_batch)")
-    outputs, errors = write_openai_files(manifest, folder)
-    print(f"outputs:    {folder / OUTPUT} ({outputs:,} lines)")
-    print(f"errors:     {folder / ERRORS} ({errors:,} lines)")

@@ -4,25 +4,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from lib.pipeline.array import ArrayConfig
 
 from lib.data.atomic import write_new_text
 from lib.errors import ConfigError
-from lib.pipeline.part import WHOLE, ShardsConfig
 from tests.conftest import Job
 
 
 @pytest.mark.parametrize("part", ["", "1", "4/4", "5/4", "0/0", "-1/4", "1/4/2", "a/b"])
 def test_a_part_is_a_number_of_a_count(part: str) -> None:
-    with pytest.raises(ConfigError, match=r"shards\.part="):
-        ShardsConfig(part=part)
+    with pytest.raises(ConfigError, match=r"array\.element="):
+        ArrayConfig(element=part)
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
 def test_parts_share_the_shards_out(count: int) -> None:
-    parts = [ShardsConfig(part=f"{element}/{count}") for element in range(count)]
-    owners = [[part.part for part in parts if part.has(number)] for number in range(10)]
+    parts = [ArrayConfig(element=f"{element}/{count}") for element in range(count)]
+    owners = [[part.element for part in parts if part.has(number)] for number in range(10)]
     assert owners == [[f"{number % count}/{count}"] for number in range(10)]
-    assert all(WHOLE.has(number) for number in range(10))
+    assert all(ArrayConfig().has(number) for number in range(10))
     assert [part.suffix for part in parts] == [f"-{element}of{count}" for element in range(count)]
 
 
@@ -41,7 +41,7 @@ def test_parts_work_at_the_same_time_and_leave_the_merge_to_others(
     job("judge", *line, f"run.dir={tmp_path / 'whole'}")
     run = tmp_path / "parts"
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda n: job("judge", *line, f"run.dir={run}", f"shards.part={n}/3"), range(3)))
+        list(pool.map(lambda n: job("judge", *line, f"run.dir={run}", f"array.element={n}/3"), range(3)))
     assert not (run / "result.parquet").exists()
     assert len(list((run / "input").iterdir())) == 1
     assert not list(run.rglob("*.tmp"))

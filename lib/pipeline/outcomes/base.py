@@ -1,0 +1,130 @@
+"""An outcome: what is checked before a run of some kind, and what becomes of its result."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lib.data.atomic import write_text
+from lib.data.manifest import Manifest, read_manifest
+from lib.data.merging import MergeConfig, Merged, merge_shards
+from lib.data.run_folder import CONFIG, FAILURES, METRICS, REPORT, RESULT
+from lib.data.shards import unfinished
+from lib.errors import ConfigError, InputError, RunFailed
+from lib.pipeline.meter import RunUsage
+from lib.pipeline.run import Run
+from lib.scoring.diversity import WordTokenizer
+
+_SHOWN = ("engine.model", "engine.revision", "engine.dtype", "engine.quantization", "engine.max_model_len")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """How runs are measured.
+
+    qrels: judgements of retrieved passages (BEIR or TREC). cutoff: the k of nDCG@k and its like. tokenizer: of the
+    diversity of samples; null: as suits the texts.
+    """
+
+    qrels: str | None = None
+    cutoff: int = 10
+    tokenizer: WordTokenizer | None = None
+
+    def __post_init__(self) -> None:
+        if self.cutoff < 1:
+            raise ConfigError(f"evaluate.cutoff={self.cutoff}: must be at least 1")
+
+
+class Outcome:
+    """What becomes of a run's shards: by default a result, and nothing to be measured in it."""
+
+    def check(self, run: Run, config: MergeConfig) -> None:
+        """Raise ConfigError or InputError for what the end of the run would refuse, before its beginning."""
+
+    def finish(self, folder: Path, config: MergeConfig, max_error_rate: float) -> None:
+        """Merge the shards, report, and deliver.
+
+        Raises RunFailed where a shard is missing or more than the share `max_error_rate` of the rows failed, and what
+        `deliver` raises.
+        """
+        merged = merge_shards(read_manifest(folder), folder)
+        self.report(folder)
+        failed = f", {merged.failed:,} of them failed" if merged.failed else ""
+        print(f"result:     {folder / RESULT} ({merged.rows:,} rows{failed})")
+        require_error_rate(merged, max_error_rate, folder)
+        self.deliver(folder, config)
+
+    def report(self, folder: Path) -> None:
+        """Write `metrics.json` and `report.html` of a merged run, and print what they say."""
+
+    def deliver(self, folder: Path, config: MergeConfig) -> None:
+        """Write what the result is wanted as, such as a submission."""
+
+    def evaluate(self, folder: Path, config: EvaluateConfig) -> None:
+        """Measure a merged run. Raises ConfigError where there is nothing to be measured, or something is missing."""
+        raise ConfigError(f"{folder}: there is nothing to measure in a run of jobs.{read_manifest(folder).job}")
+
+    def compare(self, folders: Sequence[Path], config: EvaluateConfig, out: Path) -> None:
+        """Measure several merged runs side by side. out: folder of the table and the page."""
+        raise ConfigError(f"{folders[0]}: runs of jobs.{read_manifest(folders[0]).job} are not compared side by side")
+
+    def score(self, metrics: Mapping[str, Any]) -> str | None:
+        """The one figure of `metrics.json` that a line about the run shows."""
+        return None
+
+
+def require_error_rate(merged: Merged, max_error_rate: float, folder: Path) -> None:
+    """Raise RunFailed where more rows failed than `run.max_error_rate` allows."""
+    if merged.failed > max_error_rate * merged.rows:
+        raise RunFailed(
+            f"{merged.failed} of {merged.rows} rows failed, more than run.max_error_rate={max_error_rate:g} "
+            f"allows; the first: {merged.first_failure} (all of them: {folder / FAILURES}). Mend the cause and run "
+            "again with run.retry_failed=true, or go on without them with a higher run.max_error_rate and, for a "
+            "submission, merge.on_failed=uniform or prior"
+        )
+
+
+def require_result(folder: Path) -> Path:
+    """The result of a run. Raises InputError where it is not merged yet."""
+    if not (folder / RESULT).is_file():
+        raise InputError(f"{folder}: has no {RESULT} yet; run the job again to finish it")
+    return folder / RESULT
+
+
+def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
+    """What the reader of a report should know of its run."""
+    return {
+        "job": manifest.job,
+        "run folder": str(folder),
+        "input": ", ".join(file.source for file in manifest.inputs),
+        **{key: str(value) for key in _SHOWN if (value := manifest.identity.get(key)) is not None},
+        "fingerprint": manifest.fingerprint,
+    }
+
+
+def engine_usage(manifest: Manifest, folder: Path) -> dict[str, float | int | None]:
+    """How well a run used its engines, as `RunUsage` says it."""
+    _, footers = unfinished(manifest, folder, retry_failed=False)
+    return RunUsage(footers).content()
+
+
+def write_metrics(folder: Path, manifest: Manifest, content: Mapping[str, Any]) -> None:
+    """Write a run's `metrics.json`: what was measured, how its engines were used, and what they cost."""
+    usage = engine_usage(manifest, folder)
+    everything = {**content, "engine": usage, "cost": _cost(folder, float(usage["seconds"] or 0))}
+    write_text(folder / METRICS, json.dumps(everything, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_places(folder: Path) -> None:
+    """Say where metrics and report lie."""
+    print(f"metrics:    {folder / METRICS}")
+    print(f"report:     {folder / REPORT}")
+
+
+def _cost(folder: Path, seconds: float) -> dict[str, float]:
+    """Hours of workers and of their GPUs, loading included. seconds: of all workers together."""
+    gpus = OmegaConf.select(OmegaConf.load(folder / CONFIG), "engine.num_gpus") or 0
+    return {"worker_hours": round(seconds / 3600, 4), "gpu_hours": round(seconds / 3600 * gpus, 4)}

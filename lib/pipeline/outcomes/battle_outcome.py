@@ -1,0 +1,65 @@
+"""Battles: a score beside that of a guess, a report, and a checked submission."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lib.data.manifest import read_manifest
+from lib.data.merging import MergeConfig
+from lib.data.reading.intake import read_ids
+from lib.data.run_folder import RESULT, SUBMISSION
+from lib.data.submission import SubmissionConfig, require_same_ids, write_submission
+from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, engine_usage, print_places, run_details
+from lib.pipeline.run import Run
+from lib.report.battles_page import Predictions, from_result, summary, write_report
+
+
+class BattleOutcome(Outcome):
+    """Of jobs whose rows are battles."""
+
+    def check(self, run: Run, config: MergeConfig) -> None:
+        """Refuse a sample submission of other ids; a submission of before must not pass for this run's."""
+        assert isinstance(config, SubmissionConfig)
+        (run.folder / SUBMISSION).unlink(missing_ok=True)
+        if config.sample is not None:
+            ids = [read_ids(file, run.folder, run.data) for file in run.manifest.inputs]
+            require_same_ids(pa.concat_arrays(ids), Path(config.sample))
+
+    def report(self, folder: Path) -> None:
+        """Log loss and more where there are labels, and what the verdicts are like."""
+        manifest = read_manifest(folder)
+        title, details = f"{manifest.job}: {folder.name}", run_details(manifest, folder)
+        print_report(from_result(folder / RESULT), folder, title, details, engine_usage(manifest, folder))
+
+    def deliver(self, folder: Path, config: MergeConfig) -> None:
+        """Write and check `submission.csv`. Raises RunFailed where a row failed and `merge.on_failed` is `fail`."""
+        assert isinstance(config, SubmissionConfig)
+        (folder / SUBMISSION).unlink(missing_ok=True)
+        submission = write_submission(folder / RESULT, folder / SUBMISSION, config)
+        print(f"submission: {folder / SUBMISSION} ({len(submission.ids):,} rows, checked)")
+
+    def evaluate(self, folder: Path, config: EvaluateConfig) -> None:
+        """The report again."""
+        self.report(folder)
+
+    def score(self, metrics: Mapping[str, Any]) -> str | None:
+        """The log loss, where there are labels."""
+        loss = metrics.get("log_loss")
+        return None if loss is None else f"log loss {loss:.4f}"
+
+
+BATTLES = BattleOutcome()
+
+
+def print_report(
+    predictions: Predictions,
+    out: Path,
+    title: str,
+    details: Mapping[str, str],
+    engine: Mapping[str, float | int | None] | None = None,
+) -> None:
+    """Write `metrics.json` and `report.html` into `out`, and print the table. engine: as of `write_report`."""
+    print(summary(write_report(predictions, out, title=title, details=details, engine=engine)))
+    print_places(out)

@@ -1,0 +1,77 @@
+"""Ratings of systems from the judged battles between their answers."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from omegaconf import OmegaConf
+
+from lib.data.answers import read_all_answers
+from lib.data.atomic import write_text
+from lib.data.manifest import read_manifest
+from lib.data.run_folder import CONFIG, METRICS, REPORT, RESULT
+from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, print_places
+from lib.report.tournament_page import Tournament, render_tournament, summary_lines
+from lib.scoring.probabilities import IntArray
+from lib.scoring.ratings import Battles, bradley_terry, davidson, wins
+
+
+class RatingOutcome(Outcome):
+    """Of tournaments."""
+
+    def report(self, folder: Path) -> None:
+        """The ranking, and the answers that were compared."""
+        rate(folder)
+
+    def evaluate(self, folder: Path, config: EvaluateConfig) -> None:
+        """The report again."""
+        self.report(folder)
+
+
+RATINGS = RatingOutcome()
+
+
+def rate(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
+    """Ratings from the judged battles in a run folder: writes its `metrics.json` and `report.html`, and prints them.
+
+    stages: rows of the report's table of what was done before.
+    """
+    answers = read_all_answers(OmegaConf.load(folder / CONFIG).tournament.answers)
+    (drawn,) = read_manifest(folder).inputs
+    battles = pq.read_table(drawn.source, columns=["model_a", "model_b", "question"])
+    result = pq.read_table(folder / RESULT, columns=["row", "p_a", "p_b", "p_tie"])
+    battles = battles.take(result["row"])
+    names = tuple(answers)
+    number = {name: i for i, name in enumerate(names)}
+    first, second = ([number[name] for name in battles[column].to_pylist()] for column in ("model_a", "model_b"))
+    outcomes = np.column_stack([result[name].to_numpy() for name in ("p_a", "p_b", "p_tie")]).astype(np.float64)
+    questions = {key: i for i, key in enumerate(dict.fromkeys(battles["question"].to_pylist()))}
+    judged = Battles(
+        names=names,
+        first=np.array(first, np.int64),
+        second=np.array(second, np.int64),
+        outcomes=outcomes,
+        question=np.array([questions[key] for key in battles["question"].to_pylist()], np.int64),
+    )
+    won = wins(judged)
+    tournament = Tournament(
+        answers=answers,
+        wins=won,
+        ties=_ties(judged, won),
+        battles=len(outcomes),
+        scored=int(judged.scored.sum()),
+        bradley_terry=bradley_terry(judged),
+        davidson=davidson(judged),
+    )
+    write_text(folder / METRICS, json.dumps(tournament.content(), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(folder / REPORT, render_tournament(tournament, f"tournament: {folder.name}", stages))
+    print("\n".join(summary_lines(tournament)))
+    print_places(folder)
+
+
+def _ties(judged: Battles, won: IntArray) -> IntArray:
+    """[s] scored battles of each system that nobody won."""
+    sides = np.concatenate([judged.first[judged.scored], judged.second[judged.scored]])
+    return np.asarray(np.bincount(sides, minlength=len(judged.names)) - won.sum(axis=0) - won.sum(axis=1))

@@ -1,0 +1,71 @@
+"""Generated texts: how they ended, how long they are, how much samples differ; sweeps side by side."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lib.data.atomic import write_text
+from lib.data.manifest import Manifest, read_manifest
+from lib.data.run_folder import METRICS, REPORT
+from lib.errors import InputError
+from lib.pipeline.outcomes.base import EvaluateConfig, print_places, require_result, run_details, write_metrics
+from lib.pipeline.outcomes.format_outcome import FormatOutcome
+from lib.report.texts_page import (
+    Point,
+    differing,
+    measure_texts,
+    render_sweep,
+    render_texts,
+    sweep_lines,
+    text_lines,
+)
+
+
+class TextOutcome(FormatOutcome):
+    """Of jobs that write texts."""
+
+    def report(self, folder: Path) -> None:
+        """As `evaluate`, as suits the texts."""
+        self.evaluate(folder, EvaluateConfig())
+
+    def evaluate(self, folder: Path, config: EvaluateConfig) -> None:
+        """Lengths, endings, and the diversity of several samples a row."""
+        manifest, result = read_manifest(folder), require_result(folder)
+        metrics = measure_texts(result, config.tokenizer)
+        write_metrics(folder, manifest, metrics.content())
+        title = f"{manifest.job}: {folder.name}"
+        write_text(folder / REPORT, render_texts(metrics, result, title, run_details(manifest, folder)))
+        print("\n".join(text_lines(metrics)))
+        print_places(folder)
+
+    def compare(self, folders: Sequence[Path], config: EvaluateConfig, out: Path) -> None:
+        """The points of a sweep. Raises InputError for runs that differ in more than settings of text."""
+        points = [
+            Point(_settings(read_manifest(folder)), measure_texts(require_result(folder), config.tokenizer))
+            for folder in folders
+        ]
+        if inputs := [key for key in differing(points) if key.startswith("input.")]:
+            raise InputError(f"{folders[0]}: the runs have different inputs ({inputs[0]}), so they can't be compared")
+        out.mkdir(parents=True, exist_ok=True)
+        content = [
+            {
+                "folder": str(folder),
+                **{key: point.settings.get(key) for key in differing(points)},
+                **point.metrics.content(),
+            }
+            for folder, point in zip(folders, points, strict=True)
+        ]
+        write_text(out / METRICS, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_text(out / REPORT, render_sweep(points, f"sweep: {len(points)} runs"))
+        print(sweep_lines(points))
+        print_places(out)
+
+
+TEXTS = TextOutcome()
+
+
+def _settings(manifest: Manifest) -> Mapping[str, Any]:
+    """What may differ between runs of a sweep."""
+    parts = ("task.generate.", "task.prompt.", "engine.", "input.")
+    return {key: value for key, value in manifest.identity.items() if key.startswith(parts)}
