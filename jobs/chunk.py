@@ -5,11 +5,10 @@ python -m jobs.chunk data=documents data.path=FILE
 
 from dataclasses import dataclass
 
-from lib.engines.no_model import NoModelConfig
-
 from jobs import OUTCOMES
 from lib.data.rows.chunking import ChunkConfig
 from lib.data.rows.documents import DocumentsConfig, chunk_rows
+from lib.engines.no_model import NoModelConfig
 from lib.launch import launch
 from lib.pipeline.job import EngineJobConfig, Job
 from lib.pipeline.run import Recipe
@@ -29,7 +28,7 @@ def recipe(config: Config) -> Recipe:
     if config.chunk.max_tokens is None:
         return Recipe(data=chunk_rows(config.data, config.chunk, None), engine=NoModelConfig(), task=Keep({}))
     rows = chunk_rows(config.data, config.chunk, config.engine.load_tokenizer().spans)
-    return Recipe(data=rows, engine=NoModelConfig(), task=Keep({"tokenizer": config.engine.identity()}))
+    return Recipe(data=rows, engine=NoModelConfig(), task=Keep(config.engine.identity()))
 
 
 JOB = Job("chunk", Config, recipe, OUTCOMES["chunk"])

@@ -7,7 +7,7 @@ python -m jobs.memory engine=llama2_7b_chat memory.measure=false
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.engines.base import EngineConfig
+from lib.engines.base import ModelConfig
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import ConfigError
 from lib.launch import launch
@@ -19,7 +19,7 @@ from lib.pipeline.number_formats import MemoryConfig, report_memory, tabulate
 class Config:
     """`conf/memory.yaml`. engine: of the transformers engine. out: the folder of memory.json and report.html."""
 
-    engine: EngineConfig
+    engine: ModelConfig
     memory: MemoryConfig
     out: str
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from jobs import chunk, embed, generate, rerank, retrieve, tournament
-from lib import engines
 from lib.data.answers import read_answers
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.chunking import ChunkConfig
 from lib.data.rows.documents import DocumentsConfig
 from lib.data.rows.table import TableConfig
 from lib.data.run_folder import REPORT, RESULT, STAGES
-from lib.engines.base import EngineConfig
+from lib.engines.base import ModelConfig
+from lib.engines.retrieval.retriever import RetrieverConfig
 from lib.errors import ConfigError
 from lib.launch import command_line, compose_job, launch
 from lib.pipeline.job import JobConfig
@@ -59,13 +59,13 @@ class Config(JobConfig):
     data: TableConfig
     documents: DocumentsConfig
     chunk: ChunkConfig
-    embedder: EngineConfig
-    retriever: EngineConfig
+    embedder: ModelConfig
+    retriever: RetrieverConfig
     retrieve: RetrieveConfig
-    reranker: EngineConfig
+    reranker: ModelConfig
     rerank: RerankConfig
     rerank_prompt: PromptConfig
-    generator: EngineConfig
+    generator: ModelConfig
     prompt: PromptConfig
     generate: SamplingConfig
 
@@ -74,7 +74,7 @@ def answer(config: Config, root: Path, do: StageRunner) -> list[Stage]:
     """All stages of one way of answering; the last one's result holds the answers. do: works on a stage."""
     stages = [_questions(config, root)]
     carry = ["question"]
-    if config.documents.path or not engines.has_corpus(config.retriever):
+    if config.documents.path or not config.retriever.has_corpus:
         stages += _retrieve(config, root, stages[0], do)
         carry = list(_GIVEN)
         if config.rag.rerank:
@@ -97,20 +97,20 @@ def _retrieve(config: Config, root: Path, questions: Stage, do: StageRunner) -> 
     """The passages of each question: chunks, vectors of both where the retriever wants them, and the search."""
     stages: list[Stage] = []
     retriever, queries, columns = config.retriever, questions, {}
-    if engines.has_corpus(retriever):
+    if retriever.has_corpus:
         cut = chunk.Config(
             data=config.documents, chunk=config.chunk, engine=config.embedder, **_common(config, root, "documents")
         )
         corpus = do("chunk", chunk.JOB, cut)
         stages.append(corpus)
-        if engines.needs_vectors(retriever):
+        if retriever.needs_vectors:
             corpus = _embed(config, root, "documents", corpus, EmbedConfig(role=Role.document), _OF_CHUNKS, do)
             queries = _embed(
                 config, root, "questions", queries, EmbedConfig(text="{question}", role=Role.query), [], do
             )
             columns = {"question": "text"}
             stages += [corpus, queries]
-        retriever = engines.with_corpus(retriever, corpus.folder)
+        retriever = retriever.over(corpus.folder)
     search = retrieve.Config(
         data=_table(queries, columns=columns),
         retriever=retriever,

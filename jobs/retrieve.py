@@ -6,9 +6,8 @@ python -m jobs.retrieve data.path=QUERIES/result.parquet retriever=exact retriev
 from dataclasses import dataclass
 
 from jobs import OUTCOMES
-from lib import engines
 from lib.data.rows.table import TableConfig, open_table
-from lib.engines.base import EngineConfig
+from lib.engines.retrieval.retriever import RetrieverConfig
 from lib.launch import launch
 from lib.pipeline.job import Job, JobConfig
 from lib.pipeline.run import Recipe
@@ -20,14 +19,13 @@ class Config(JobConfig):
     """`conf/retrieve.yaml`."""
 
     data: TableConfig
-    retriever: EngineConfig
+    retriever: RetrieverConfig
     retrieve: RetrieveConfig
 
 
 def recipe(config: Config) -> Recipe:
     """What is asked, of whom, about which rows."""
-    if engines.needs_vectors(config.retriever):
-        engines.require_comparable(config.retriever, config.data.path)
+    config.retriever.check_queries(config.data.path)
     data = open_table(config.data, FIELDS, BESIDE)
     return Recipe(data=data, engine=config.retriever, task=Retrieve(config.retrieve))
 

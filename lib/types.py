@@ -287,4 +287,7 @@ class SearchEngine(Protocol):
         """
 
 
-Engine = LabelEngine | ScoreEngine | GenerateEngine | EmbedEngine | RelevanceEngine | SearchEngine
+class Engine(Protocol):
+    """Any of them. memory: bytes of its weights."""
+
+    memory: int

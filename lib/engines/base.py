@@ -1,29 +1,100 @@
-"""What every engine's config has."""
+"""What every engine's config has: the settings of one, and what can be asked of it before and after it is loaded."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lib.config import transient
+from lib.engines.byte_tokenizer import ByteTokenizer
+from lib.engines.sizing.model_size import Sizing
 from lib.errors import ConfigError
+from lib.types import Engine, Sampling, Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineConfig:
-    """One engine: `conf/engine/<name>.yaml` holds one of its subclasses.
+class EngineConfig(ABC):
+    """One engine: what a worker needs to know of it.
 
-    max_model_len: tokens of prompt and output together; longer prompts are cut by the task.
     num_gpus: GPUs one worker takes (Ray resources; 0 on a CPU machine).
     """
 
-    max_model_len: int = 2048
     num_gpus: float = transient(default=0)
+
+    def __post_init__(self) -> None:
+        if self.num_gpus < 0:
+            raise ConfigError(f"engine.num_gpus={self.num_gpus}: must not be negative")
 
     @property
     def most_at_once(self) -> int | None:
         """Requests that run at the same time, at most; None for an engine that answers one call after the other."""
         return None
 
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a request and its answer together, at most; 0 for an engine that reads no tokens."""
+        return 0
+
+    @abstractmethod
+    def check(self, method: str) -> None:
+        """Raise ConfigError for what can be refused before weights are loaded.
+
+        method: what the engine is for, as lib/types.py calls it: `label_logprobs`, `generate`, `score`, `relevance`,
+        `embed` or `search`.
+        """
+
+    @abstractmethod
+    def load(self, tokenizer: Tokenizer, method: str) -> Engine:
+        """The engine that answers `method` (as for `check`), its weights loaded.
+
+        Raises ConfigError for missing files, EngineError where loading fails.
+        """
+
+    def load_tokenizer(self) -> Tokenizer:
+        """The engine's tokenizer, without any weights. Raises ConfigError where there is none.
+
+        One token a byte for an engine that reads texts: the pipeline wants to count something.
+        """
+        return ByteTokenizer()
+
+    def identity(self) -> dict[str, str]:
+        """What identifies an engine's results beyond its config's fields, such as hashes of weights and tokenizer."""
+        return {}
+
+    def sizing(self) -> Sizing | None:
+        """How large the engine's model is, from its settings alone; None without a model, or where that is unknown."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(EngineConfig):
+    """An engine that is a model: `conf/engine/<name>.yaml` holds one of its subclasses.
+
+    max_model_len: tokens of prompt and output together; longer prompts are cut by the task.
+    """
+
+    max_model_len: int = 2048
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.max_model_len < 1:
             raise ConfigError(f"engine.max_model_len={self.max_model_len}: must be at least 1 token")
-        if self.num_gpus < 0:
-            raise ConfigError(f"engine.num_gpus={self.num_gpus}: must not be negative")
+
+    @property
+    def max_tokens(self) -> int:
+        """The model's context."""
+        return self.max_model_len
+
+    @abstractmethod
+    def check_sampling(self, sampling: Sampling) -> None:
+        """Raise ConfigError, naming the key of `generate`, for what the engine can't do, before weights are loaded."""
+
+    @abstractmethod
+    def embedding_prompts(self) -> Mapping[str, str]:
+        """What an embedder wants before each text, by the text's role: `query` and `document`; '' for nothing.
+
+        Raises ConfigError where the model's folder or a file in it cannot be read.
+        """
+
+    @abstractmethod
+    def width(self) -> int:
+        """Length of an embedder's vectors. Raises ConfigError where the model's config.json cannot be read."""

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.config import transient
-from lib.engines.base import EngineConfig
+from lib.engines.base import ModelConfig
+from lib.engines.byte_tokenizer import BOS, END
 from lib.engines.checkpoints.embedding_prompts import ROLES
 from lib.engines.decoding.token_budget import rooms
 from lib.errors import ConfigError
@@ -28,7 +29,6 @@ from lib.types import (
     Completions,
     Engine,
     Label,
-    Message,
     Sampling,
     TokenIds,
     Tokenizer,
@@ -36,16 +36,13 @@ from lib.types import (
     Usage,
 )
 
-BOS, END = 256, 257
 WIDTH = 16  # of its vectors
 _WORDS = ("the", "night", "train", "carries", "letters", "and", "no", "one", "reads", "them", "before", "morning")
 _MOST_WORDS = 40  # of a text that it writes
-_ROLES = {"system": 258, "user": 259, "assistant": 260}
-_NAMES = {BOS: b"<begin>", END: b"<end>", **{token: f"<{role}>".encode() for role, token in _ROLES.items()}}
 
 
 @dataclass(frozen=True, kw_only=True)
-class DummyConfig(EngineConfig):
+class DummyConfig(ModelConfig):
     """`conf/engine/dummy.yaml`.
 
     seconds_per_request: time each request takes. exit_on: a request that contains this text kills the process
@@ -65,46 +62,23 @@ class DummyConfig(EngineConfig):
             if text == "":
                 raise ConfigError(f"engine.{key}='': every request contains the empty text; use null or some text")
 
+    def check(self, method: str) -> None:
+        """It can do all methods, and has nothing that could be missing."""
 
-class ByteTokenizer:
-    """One token per UTF-8 byte, and one for each of: begin of text, end of turn, the three roles."""
+    def load(self, tokenizer: Tokenizer, method: str) -> Engine:
+        """The dummy engine, which answers all methods."""
+        return DummyEngine(self)
 
-    has_chat_template = True
+    def check_sampling(self, sampling: Sampling) -> None:
+        """It takes all there is."""
 
-    def encode(self, text: str) -> list[int]:
-        """The bytes of the text."""
-        return list(text.encode())
+    def embedding_prompts(self) -> Mapping[str, str]:
+        """Nothing stands before a text."""
+        return dict.fromkeys(ROLES, "")
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """For each byte the character that it belongs to."""
-        return [(i, i + 1) for i, character in enumerate(text) for _ in character.encode()]
-
-    def completion_prompt(self, text: str) -> list[int]:
-        """BOS and the text."""
-        return [BOS, *text.encode()]
-
-    def decode(self, tokens: TokenIds) -> str:
-        """The bytes' text, with names for the other tokens."""
-        return b"".join(_NAMES.get(token) or bytes([token]) for token in tokens).decode(errors="replace")
-
-    def chat_prompt(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, thinking: bool = False
-    ) -> list[int]:
-        """The chat, as a rule up to the assistant's answer. thinking: changes nothing."""
-        return [*self.conversation(messages), *([_ROLES["assistant"]] if add_generation_prompt else [])]
-
-    def embedding_prompt(self, text: str) -> list[int]:
-        """BOS, the text and an end mark."""
-        return [BOS, *text.encode(), END]
-
-    def pair_prompt(self, first: str, second: str) -> TokenPair:
-        """BOS, the first text, an end mark, the second text, an end mark."""
-        beginning = [BOS, *first.encode(), END]
-        return [*beginning, *second.encode(), END], len(beginning)
-
-    def conversation(self, messages: Sequence[Message]) -> list[int]:
-        """BOS, then for each turn its role, its text and an end mark."""
-        return [BOS, *(t for m in messages for t in (_ROLES[m["role"]], *m["content"].encode(), END))]
+    def width(self) -> int:
+        """Length of its vectors."""
+        return WIDTH
 
 
 class DummyEngine:
@@ -208,40 +182,3 @@ def _usage(requests: Sequence[TokenIds]) -> Usage:
 
 def _contains(request: TokenIds, text: str) -> bool:
     return text.encode() in bytes(token for token in request if token < BOS)
-
-
-def load_tokenizer(config: DummyConfig) -> Tokenizer:
-    """The byte tokenizer."""
-    return ByteTokenizer()
-
-
-def load_engine(config: DummyConfig, tokenizer: Tokenizer, method: str) -> Engine:
-    """The dummy engine, which answers all methods."""
-    return DummyEngine(config)
-
-
-def embedding_prompts(config: DummyConfig) -> Mapping[str, str]:
-    """Nothing stands before a text."""
-    return dict.fromkeys(ROLES, "")
-
-
-def width(config: DummyConfig) -> int:
-    """Length of its vectors."""
-    return WIDTH
-
-
-def identity(config: DummyConfig) -> dict[str, str]:
-    """There is nothing beside the config."""
-    return {}
-
-
-def check(config: DummyConfig, method: str) -> None:
-    """It can do all methods, and has nothing that could be missing."""
-
-
-def check_sampling(config: DummyConfig, sampling: Sampling) -> None:
-    """It takes all there is."""
-
-
-def sizing(config: DummyConfig) -> None:
-    """No model, no size."""

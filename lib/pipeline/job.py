@@ -7,12 +7,11 @@ from typing import Generic, TypeVar
 import pyarrow.compute as pc
 from omegaconf import OmegaConf
 
-from lib import engines
 from lib.data.atomic import write_text
 from lib.data.merging import MergeConfig
 from lib.data.reading.intake import read_rows
 from lib.data.run_folder import CONFIG
-from lib.engines.base import EngineConfig
+from lib.engines.base import ModelConfig
 from lib.log import log
 from lib.pipeline.array import ArrayConfig
 from lib.pipeline.executors.base import ExecutorConfig
@@ -41,7 +40,7 @@ class JobConfig:
 class EngineJobConfig(JobConfig):
     """Those of a job whose engine is a model."""
 
-    engine: EngineConfig
+    engine: ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +104,6 @@ class Job(Generic[Config]):
         run = self.plan(config)
         file = run.manifest.inputs[0]
         rows = read_rows(file, run.folder, 0, min(config.preview, file.rows), run.data)
-        tokenizer = engines.load_tokenizer(run.engine)
-        prepared = run.task.prepare(rows.filter(pc.is_null(rows["error"])), tokenizer, run.engine.max_model_len)
+        tokenizer = run.engine.load_tokenizer()
+        prepared = run.task.prepare(rows.filter(pc.is_null(rows["error"])), tokenizer, run.engine.max_tokens)
         print("\n".join(preview(prepared.requests[: config.preview], tokenizer)))

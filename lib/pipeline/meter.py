@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from lib import engines
 from lib.data.shards import Footer
 from lib.engines.base import EngineConfig
 from lib.engines.sizing import hardware
@@ -34,7 +33,7 @@ class Meter:
     def __init__(self, config: EngineConfig) -> None:
         """Start the clock; find the worker's GPUs, if any."""
         self._gpus = hardware.visible()
-        self._model = engines.sizing(config) if self._gpus else None
+        self._model = config.sizing() if self._gpus else None
         self._peak = None
         if self._model is None or self._model.device == "cpu":
             self._gpus = self._gpus[: math.ceil(config.num_gpus)]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from lib import ROOT, engines
+from lib import ROOT
 from lib.data.atomic import write_text
 from lib.data.run_folder import REPORT
 from lib.engines.checkpoints import checkpoint, hub
@@ -87,7 +87,7 @@ def tabulate(config: MemoryConfig, engine: TransformersConfig) -> MemoryTable:
     if not config.measure:
         return table
     for variant in variants.values():
-        engines.check(variant, "generate")
+        variant.check("generate")
     text = _tokens(config, engine)
     found: dict[NumberFormat, Footprint | str] = {}
     for chosen, variant in variants.items():
@@ -129,7 +129,7 @@ def _variant(engine: TransformersConfig, chosen: NumberFormat) -> TransformersCo
 
 
 def _computed(variant: TransformersConfig) -> int | None:
-    sizing = engines.sizing(variant)
+    sizing = variant.sizing()
     return None if sizing is None else sizing.weights
 
 
@@ -139,7 +139,7 @@ def _tokens(config: MemoryConfig, engine: TransformersConfig) -> list[int]:
         text = Path(config.text).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InputError(f"memory.text={config.text}: cannot be read as UTF-8 text: {error}") from error
-    tokens = engines.load_tokenizer(engine).completion_prompt(text)
+    tokens = engine.load_tokenizer().completion_prompt(text)
     if len(tokens) < 2:
         raise InputError(f"memory.text={config.text}: has {len(tokens)} tokens; perplexity needs 2 at least")
     most = min(_PROMPT, len(tokens)) + config.new_tokens

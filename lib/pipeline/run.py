@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from lib import engines
 from lib.config import identity
 from lib.data.manifest import Manifest, Shard, fingerprint, flatten, read_manifest, refuse_another_plan
 from lib.data.merging import Merged, merge_shards
@@ -99,11 +98,11 @@ class Run:
         """
         data, engine, task = recipe.data, recipe.engine, recipe.task
         _require_own_columns(data, task)
-        engines.check(engine, task.method)
-        task.check(engines.load_tokenizer(engine), engine.max_model_len)
+        engine.check(task.method)
+        task.check(engine.load_tokenizer(), engine.max_tokens)
         keys = {
             "task": task.identity(),
-            "engine": {"type": type(engine).__name__, **identity(engine), **engines.identity(engine)},
+            "engine": {"type": type(engine).__name__, **identity(engine), **engine.identity()},
         }
         folder, manifest = find_or_plan(job, config, data, keys, array or ArrayConfig())
         return Run(

@@ -9,7 +9,6 @@ from lib.data.manifest import Shard
 from lib.data.reading.intake import read_rows
 from lib.data.rows.kinds import carried
 from lib.data.shards import Footer, commit
-from lib.engines import load_engine, load_tokenizer
 from lib.errors import OvernightError
 from lib.pipeline.meter import Meter, ShardUsage
 from lib.pipeline.run import Run
@@ -25,8 +24,8 @@ class Worker:
         """Load tokenizer and engine. Raises what they raise."""
         start = time.monotonic()
         self._run = run
-        self._tokenizer = load_tokenizer(run.engine)
-        self._engine = load_engine(run.engine, self._tokenizer, run.task.method)
+        self._tokenizer = run.engine.load_tokenizer()
+        self._engine = run.engine.load(self._tokenizer, run.task.method)
         self._gauge = Meter(run.engine)
         self.ready = f"{self._engine.memory / 2**20:,.0f} MiB of weights, {time.monotonic() - start:.1f} s to load"
 
@@ -64,7 +63,7 @@ class Worker:
             return failed_rows(rows, self._run)
         task = self._run.task
         try:
-            prepared = task.prepare(rows, self._tokenizer, self._run.engine.max_model_len)
+            prepared = task.prepare(rows, self._tokenizer, self._run.engine.max_tokens)
             answers = task.ask(self._engine, prepared)
             result = task.read(prepared, answers)
         except (OvernightError, OSError, MemoryError):

@@ -13,9 +13,9 @@ from lib.types import Answers, Tokenizer
 
 @dataclass(frozen=True)
 class Keep:
-    """Asks nothing and adds nothing. about: what else than the rows' own config has made them, such as a tokenizer."""
+    """Asks nothing and adds nothing. tokenizer: what identifies the one by which they were made."""
 
-    about: Mapping[str, str]
+    tokenizer: Mapping[str, str]
 
     version = 1
     method = "nothing"
@@ -23,7 +23,7 @@ class Keep:
 
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
-        return {"version": self.version, **self.about}
+        return {"version": self.version, "tokenizer": self.tokenizer}
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """There is nothing to check."""

@@ -4,26 +4,27 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from lib.pipeline.array import ArrayConfig
 
 from lib.data.atomic import write_new_text
 from lib.errors import ConfigError
+from lib.pipeline.array import ArrayConfig
 from tests.conftest import Job
 
 
-@pytest.mark.parametrize("part", ["", "1", "4/4", "5/4", "0/0", "-1/4", "1/4/2", "a/b"])
-def test_a_part_is_a_number_of_a_count(part: str) -> None:
+@pytest.mark.parametrize("element", ["", "1", "4/4", "5/4", "0/0", "-1/4", "1/4/2", "a/b"])
+def test_an_element_is_a_number_of_a_count(element: str) -> None:
     with pytest.raises(ConfigError, match=r"array\.element="):
-        ArrayConfig(element=part)
+        ArrayConfig(element=element)
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
-def test_parts_share_the_shards_out(count: int) -> None:
-    parts = [ArrayConfig(element=f"{element}/{count}") for element in range(count)]
-    owners = [[part.element for part in parts if part.has(number)] for number in range(10)]
+def test_elements_share_the_shards_out(count: int) -> None:
+    elements = [ArrayConfig(element=f"{n}/{count}") for n in range(count)]
+    owners = [[element.element for element in elements if element.has(number)] for number in range(10)]
     assert owners == [[f"{number % count}/{count}"] for number in range(10)]
     assert all(ArrayConfig().has(number) for number in range(10))
-    assert [part.suffix for part in parts] == [f"-{element}of{count}" for element in range(count)]
+    assert [element.file("log.txt") for element in elements] == [f"log-{n}of{count}.txt" for n in range(count)]
+    assert ArrayConfig().file("log.txt") == "log.txt"
 
 
 def test_the_first_writer_wins(tmp_path: Path) -> None:
@@ -34,12 +35,12 @@ def test_the_first_writer_wins(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_parts_work_at_the_same_time_and_leave_the_merge_to_others(
+def test_elements_work_at_the_same_time_and_leave_the_merge_to_others(
     job: Job, battles: Callable[..., Path], tmp_path: Path
 ) -> None:
     line = ["data=arena", f"data.path={battles(40)}", "engine=dummy", "executor=inline", "run.shard_rows=3"]
     job("judge", *line, f"run.dir={tmp_path / 'whole'}")
-    run = tmp_path / "parts"
+    run = tmp_path / "elements"
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda n: job("judge", *line, f"run.dir={run}", f"array.element={n}/3"), range(3)))
     assert not (run / "result.parquet").exists()
@@ -49,6 +50,6 @@ def test_parts_work_at_the_same_time_and_leave_the_merge_to_others(
     assert sum(rows) == 40
     job("merge", f"run.dir={run}")
     assert (run / "submission.csv").read_bytes() == (tmp_path / "whole" / "submission.csv").read_bytes()
-    parts, whole = (json.loads((folder / "metrics.json").read_text()) for folder in (run, tmp_path / "whole"))
-    assert parts.pop("engine")["tokens"] == whole.pop("engine")["tokens"]
-    assert parts == whole
+    elements, whole = (json.loads((folder / "metrics.json").read_text()) for folder in (run, tmp_path / "whole"))
+    assert elements.pop("engine")["tokens"] == whole.pop("engine")["tokens"]
+    assert elements == whole

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from lib.engines.base import EngineConfig
+from lib.engines.base import ModelConfig
 from lib.engines.checkpoints import embedding_prompts as roles
 from lib.engines.checkpoints import gguf, hub, internlm2, pooling
 from lib.engines.checkpoints import tokenizer as tokenizers
@@ -30,7 +30,7 @@ class Dtype(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointConfig(EngineConfig):
+class CheckpointConfig(ModelConfig):
     """What engines that load a checkpoint have in common.
 
     model: a folder, a hub id, or `package:NAME[/FOLDER]`. revision: of a hub id; a commit pins it. tokenizer: the same
@@ -58,81 +58,77 @@ class CheckpointConfig(EngineConfig):
             raise ConfigError(f"engine.gguf_file={self.gguf_file}: must be the name of a .gguf file, or null")
         roles.check(self.prompts)
 
+    def check(self, method: str) -> None:
+        """Raise ConfigError for what config.json and the tokenizer's files say already.
 
-def check(config: CheckpointConfig, method: str) -> None:
-    """Raise ConfigError for what config.json and the tokenizer's files say already.
+        method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
+        """
+        folder(self)
+        found = settings(self)
+        name = architecture(self)
+        if method in ("score", "relevance") and not is_classifier(self):
+            raise ConfigError(
+                f"engine.model={self.model}: {name} gives no scores; this job needs a reward model or a reranker "
+                f"(…ForSequenceClassification with one label, {internlm2.REWARD_MODEL})"
+            )
+        if method in ("label_logprobs", "generate") and (found.get("is_encoder_decoder") or not is_causal(self)):
+            raise ConfigError(
+                f"engine.model={self.model}: {name} predicts no next token; this job needs a causal language "
+                "model (…ForCausalLM)"
+            )
+        if method == "embed" and (is_classifier(self) or found.get("is_encoder_decoder")):
+            raise ConfigError(
+                f"engine.model={self.model}: {name} gives no embeddings; this job needs an encoder or a decoder "
+                "(…Model, …ForCausalLM), not a classifier"
+            )
+        if method == "embed":
+            self.embedding_prompts()
+        labels = len(found.get("id2label") or (0, 1))  # transformers leaves out its default of two
+        if name.endswith("ForSequenceClassification") and labels != 1:
+            raise ConfigError(f"engine.model={self.model}: has {labels} labels, a reward model has one")
+        limit = (found.get("text_config") or found).get("max_position_embeddings")
+        if limit is not None and self.max_model_len > limit:
+            raise ConfigError(f"engine.max_model_len={self.max_model_len}: {self.model} reads at most {limit} tokens")
+        tokenizers.require_tokenizer(tokenizer_folder(self), _tokenizer_key(self))
 
-    method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
-    """
-    folder(config)
-    found = settings(config)
-    name = architecture(config)
-    if method in ("score", "relevance") and not is_classifier(config):
-        raise ConfigError(
-            f"engine.model={config.model}: {name} gives no scores; this job needs a reward model or a reranker "
-            f"(…ForSequenceClassification with one label, {internlm2.REWARD_MODEL})"
+    def identity(self) -> dict[str, str]:
+        """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
+        path = folder(self)
+        names = [self.gguf_file] if self.gguf_file else ["config.json", *_safetensors(path)]
+        names += [name for name in (*pooling.FILES, roles.FILE) if (path / name).is_file()]
+        found = {"model": hub.shown(self.model), "weights_hash": hub.files_hash(path, names)}
+        if self.tokenizer:
+            found["tokenizer"] = hub.shown(self.tokenizer)
+        path = tokenizer_folder(self)
+        there = (name for name in hub.TOKENIZER_FILES if (path / name).is_file())
+        return {**found, "tokenizer_hash": hub.files_hash(path, there)}
+
+    def load_tokenizer(self) -> Tokenizer:
+        """The tokenizer, without weights. Raises ConfigError where there is none."""
+        return tokenizers.load(
+            tokenizer_folder(self),
+            chat_template=self.chat_template,
+            add_bos=self.add_bos,
+            reward_token=internlm2.reward_token(settings(self)),
+            trust_remote_code=self.trust_remote_code,
+            key=_tokenizer_key(self),
         )
-    if method in ("label_logprobs", "generate") and (found.get("is_encoder_decoder") or not is_causal(config)):
-        raise ConfigError(
-            f"engine.model={config.model}: {name} predicts no next token; this job needs a causal language "
-            "model (…ForCausalLM)"
-        )
-    if method == "embed" and (is_classifier(config) or found.get("is_encoder_decoder")):
-        raise ConfigError(
-            f"engine.model={config.model}: {name} gives no embeddings; this job needs an encoder or a decoder "
-            "(…Model, …ForCausalLM), not a classifier"
-        )
-    if method == "embed":
-        embedding_prompts(config)
-    labels = len(found.get("id2label") or (0, 1))  # transformers leaves out its default of two
-    if name.endswith("ForSequenceClassification") and labels != 1:
-        raise ConfigError(f"engine.model={config.model}: has {labels} labels, a reward model has one")
-    limit = (found.get("text_config") or found).get("max_position_embeddings")
-    if limit is not None and config.max_model_len > limit:
-        raise ConfigError(f"engine.max_model_len={config.max_model_len}: {config.model} reads at most {limit} tokens")
-    tokenizers.require_tokenizer(tokenizer_folder(config), _tokenizer_key(config))
 
+    def embedding_prompts(self) -> Mapping[str, str]:
+        """What stands before a text to embed, by its role. Raises ConfigError for a file that cannot be read."""
+        return roles.read(folder(self), f"engine.model={self.model}") | self.prompts
 
-def identity(config: CheckpointConfig) -> dict[str, str]:
-    """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
-    path = folder(config)
-    names = [config.gguf_file] if config.gguf_file else ["config.json", *_safetensors(path)]
-    names += [name for name in (*pooling.FILES, roles.FILE) if (path / name).is_file()]
-    found = {"model": hub.shown(config.model), "weights_hash": hub.files_hash(path, names)}
-    if config.tokenizer:
-        found["tokenizer"] = hub.shown(config.tokenizer)
-    path = tokenizer_folder(config)
-    return {**found, "tokenizer_hash": hub.files_hash(path, (n for n in hub.TOKENIZER_FILES if (path / n).is_file()))}
+    def width(self) -> int:
+        """Length of the model's vectors: its hidden size."""
+        found = settings(self)
+        stated = (found.get("text_config") or found).get("hidden_size")
+        if stated is None:  # named otherwise, or the architecture's default
+            from transformers import AutoConfig
 
-
-def load_tokenizer(config: CheckpointConfig) -> Tokenizer:
-    """The tokenizer, without weights. Raises ConfigError where there is none."""
-    return tokenizers.load(
-        tokenizer_folder(config),
-        chat_template=config.chat_template,
-        add_bos=config.add_bos,
-        reward_token=internlm2.reward_token(settings(config)),
-        trust_remote_code=config.trust_remote_code,
-        key=_tokenizer_key(config),
-    )
-
-
-def embedding_prompts(config: CheckpointConfig) -> Mapping[str, str]:
-    """What stands before a text to embed, by its role. Raises ConfigError for a file that cannot be read."""
-    return roles.read(folder(config), f"engine.model={config.model}") | config.prompts
-
-
-def width(config: CheckpointConfig) -> int:
-    """Length of the model's vectors: its hidden size."""
-    found = settings(config)
-    stated = (found.get("text_config") or found).get("hidden_size")
-    if stated is None:  # named otherwise, or the architecture's default
-        from transformers import AutoConfig
-
-        stated = (
-            AutoConfig.from_pretrained(_metadata_folder(config), local_files_only=True).get_text_config().hidden_size
-        )
-    return int(stated)
+            stated = (
+                AutoConfig.from_pretrained(_metadata_folder(self), local_files_only=True).get_text_config().hidden_size
+            )
+        return int(stated)
 
 
 def sizing(

@@ -8,7 +8,6 @@ from enum import Enum
 
 import numpy as np
 
-from lib.engines.retrieval import retriever
 from lib.engines.retrieval.corpus import Corpus, Vectors
 from lib.engines.retrieval.library import bm25s
 from lib.engines.retrieval.ranking import NOTHING, Ranking, best
@@ -16,11 +15,6 @@ from lib.engines.retrieval.retriever import CorpusConfig, CorpusEngine
 from lib.engines.retrieval.words import Language, splitter
 from lib.errors import ConfigError, InputError
 from lib.types import Engine, Tokenizer
-
-check = retriever.check
-identity = retriever.identity
-load_tokenizer = retriever.load_tokenizer
-sizing = retriever.sizing
 
 
 class Method(Enum):
@@ -55,6 +49,11 @@ class Bm25Config(CorpusConfig):
     def needs_vectors(self) -> bool:
         """Words are enough."""
         return False
+
+    def load(self, tokenizer: Tokenizer, method: str) -> Engine:
+        """The corpus, indexed."""
+        corpus = Corpus(self.corpus, vectors=False)
+        return CorpusEngine(corpus, Bm25Ranker(corpus, self), self)
 
 
 class Bm25Ranker:
@@ -96,9 +95,3 @@ class Bm25Ranker:
 
     def _number(self, text: str) -> list[int]:
         return [self._numbers.setdefault(word, len(self._numbers)) for word in self._words(text)]
-
-
-def load_engine(config: Bm25Config, tokenizer: Tokenizer, method: str) -> Engine:
-    """The corpus, indexed."""
-    corpus = Corpus(config.corpus, vectors=False)
-    return CorpusEngine(corpus, Bm25Ranker(corpus, config), config)

@@ -207,3 +207,12 @@ def _texts(batch: pa.RecordBatch, rows: Rows, first: int) -> dict[int, Text]:
     places = (columns.get(name, nothing) for name in ("document", "start", "stop", "after"))
     cells = zip(rows.tolist(), columns["id"], columns["text"], *places, strict=True)
     return {row: Text(str(row) if name is None else name, *others) for row, name, *others in cells}
+
+
+def require_width(width: int, corpus: Corpus) -> None:
+    """Raise ConfigError where the queries' vectors are not as wide as those of the corpus."""
+    if width != corpus.width:
+        raise ConfigError(
+            f"the queries' vectors have {width} numbers, those of {corpus.path} have {corpus.width}: embed both with "
+            "the same model"
+        )

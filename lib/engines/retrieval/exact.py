@@ -4,18 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lib.config import transient
-from lib.engines.retrieval import retriever
 from lib.engines.retrieval.corpus import Corpus, Vectors
 from lib.engines.retrieval.ranking import Ranking
 from lib.engines.retrieval.retriever import CorpusConfig, CorpusEngine, require_vectors
 from lib.engines.retrieval.topk import TopK
 from lib.errors import ConfigError
 from lib.types import Engine, Tokenizer
-
-check = retriever.check
-identity = retriever.identity
-load_tokenizer = retriever.load_tokenizer
-sizing = retriever.sizing
 
 BLOCK_ROWS = 8192
 
@@ -33,6 +27,11 @@ class ExactConfig(CorpusConfig):
         super().__post_init__()
         if self.block_rows < 1:
             raise ConfigError(f"retriever.block_rows={self.block_rows}: must be at least 1")
+
+    def load(self, tokenizer: Tokenizer, method: str) -> Engine:
+        """Nothing to load: the corpus is read by each search."""
+        corpus = Corpus(self.corpus, vectors=True)
+        return CorpusEngine(corpus, ExactRanker(corpus, self.block_rows), self)
 
 
 class ExactRanker:
@@ -54,9 +53,3 @@ class ExactRanker:
         for rows, block in self._corpus.blocks(self._block_rows):
             best.add(rows, block)
         return best.rankings()
-
-
-def load_engine(config: ExactConfig, tokenizer: Tokenizer, method: str) -> Engine:
-    """Nothing to load: the corpus is read by each search."""
-    corpus = Corpus(config.corpus, vectors=True)
-    return CorpusEngine(corpus, ExactRanker(corpus, config.block_rows), config)

@@ -14,17 +14,12 @@ import numpy as np
 
 from lib.config import transient
 from lib.data.atomic import atomic_path
-from lib.engines.retrieval import retriever
 from lib.engines.retrieval.corpus import Corpus, Rows, Vectors
 from lib.engines.retrieval.exact import BLOCK_ROWS, ExactRanker
 from lib.engines.retrieval.ranking import Ranking, best, mean_recall
 from lib.engines.retrieval.retriever import CorpusConfig, CorpusEngine, require_vectors
 from lib.errors import ConfigError, EngineError
 from lib.types import Engine, Tokenizer
-
-identity = retriever.identity
-load_tokenizer = retriever.load_tokenizer
-sizing = retriever.sizing
 
 TRAIN_ROWS = 1 << 18
 log = logging.getLogger("overnight")
@@ -53,6 +48,18 @@ class FaissConfig(CorpusConfig):
                 raise ConfigError(f"retriever.{key}={value}: must be at least 1, or null")
         if self.recall_sample < 0:
             raise ConfigError(f"retriever.recall_sample={self.recall_sample}: must not be negative")
+
+    def check(self, method: str) -> None:
+        """Raise ConfigError or InputError for what can't be searched, or has no such index."""
+        if importlib.util.find_spec("faiss") is None:
+            raise ConfigError("retriever=faiss needs faiss; run `pip install faiss-cpu`, or install our extra `ann`")
+        super().check(method)
+        _tune(_empty(self, Corpus(self.corpus, vectors=True).width), self)
+
+    def load(self, tokenizer: Tokenizer, method: str) -> Engine:
+        """The corpus with its index."""
+        corpus = Corpus(self.corpus, vectors=True)
+        return CorpusEngine(corpus, FaissRanker(corpus, self), self)
 
 
 class FaissRanker:
@@ -94,20 +101,6 @@ class FaissRanker:
         found = places >= 0  # -1: the index has looked at fewer than k
         rows = places[found]
         return best(rows if self._rows is None else self._rows[rows], scores[found], k)
-
-
-def check(config: FaissConfig, method: str) -> None:
-    """Raise ConfigError or InputError for what can't be searched, or has no such index."""
-    if importlib.util.find_spec("faiss") is None:
-        raise ConfigError("retriever=faiss needs faiss; run `pip install faiss-cpu`, or install our extra `ann`")
-    retriever.check(config, method)
-    _tune(_empty(config, Corpus(config.corpus, vectors=True).width), config)
-
-
-def load_engine(config: FaissConfig, tokenizer: Tokenizer, method: str) -> Engine:
-    """The corpus with its index."""
-    corpus = Corpus(config.corpus, vectors=True)
-    return CorpusEngine(corpus, FaissRanker(corpus, config), config)
 
 
 def _built_or_read(corpus: Corpus, config: FaissConfig) -> Any:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lib.config import transient
-from lib.engines.retrieval import retriever
 from lib.engines.retrieval.bm25 import Bm25Config, Bm25Ranker
 from lib.engines.retrieval.corpus import Corpus, Vectors
 from lib.engines.retrieval.exact import BLOCK_ROWS, ExactRanker
@@ -14,11 +13,6 @@ from lib.engines.retrieval.ranking import NOTHING, Ranking, best
 from lib.engines.retrieval.retriever import CorpusEngine, Ranker
 from lib.errors import ConfigError
 from lib.types import Engine, Tokenizer
-
-check = retriever.check
-identity = retriever.identity
-load_tokenizer = retriever.load_tokenizer
-sizing = retriever.sizing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +47,12 @@ class HybridConfig(Bm25Config):
         """For one of the two rankings."""
         return True
 
+    def load(self, tokenizer: Tokenizer, method: str) -> Engine:
+        """The corpus, its words indexed."""
+        corpus = Corpus(self.corpus, vectors=True)
+        rankers: list[Ranker] = [ExactRanker(corpus, self.block_rows), Bm25Ranker(corpus, self)]
+        return CorpusEngine(corpus, HybridRanker(rankers, self), self)
+
 
 class HybridRanker:
     """Fuses the rankings of other rankers."""
@@ -81,10 +81,3 @@ def fuse(rankings: Sequence[Ranking], weights: Sequence[float], k_rrf: float, k:
     if not scores:
         return NOTHING
     return best(np.fromiter(scores, np.int64), np.fromiter(scores.values(), np.float64), k)
-
-
-def load_engine(config: HybridConfig, tokenizer: Tokenizer, method: str) -> Engine:
-    """The corpus, its words indexed."""
-    corpus = Corpus(config.corpus, vectors=True)
-    rankers: list[Ranker] = [ExactRanker(corpus, config.block_rows), Bm25Ranker(corpus, config)]
-    return CorpusEngine(corpus, HybridRanker(rankers, config), config)

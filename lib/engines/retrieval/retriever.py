@@ -2,28 +2,60 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from lib.config import transient
 from lib.engines.base import EngineConfig
-from lib.engines.dummy import ByteTokenizer
-from lib.engines.retrieval.corpus import Corpus, Text, Vectors, require_unit
+from lib.engines.retrieval.corpus import Corpus, Text, Vectors, require_unit, require_width
 from lib.engines.retrieval.passages import around, passage, widened
 from lib.engines.retrieval.ranking import Ranking
+from lib.engines.retrieval.same_model import require_comparable
 from lib.errors import ConfigError
-from lib.types import Found, Passage, Tokenizer
+from lib.types import Found, Passage
 
 METHOD = "search"
 log = logging.getLogger("overnight")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorpusConfig(EngineConfig):
-    """A retriever over a corpus. max_model_len has no meaning here.
+class RetrieverConfig(EngineConfig):
+    """An engine that finds passages: `conf/retriever/<name>.yaml` holds one of its subclasses."""
+
+    @property
+    def has_corpus(self) -> bool:
+        """Whether it searches a corpus of ours, and not the web."""
+        return False
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether it compares vectors, so that its corpus and queries have to be embedded first."""
+        return False
+
+    def over(self, corpus: str) -> Self:
+        """The same retriever over another corpus: a run folder or a Parquet file."""
+        raise AssertionError("a retriever without a corpus")
+
+    def check_queries(self, queries: str) -> None:
+        """Raise ConfigError for queries whose vectors can't be compared with the corpus's.
+
+        queries: a run folder of jobs.embed, or a file of one.
+        """
+
+    def check(self, method: str) -> None:
+        """Raise ConfigError for a job that is not about searching."""
+        if method != METHOD:
+            raise ConfigError(
+                f"a retriever can search, and not {method}: use it with jobs.retrieve, as in retriever=exact"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig(RetrieverConfig):
+    """A retriever over a corpus.
 
     corpus: a Parquet file with the columns id and text (and vector), or a run folder of jobs.embed or jobs.chunk. Its
     content is fingerprinted, not where it lies. window: passages that a hit brings along on either side, of the same
@@ -45,9 +77,40 @@ class CorpusConfig(EngineConfig):
             raise ConfigError("retriever.window_legacy=true: needs retriever.window, which is 0")
 
     @property
-    def needs_vectors(self) -> bool:
-        """Whether corpus and queries have to be embedded."""
+    def has_corpus(self) -> bool:
+        """Its passages are those of `corpus`."""
         return True
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Unless it searches by words alone."""
+        return True
+
+    def over(self, corpus: str) -> Self:
+        """The same retriever over another corpus: a run folder or a Parquet file."""
+        return replace(self, corpus=corpus)
+
+    def check_queries(self, queries: str) -> None:
+        """Raise ConfigError for queries of another width or model."""
+        if self.needs_vectors:
+            require_comparable(self.corpus, queries)
+
+    def check(self, method: str) -> None:
+        """Read the corpus once. Raise ConfigError or InputError for what can't be searched."""
+        super().check(method)
+        corpus = Corpus(self.corpus, vectors=self.needs_vectors)
+        if self.window and not corpus.has_documents:
+            raise ConfigError(
+                f"retriever.window={self.window}: {corpus.path} has no column document that says which passages are "
+                "neighbours; use retriever.window=0, or a corpus made by jobs.chunk"
+            )
+        corpus.check(vectors=self.needs_vectors)
+        if corpus.left_out:
+            log.warning("%s: %s rows have an `error` and are left out", corpus.path, f"{corpus.left_out:,}")
+
+    def identity(self) -> dict[str, str]:
+        """The content of the corpus."""
+        return {"corpus_hash": Corpus(self.corpus, vectors=False).hash}
 
 
 class Ranker(Protocol):
@@ -106,46 +169,3 @@ def require_vectors(vectors: Vectors | None, queries: int, corpus: Corpus) -> Ve
     require_width(vectors.shape[1], corpus)
     require_unit(vectors, np.arange(queries), "the queries that were asked together")
     return np.asarray(vectors, np.float32)
-
-
-def require_width(width: int, corpus: Corpus) -> None:
-    """Raise ConfigError where the queries' vectors are not as wide as those of the corpus."""
-    if width != corpus.width:
-        raise ConfigError(
-            f"the queries' vectors have {width} numbers, those of {corpus.path} have {corpus.width}: embed both with "
-            "the same model"
-        )
-
-
-def refuse_other_methods(method: str) -> None:
-    """Raise ConfigError for a job that is not about searching."""
-    if method != METHOD:
-        raise ConfigError(f"a retriever can search, and not {method}: use it with jobs.retrieve, as in retriever=exact")
-
-
-def check(config: CorpusConfig, method: str) -> None:
-    """Read the corpus once. Raise ConfigError or InputError for what can't be searched."""
-    refuse_other_methods(method)
-    corpus = Corpus(config.corpus, vectors=config.needs_vectors)
-    if config.window and not corpus.has_documents:
-        raise ConfigError(
-            f"retriever.window={config.window}: {corpus.path} has no column document that says which passages are "
-            "neighbours; use retriever.window=0, or a corpus made by jobs.chunk"
-        )
-    corpus.check(vectors=config.needs_vectors)
-    if corpus.left_out:
-        log.warning("%s: %s rows have an `error` and are left out", corpus.path, f"{corpus.left_out:,}")
-
-
-def load_tokenizer(config: EngineConfig) -> Tokenizer:
-    """One token a byte: a retriever reads texts, and the pipeline wants to count something."""
-    return ByteTokenizer()
-
-
-def identity(config: CorpusConfig) -> dict[str, str]:
-    """The content of the corpus."""
-    return {"corpus_hash": Corpus(config.corpus, vectors=False).hash}
-
-
-def sizing(config: EngineConfig) -> None:
-    """No model, no size."""

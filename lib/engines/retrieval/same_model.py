@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 
 from lib.data.manifest import read_manifest
 from lib.data.run_folder import MANIFEST, RESULT
-from lib.engines.retrieval.corpus import Corpus
-from lib.engines.retrieval.retriever import require_width
+from lib.engines.retrieval.corpus import Corpus, require_width
 from lib.errors import ConfigError
 
 _ENGINE = "engine."

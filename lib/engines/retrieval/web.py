@@ -13,19 +13,15 @@ import numpy.typing as npt
 
 from lib.config import transient
 from lib.data.atomic import write_text
-from lib.engines.base import EngineConfig
-from lib.engines.retrieval import retriever
 from lib.engines.retrieval.pages import Page, Pages, SearchFailed, backends
+from lib.engines.retrieval.retriever import RetrieverConfig
 from lib.errors import ConfigError, EngineError
 from lib.types import Engine, Found, Passage, Tokenizer
 
-load_tokenizer = retriever.load_tokenizer
-sizing = retriever.sizing
-
 
 @dataclass(frozen=True, kw_only=True)
-class WebConfig(EngineConfig):
-    """`conf/retriever/web.yaml`. max_model_len has no meaning here.
+class WebConfig(RetrieverConfig):
+    """`conf/retriever/web.yaml`.
 
     backend: a search engine, by its name in ddgs. base_url: another server that speaks as that one does, such as a
     gateway; null: the engine itself. region: country and language, as in jp-jp. max_results: results that a question
@@ -59,6 +55,16 @@ class WebConfig(EngineConfig):
         for key in ("retries", "backoff_seconds"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"retriever.{key}={getattr(self, key)}: must not be negative")
+
+    def check(self, method: str) -> None:
+        """Raise ConfigError for a search engine that ddgs doesn't know. Asks nothing."""
+        super().check(method)
+        if self.backend not in (known := backends()):
+            raise ConfigError(f"retriever.backend={self.backend}: ddgs has {', '.join(known)}")
+
+    def load(self, tokenizer: Tokenizer, method: str) -> Engine:
+        """Nothing to load."""
+        return WebEngine(self)
 
 
 class WebEngine:
@@ -122,20 +128,3 @@ class WebEngine:
 def _passage(page: Page, rank: int) -> Passage:
     text = "\n".join(filter(None, (page["title"], page["snippet"])))
     return Passage(id=page["link"], text=text, score=1 / rank, document=page["link"])
-
-
-def check(config: WebConfig, method: str) -> None:
-    """Raise ConfigError for a search engine that ddgs doesn't know. Asks nothing."""
-    retriever.refuse_other_methods(method)
-    if config.backend not in (known := backends()):
-        raise ConfigError(f"retriever.backend={config.backend}: ddgs has {', '.join(known)}")
-
-
-def load_engine(config: WebConfig, tokenizer: Tokenizer, method: str) -> Engine:
-    """Nothing to load."""
-    return WebEngine(config)
-
-
-def identity(config: WebConfig) -> dict[str, str]:
-    """There is nothing beside the config."""
-    return {}

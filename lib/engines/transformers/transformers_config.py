@@ -15,11 +15,6 @@ from lib.engines.sizing.model_size import NF4_BYTES, NF4_DOUBLE_BYTES, Sizing
 from lib.errors import ConfigError
 from lib.types import Engine, Sampling, Tokenizer
 
-identity = checkpoint.identity
-load_tokenizer = checkpoint.load_tokenizer
-embedding_prompts = checkpoint.embedding_prompts
-width = checkpoint.width
-
 
 class BitsAndBytes(Enum):
     """Quantisation by bitsandbytes while loading.
@@ -65,59 +60,60 @@ class TransformersConfig(CheckpointConfig):
         if self.device not in ("auto", "cpu") and self.device.partition(":")[0] != "cuda":
             raise ConfigError(f"engine.device={self.device}: must be auto, cpu, cuda or cuda:N")
 
+    def check(self, method: str) -> None:
+        """Raise ConfigError for everything that can be refused before weights are loaded.
 
-def check(config: TransformersConfig, method: str) -> None:
-    """Raise ConfigError for everything that can be refused before weights are loaded.
+        method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
+        """
+        super().check(method)
+        if method == "embed":
+            pooling(self)
+        if self.quantization is not BitsAndBytes.none and importlib.util.find_spec("bitsandbytes") is None:
+            raise ConfigError(
+                f"engine.quantization={self.quantization.value}: needs bitsandbytes; run `pip install bitsandbytes`"
+            )
 
-    method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
-    """
-    checkpoint.check(config, method)
-    if method == "embed":
-        pooling(config)
-    if config.quantization is not BitsAndBytes.none and importlib.util.find_spec("bitsandbytes") is None:
-        raise ConfigError(
-            f"engine.quantization={config.quantization.value}: needs bitsandbytes; run `pip install bitsandbytes`"
+    def check_sampling(self, sampling: Sampling) -> None:
+        """Raise ConfigError for a constraint that can't be kept to; the engine can do all else."""
+        constraint.check(sampling)
+
+    def load(self, tokenizer: Tokenizer, method: str) -> Engine:
+        """The model with its weights, as the engine that answers `method`.
+
+        Raises ConfigError for weights that are missing or not safetensors, EngineError where they cannot be loaded.
+        """
+        from lib.engines.transformers import loading
+        from lib.engines.transformers.causal import CausalEngine
+        from lib.engines.transformers.classifier import ClassifierEngine
+        from lib.engines.transformers.embedder import EmbedderEngine
+        from lib.engines.transformers.generator import GeneratorEngine
+
+        heads = {"score": loading.Head.classifier, "relevance": loading.Head.classifier, "embed": loading.Head.body}
+        head = heads.get(method, loading.Head.causal)
+        loaded = loading.load(
+            checkpoint.weights_folder(self),
+            head=head,
+            dtype=self.dtype.value,
+            quantization=self.quantization.value,
+            device=self.device,
+            trust_remote_code=self.trust_remote_code,
         )
+        on_cpu = loaded.device == "cpu"
+        if method == "generate":
+            assert isinstance(tokenizer, HuggingFaceTokenizer)
+            batch_tokens = self.batch_tokens or (_CPU_WRITING if on_cpu else _GPU_WRITING)
+            return GeneratorEngine(loaded, tokenizer, max_model_len=self.max_model_len, batch_tokens=batch_tokens)
+        batch_tokens = self.batch_tokens or (512 if on_cpu else 16384)
+        if head is loading.Head.body:
+            return EmbedderEngine(
+                loaded, pooling=pooling(self), max_model_len=self.max_model_len, batch_tokens=batch_tokens
+            )
+        engine = ClassifierEngine if head is loading.Head.classifier else CausalEngine
+        return engine(loaded, max_model_len=self.max_model_len, batch_tokens=batch_tokens)
 
-
-def check_sampling(config: TransformersConfig, sampling: Sampling) -> None:
-    """Raise ConfigError for a constraint that can't be kept to; the engine can do all else."""
-    constraint.check(sampling)
-
-
-def load_engine(config: TransformersConfig, tokenizer: Tokenizer, method: str) -> Engine:
-    """The model with its weights, as the engine that answers `method`.
-
-    Raises ConfigError for weights that are missing or not safetensors, EngineError where they cannot be loaded.
-    """
-    from lib.engines.transformers import loading
-    from lib.engines.transformers.causal import CausalEngine
-    from lib.engines.transformers.classifier import ClassifierEngine
-    from lib.engines.transformers.embedder import EmbedderEngine
-    from lib.engines.transformers.generator import GeneratorEngine
-
-    heads = {"score": loading.Head.classifier, "relevance": loading.Head.classifier, "embed": loading.Head.body}
-    head = heads.get(method, loading.Head.causal)
-    loaded = loading.load(
-        checkpoint.weights_folder(config),
-        head=head,
-        dtype=config.dtype.value,
-        quantization=config.quantization.value,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
-    )
-    on_cpu = loaded.device == "cpu"
-    if method == "generate":
-        assert isinstance(tokenizer, HuggingFaceTokenizer)
-        batch_tokens = config.batch_tokens or (_CPU_WRITING if on_cpu else _GPU_WRITING)
-        return GeneratorEngine(loaded, tokenizer, max_model_len=config.max_model_len, batch_tokens=batch_tokens)
-    batch_tokens = config.batch_tokens or (512 if on_cpu else 16384)
-    if head is loading.Head.body:
-        return EmbedderEngine(
-            loaded, pooling=pooling(config), max_model_len=config.max_model_len, batch_tokens=batch_tokens
-        )
-    engine = ClassifierEngine if head is loading.Head.classifier else CausalEngine
-    return engine(loaded, max_model_len=config.max_model_len, batch_tokens=batch_tokens)
+    def sizing(self) -> Sizing | None:
+        """The model's size, on one GPU."""
+        return checkpoint.sizing(self, layer_bytes=_LAYER_BYTES.get(self.quantization), device=self.device)
 
 
 def pooling(config: TransformersConfig) -> Pooling:
@@ -131,8 +127,3 @@ def pooling(config: TransformersConfig) -> Pooling:
             "set engine.pooling to what its makers say: last, mean or cls"
         )
     return found
-
-
-def sizing(config: TransformersConfig) -> Sizing | None:
-    """The model's size, on one GPU."""
-    return checkpoint.sizing(config, layer_bytes=_LAYER_BYTES.get(config.quantization), device=config.device)

@@ -14,11 +14,6 @@ from lib.engines.sizing.model_size import NF4_BYTES, Sizing
 from lib.errors import ConfigError
 from lib.types import Engine, Sampling, Tokenizer
 
-identity = checkpoint.identity
-load_tokenizer = checkpoint.load_tokenizer
-embedding_prompts = checkpoint.embedding_prompts
-width = checkpoint.width
-
 
 class VllmFormat(Enum):
     """How weights are quantised, by vLLM.
@@ -65,6 +60,7 @@ _CACHE_BYTES = {KvCacheDtype.auto: None, KvCacheDtype.bfloat16: 2}  # of a value
 CPU_CACHE_BYTES = 1 << 30
 CPU_BLOCK = 32  # tokens; vLLM's own default of 128 misses half of what prompts share
 _GPU_BLOCK, _MOST_AT_ONCE = 16, 256  # vLLM's own defaults, on most GPUs
+_STRUCTURED = {"backend": "xgrammar", "disable_any_whitespace": True}  # as constraint.py does; extra may say otherwise
 _PLUGINS = {VllmFormat.bitsandbytes: "vllm-bnb-plugin", VllmFormat.gguf: "vllm-gguf-plugin"}
 
 
@@ -115,39 +111,95 @@ class VllmConfig(CheckpointConfig):
                 f"{self.pipeline_parallel_size} needs {gpus} GPUs, but a worker has engine.num_gpus={self.num_gpus:g}"
             )
 
+    def check(self, method: str) -> None:
+        """Raise ConfigError for everything that can be refused without importing vLLM, which takes ten seconds.
 
-def check(config: VllmConfig, method: str) -> None:
-    """Raise ConfigError for everything that can be refused without importing vLLM, which takes ten seconds.
-
-    method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
-    """
-    require_installed()
-    checkpoint.check(config, method)
-    plugin = _PLUGINS.get(config.quantization)
-    if plugin is not None and not any(importlib.metadata.distributions(name=plugin)):
-        raise ConfigError(
-            f"engine.quantization={config.quantization.value}: needs {plugin}, which vLLM does not bring; "
-            f"run `pip install {plugin}`"
-        )
-    there = (checkpoint.settings(config).get("quantization_config") or {}).get("quant_method")
-    if config.quantization in _IN_CHECKPOINT and there != config.quantization.value:
-        raise ConfigError(
-            f"engine.quantization={config.quantization.name}: {config.model} is "
-            f"{f'quantised by {there}' if there else 'not quantised'}; name a checkpoint that was quantised so, or "
-            "use online_fp8 or online_int8, which quantise while loading"
-        )
-
-
-def check_sampling(config: VllmConfig, sampling: Sampling) -> None:
-    """Raise ConfigError for what vLLM lacks, and for a constraint that can't be kept to."""
-    for key, off in (("epsilon_cutoff", 0), ("num_beams", 1)):
-        if getattr(sampling, key) != off:
+        method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
+        """
+        require_installed()
+        super().check(method)
+        plugin = _PLUGINS.get(self.quantization)
+        if plugin is not None and not any(importlib.metadata.distributions(name=plugin)):
             raise ConfigError(
-                f"generate.{key}={getattr(sampling, key)}: vLLM has no such thing; use a transformers engine, or "
-                f"generate.{key}={off}"
+                f"engine.quantization={self.quantization.value}: needs {plugin}, which vLLM does not bring; "
+                f"run `pip install {plugin}`"
             )
-    if "structured_outputs_config" not in config.extra:
-        constraint.check(sampling)
+        there = (checkpoint.settings(self).get("quantization_config") or {}).get("quant_method")
+        if self.quantization in _IN_CHECKPOINT and there != self.quantization.value:
+            raise ConfigError(
+                f"engine.quantization={self.quantization.name}: {self.model} is "
+                f"{f'quantised by {there}' if there else 'not quantised'}; name a checkpoint that was quantised so, or "
+                "use online_fp8 or online_int8, which quantise while loading"
+            )
+
+    def check_sampling(self, sampling: Sampling) -> None:
+        """Raise ConfigError for what vLLM lacks, and for a constraint that can't be kept to."""
+        for key, off in (("epsilon_cutoff", 0), ("num_beams", 1)):
+            if getattr(sampling, key) != off:
+                raise ConfigError(
+                    f"generate.{key}={getattr(sampling, key)}: vLLM has no such thing; use a transformers engine, or "
+                    f"generate.{key}={off}"
+                )
+        if "structured_outputs_config" not in self.extra:
+            constraint.check(sampling)
+
+    def load(self, tokenizer: Tokenizer, method: str) -> Engine:
+        """The model with its weights, as the engine that answers `method`.
+
+        Raises ConfigError for settings that vLLM refuses, EngineError where the model cannot be loaded.
+        """
+        from lib.engines.vllm import start
+        from lib.engines.vllm.vllm_engine import GeneratingEngine, PoolingEngine
+
+        extra = {"structured_outputs_config": _STRUCTURED, **self.extra} if method == "generate" else self.extra
+        loop = start.load(self.model, self._arguments(method), extra, self.num_gpus)
+        memory, limit = checkpoint.weight_bytes(self), self.max_model_len
+        if method in GENERATING:
+            return GeneratingEngine(loop, tokenizer, memory=memory, max_model_len=limit)
+        return PoolingEngine(loop, memory=memory, max_model_len=limit)
+
+    def sizing(self) -> Sizing | None:
+        """The model's size, on the GPUs of one worker (num_gpus=0: on the CPU)."""
+        on_cpu = not self.num_gpus
+        block = self.block_size or (CPU_BLOCK if on_cpu else _GPU_BLOCK)
+        return checkpoint.sizing(
+            self,
+            layer_bytes=_LAYER_BYTES.get(self.quantization),
+            cache_value_bytes=_CACHE_BYTES.get(self.kv_cache_dtype, 1),
+            device="cpu" if on_cpu else "auto",
+            gpus=self.tensor_parallel_size * self.pipeline_parallel_size,
+            memory_share=self.gpu_memory_utilization,
+            cache_bytes=self.kv_cache_memory_bytes or (CPU_CACHE_BYTES if on_cpu else None),
+            block=None if self.enable_prefix_caching is False else block,
+            most_at_once=self.most_at_once,
+        )
+
+    def _arguments(self, method: str) -> dict[str, object]:
+        """EngineArgs by name; what is null is left to vLLM."""
+        on_cpu = not self.num_gpus
+        chosen: dict[str, object] = {
+            "model": str(checkpoint.weights_folder(self)),
+            "tokenizer": str(checkpoint.tokenizer_folder(self)),
+            "skip_tokenizer_init": method != "generate",  # requests are token ids, and only text needs it
+            "trust_remote_code": self.trust_remote_code,
+            "runner": "generate" if method in GENERATING else "pooling",
+            "dtype": self.dtype.value,
+            "quantization": None if self.quantization is VllmFormat.none else self.quantization.value,
+            "kv_cache_dtype": self.kv_cache_dtype.value,
+            "seed": self.seed,
+            "max_model_len": self.max_model_len,
+            "tensor_parallel_size": self.tensor_parallel_size,
+            "pipeline_parallel_size": self.pipeline_parallel_size,
+            "gpu_memory_utilization": self.gpu_memory_utilization,
+            "kv_cache_memory_bytes": self.kv_cache_memory_bytes or (CPU_CACHE_BYTES if on_cpu else None),
+            "block_size": self.block_size or (CPU_BLOCK if on_cpu else None),
+            "enable_prefix_caching": self.enable_prefix_caching,
+            "enforce_eager": self.enforce_eager or on_cpu,
+            "max_num_seqs": self.max_num_seqs,
+            "max_num_batched_tokens": self.max_num_batched_tokens,
+            "use_tqdm_on_load": False,
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
 
 
 def require_installed() -> None:
@@ -157,35 +209,3 @@ def require_installed() -> None:
             "this engine needs vLLM, which is not installed: run `pip install -e '.[gpu]'` on a machine with GPUs, "
             "`make venv` (or `pip install -e '.[cpu]'`) on one without"
         )
-
-
-def load_engine(config: VllmConfig, tokenizer: Tokenizer, method: str) -> Engine:
-    """The model with its weights, as the engine that answers `method`.
-
-    Raises ConfigError for settings that vLLM refuses, EngineError where the model cannot be loaded.
-    """
-    from lib.engines.vllm import start as vllm_loading
-    from lib.engines.vllm.vllm_engine import GeneratingEngine, PoolingEngine
-
-    stepper = vllm_loading.load(config, method)
-    memory, limit = checkpoint.weight_bytes(config), config.max_model_len
-    if method in GENERATING:
-        return GeneratingEngine(stepper, tokenizer, memory=memory, max_model_len=limit)
-    return PoolingEngine(stepper, memory=memory, max_model_len=limit)
-
-
-def sizing(config: VllmConfig) -> Sizing | None:
-    """The model's size, on the GPUs of one worker (num_gpus=0: on the CPU)."""
-    on_cpu = not config.num_gpus
-    block = config.block_size or (CPU_BLOCK if on_cpu else _GPU_BLOCK)
-    return checkpoint.sizing(
-        config,
-        layer_bytes=_LAYER_BYTES.get(config.quantization),
-        cache_value_bytes=_CACHE_BYTES.get(config.kv_cache_dtype, 1),
-        device="cpu" if on_cpu else "auto",
-        gpus=config.tensor_parallel_size * config.pipeline_parallel_size,
-        memory_share=config.gpu_memory_utilization,
-        cache_bytes=config.kv_cache_memory_bytes or (CPU_CACHE_BYTES if on_cpu else None),
-        block=None if config.enable_prefix_caching is False else block,
-        most_at_once=config.most_at_once,
-    )

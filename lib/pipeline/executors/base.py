@@ -1,13 +1,24 @@
 """What all executors have in common: their configs' base, and how many shards a worker has in flight."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from lib.data.manifest import Shard
+from lib.data.shards import Footer
+from lib.pipeline.run import Run
+from lib.pipeline.stop import Stop
 
 _FEWEST, _MOST = 2, 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecutorConfig:
+class ExecutorConfig(ABC):
     """Where shards are worked on: `conf/executor/<name>.yaml` holds one of its subclasses."""
+
+    @abstractmethod
+    def run(self, run: Run, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
+        """Work on shards; yield each one's footer as it is committed. Returns early where `stop` asks for it."""
 
 
 def shards_in_flight(most_at_once: int | None, shard_rows: int) -> int:

@@ -9,20 +9,20 @@ from lib.data.manifest import Shard
 from lib.data.shards import Footer
 from lib.log import log
 from lib.pipeline.executors.base import ExecutorConfig, shards_in_flight
+from lib.pipeline.run import Run
 from lib.pipeline.stop import Stop
-from lib.pipeline.worker import Spec, Worker
+from lib.pipeline.worker import Worker
 
 
 @dataclass(frozen=True, kw_only=True)
 class InlineConfig(ExecutorConfig):
     """Works on the shards in this process."""
 
-
-def run(config: InlineConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
-    """Process the shards; yield each one's footer as it is committed. Returns early where `stop` asks for it."""
-    worker = Worker(spec)
-    log.info("the worker is ready: %s", worker.ready)
-    return work(worker, shards, stop, shards_in_flight(spec.engine.most_at_once, spec.manifest.shard_rows))
+    def run(self, run: Run, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
+        """Process the shards; yield each one's footer as it is committed. Returns early where `stop` asks for it."""
+        worker = Worker(run)
+        log.info("the worker is ready: %s", worker.ready)
+        return work(worker, shards, stop, shards_in_flight(run.engine.most_at_once, run.manifest.shard_rows))
 
 
 def work(worker: Worker, shards: Sequence[Shard], stop: Stop, in_flight: int) -> Iterator[Footer]:

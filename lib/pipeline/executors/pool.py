@@ -19,8 +19,9 @@ from lib.data.shards import Footer, commit
 from lib.errors import EngineError, OvernightError, RunFailed
 from lib.log import log
 from lib.pipeline.executors.base import shards_in_flight
+from lib.pipeline.run import Run
 from lib.pipeline.stop import Stop
-from lib.pipeline.worker import Spec, Worker, dead_row
+from lib.pipeline.worker import Worker, dead_row
 
 KILLED = "killed the worker"
 _DEATHS_WHILE_LOADING = 3
@@ -77,9 +78,9 @@ class _LazyWorker:
 
         return str(ray.get_runtime_context().get_node_id())
 
-    def load(self, spec: Spec) -> str:
-        os.chdir(spec.root)
-        self._worker = Worker(spec)
+    def load(self, run: Run) -> str:
+        os.chdir(run.root)
+        self._worker = Worker(run)
         return self._worker.ready
 
     def process(self, shard: Shard) -> Footer:
@@ -97,7 +98,7 @@ class Pool:
 
     def __init__(
         self,
-        spec: Spec,
+        run: Run,
         shards: Sequence[Shard],
         *,
         room: Callable[[], int],
@@ -106,9 +107,9 @@ class Pool:
     ) -> None:
         import ray
 
-        self._spec, self._room, self._max_restarts = spec, room, max_restarts
-        self._in_flight = shards_in_flight(spec.engine.most_at_once, spec.manifest.shard_rows)
-        self._needs = f"{cpus_per_worker:g} CPUs and {spec.engine.num_gpus:g} GPUs"
+        self._run, self._room, self._max_restarts = run, room, max_restarts
+        self._in_flight = shards_in_flight(run.engine.most_at_once, run.manifest.shard_rows)
+        self._needs = f"{cpus_per_worker:g} CPUs and {run.engine.num_gpus:g} GPUs"
         self._fresh = deque(_Piece(shard, shard.start, shard.stop) for shard in shards)
         self._suspects: deque[_Piece] = deque()
         self._parts: dict[int, list[tuple[int, pa.Table]]] = {}  # shard number -> its pieces answered so far
@@ -116,12 +117,12 @@ class Pool:
         self._deaths_while_loading = 0
         self._actor_class = ray.remote(
             num_cpus=cpus_per_worker,
-            num_gpus=spec.engine.num_gpus,
+            num_gpus=run.engine.num_gpus,
             max_restarts=0,
             max_concurrency=self._in_flight,
             runtime_env={"env_vars": {"TQDM_DISABLE": "1"}},  # only the driver draws a bar
         )(_LazyWorker)
-        self._spec_ref = ray.put(spec)
+        self._run_ref = ray.put(run)
         self._slots: list[_Slot] = []
         self._next_look = self._next_report = 0.0
 
@@ -161,7 +162,7 @@ class Pool:
         pieces = len(self._fresh) + len(self._suspects) + sum(len(slot.running) for slot in self._slots)
         while len(self._slots) < min(max(self._room(), 1), pieces):
             actor = self._actor_class.remote()
-            self._slots.append(_Slot(actor, actor.node.remote(), actor.load.remote(self._spec_ref), now))
+            self._slots.append(_Slot(actor, actor.node.remote(), actor.load.remote(self._run_ref), now))
         waiting = sum(slot.placing is not None and now - slot.since > _REPORT_EVERY for slot in self._slots)
         if waiting and now >= self._next_report:
             self._next_report = now + _REPORT_EVERY
@@ -250,7 +251,7 @@ class Pool:
                 self._suspects.append(piece)
             else:
                 log.warning("row %d of shard %d kills its worker: recorded as failed", piece.start, piece.shard.number)
-                table = dead_row(self._spec, piece.shard, piece.start, reason)
+                table = dead_row(self._run, piece.shard, piece.start, reason)
                 yield from self._gather(piece, table)
 
     def _gather(self, piece: _Piece, table: pa.Table) -> Iterator[Footer]:
@@ -261,7 +262,7 @@ class Pool:
         if sum(part.num_rows for _, part in parts) == shard.rows:
             whole = pa.concat_tables([part for _, part in sorted(parts, key=lambda part: part[0])])
             del self._parts[shard.number]
-            yield commit(whole, shard, self._spec.manifest, self._spec.folder, seconds=0.0)
+            yield commit(whole, shard, self._run.manifest, self._run.folder, seconds=0.0)
 
 
 def _living_nodes() -> set[str]:

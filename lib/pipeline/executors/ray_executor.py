@@ -15,8 +15,8 @@ from lib.data.shards import Footer
 from lib.errors import ConfigError
 from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.executors.pool import Pool
+from lib.pipeline.run import Run
 from lib.pipeline.stop import Stop
-from lib.pipeline.worker import Spec
 
 _MOST_CPU_WORKERS = 8  # of a node
 
@@ -43,33 +43,32 @@ class RayConfig(ExecutorConfig):
         if self.max_restarts < 0:
             raise ConfigError(f"executor.max_restarts={self.max_restarts}: must not be negative")
 
+    def run(self, run: Run, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
+        """Process the shards; yield each one's footer as it is committed. Returns early where `stop` asks for it.
 
-def run(config: RayConfig, spec: Spec, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
-    """Process the shards; yield each one's footer as it is committed. Returns early where `stop` asks for it.
+        Raises ConfigError where the cluster lacks the resources, RunFailed where workers die too often, and what a
+        worker raised where no row is to blame.
+        """
+        import ray
 
-    Raises ConfigError where the cluster lacks the resources, RunFailed where workers die too often, and what a
-    worker raised where no row is to blame.
-    """
-    import ray
-
-    joined = ray.is_initialized()
-    if not joined:
-        _connect()
-    stop.listen()
-    _require_room(config, spec)
-    pool = Pool(
-        spec,
-        shards,
-        room=lambda: config.workers or _room(config, spec),
-        cpus_per_worker=config.cpus_per_worker,
-        max_restarts=config.max_restarts,
-    )
-    try:
-        yield from pool.run(stop)
-    finally:
-        pool.close()
+        joined = ray.is_initialized()
         if not joined:
-            ray.shutdown()
+            _connect()
+        stop.listen()
+        _require_room(self, run)
+        pool = Pool(
+            run,
+            shards,
+            room=lambda: self.workers or _room(self, run),
+            cpus_per_worker=self.cpus_per_worker,
+            max_restarts=self.max_restarts,
+        )
+        try:
+            yield from pool.run(stop)
+        finally:
+            pool.close()
+            if not joined:
+                ray.shutdown()
 
 
 def _connect() -> None:
@@ -90,29 +89,29 @@ def _connect() -> None:
         ray.init(address=address, logging_level=logging.ERROR, **local)
 
 
-def _require_room(config: RayConfig, spec: Spec) -> None:
+def _require_room(config: RayConfig, run: Run) -> None:
     import ray
 
-    room = _room(config, spec)
+    room = _room(config, run)
     if (config.workers or 1) > room:
         resources = ray.cluster_resources()
         raise ConfigError(
             f"executor.workers={config.workers or 'null'}: the Ray cluster has room for {room}: "
             f"{resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs, of which each worker takes "
-            f"{config.cpus_per_worker:g} (executor.cpus_per_worker) and {spec.engine.num_gpus:g} (engine.num_gpus) of "
+            f"{config.cpus_per_worker:g} (executor.cpus_per_worker) and {run.engine.num_gpus:g} (engine.num_gpus) of "
             f"one node; {f'use at most executor.workers={room}' if room else 'let each take less'}"
         )
 
 
-def _room(config: RayConfig, spec: Spec) -> int:
+def _room(config: RayConfig, run: Run) -> int:
     """How many workers the living nodes have room for. A worker is on one node, with all its GPUs."""
     import ray
 
-    return sum(_room_on(node["Resources"], config, spec) for node in ray.nodes() if node["Alive"])
+    return sum(_room_on(node["Resources"], config, run) for node in ray.nodes() if node["Alive"])
 
 
-def _room_on(node: Mapping[str, float], config: RayConfig, spec: Spec) -> int:
+def _room_on(node: Mapping[str, float], config: RayConfig, run: Run) -> int:
     room = int(node.get("CPU", 0) // config.cpus_per_worker)
-    if spec.engine.num_gpus:
-        return min(room, int(node.get("GPU", 0) / spec.engine.num_gpus))
+    if run.engine.num_gpus:
+        return min(room, int(node.get("GPU", 0) / run.engine.num_gpus))
     return min(room, _MOST_CPU_WORKERS) if config.workers is None else room

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 
-from lib import engines
 from lib.engines.base import EngineConfig
 from lib.engines.sizing import hardware
 from lib.engines.sizing.hardware import Gpu
@@ -28,7 +27,7 @@ def print_plan(run: Run, executor: ExecutorConfig, config: EstimateConfig) -> No
         raise ConfigError(
             "plan.deadline with plan.measure=true: how many workers are measured must be known; set executor.workers"
         )
-    model = engines.sizing(run.engine)
+    model = run.engine.sizing()
     tokens = sample_tokens(run, config.sample, None if model is None else model.block)
     _print(_row_lines(run, tokens))
     if model is not None:
@@ -66,7 +65,7 @@ def _row_lines(run: Run, tokens: Tokens) -> Iterator[str]:
     )
     yield (
         f"cut     {tokens.share_cut.mean:.1%} ± {tokens.share_cut.error:.1%} of the rows, by {tokens.cut_tokens:,.0f} "
-        f"tokens on average (engine.max_model_len={run.engine.max_model_len:,})"
+        f"tokens on average (engine.max_tokens={run.engine.max_tokens:,})"
     )
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib import engines
 from lib.data.reading.intake import read_rows
 from lib.data.rows.base import ITEMS
 from lib.data.rows.table import TableRows
@@ -68,7 +67,7 @@ def sample_tokens(run: Run, sample: int, block: int | None = None) -> Tokens:
     rows = rows.filter(pc.is_null(rows["error"]))
     if rows.num_rows == 0:
         raise RunFailed("all sampled rows are bad rows, so there is nothing to plan")
-    prepared = run.task.prepare(rows, engines.load_tokenizer(run.engine), run.engine.max_model_len)
+    prepared = run.task.prepare(rows, run.engine.load_tokenizer(), run.engine.max_tokens)
     lengths = [len(request) for request in prepared.requests]
     counts = prepared.counts or [len(lengths) // rows.num_rows] * rows.num_rows
     per_row = [sum(part) for part in _split(lengths, counts)]

@@ -15,7 +15,6 @@ from lib.pipeline.executors.inline import InlineConfig
 from lib.pipeline.planning import estimate
 from lib.pipeline.planning.estimate import EstimateConfig, computed_seconds, measured_seconds
 from lib.pipeline.planning.sample import Estimate, Tokens, sample_tokens
-from lib.pipeline.run import RunConfig
 from tests.pipeline.conftest import Plan
 
 Battles = Callable[..., Path]

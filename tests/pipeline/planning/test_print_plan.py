@@ -16,7 +16,6 @@ from lib.pipeline.executors.inline import InlineConfig
 from lib.pipeline.executors.ray_executor import RayConfig
 from lib.pipeline.planning.estimate import EstimateConfig
 from lib.pipeline.planning.print_plan import print_plan
-from lib.pipeline.run import RunConfig
 from tests.pipeline.conftest import Plan
 
 Battles = Callable[..., Path]

@@ -1,0 +1,50 @@
+"""A tokenizer without a model: one token a byte."""
+
+from collections.abc import Sequence
+
+from lib.types import Message, TokenIds, TokenPair
+
+BOS, END = 256, 257
+_ROLES = {"system": 258, "user": 259, "assistant": 260}
+_NAMES = {BOS: b"<begin>", END: b"<end>", **{token: f"<{role}>".encode() for role, token in _ROLES.items()}}
+
+
+class ByteTokenizer:
+    """One token per UTF-8 byte, and one for each of: begin of text, end of turn, the three roles."""
+
+    has_chat_template = True
+
+    def encode(self, text: str) -> list[int]:
+        """The bytes of the text."""
+        return list(text.encode())
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """For each byte the character that it belongs to."""
+        return [(i, i + 1) for i, character in enumerate(text) for _ in character.encode()]
+
+    def completion_prompt(self, text: str) -> list[int]:
+        """BOS and the text."""
+        return [BOS, *text.encode()]
+
+    def decode(self, tokens: TokenIds) -> str:
+        """The bytes' text, with names for the other tokens."""
+        return b"".join(_NAMES.get(token) or bytes([token]) for token in tokens).decode(errors="replace")
+
+    def chat_prompt(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, thinking: bool = False
+    ) -> list[int]:
+        """The chat, as a rule up to the assistant's answer. thinking: changes nothing."""
+        return [*self.conversation(messages), *([_ROLES["assistant"]] if add_generation_prompt else [])]
+
+    def embedding_prompt(self, text: str) -> list[int]:
+        """BOS, the text and an end mark."""
+        return [BOS, *text.encode(), END]
+
+    def pair_prompt(self, first: str, second: str) -> TokenPair:
+        """BOS, the first text, an end mark, the second text, an end mark."""
+        beginning = [BOS, *first.encode(), END]
+        return [*beginning, *second.encode(), END], len(beginning)
+
+    def conversation(self, messages: Sequence[Message]) -> list[int]:
+        """BOS, then for each turn its role, its text and an end mark."""
+        return [BOS, *(t for m in messages for t in (_ROLES[m["role"]], *m["content"].encode(), END))]
