@@ -1,18 +1,70 @@
-"""What tests share: the real data, and jobs run as a user runs them."""
+"""What tests share: their lanes, the real data, and jobs run as a user runs them."""
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared" / "data"
+from tests.running import ROOT, Job, command_line, in_process
 
-Job = Callable[..., subprocess.CompletedProcess[str]]
+SHARED = ROOT.parent / "shared" / "data"
+HERE = Path(__file__).parent
+
+# Where no bytecode is written, every process that a test starts compiles its imports again: 20 s of torch and vLLM.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """Tests that take the same care; `make fast` runs the lane `fast`, `make test` all.
+
+    timeout: seconds for one test, its fixtures included. together: on one worker, one after another, since two of
+    these at once would take too much memory or time from each other; otherwise each file may be on another worker.
+    """
+
+    name: str
+    timeout: float
+    together: bool = False
+
+
+FAST = Lane(name="fast", timeout=60)
+_VLLM = Lane(name="vllm", timeout=600, together=True)
+_MODELS = Lane(name="models", timeout=600)
+_RAY = Lane(name="ray", timeout=600, together=True)
+_COMMANDS = Lane(name="commands", timeout=300)
+LANES = {  # folder or file -> its lane, in the order in which they begin; what isn't named is fast
+    "slurm": Lane(name="slurm", timeout=1200, together=True),  # first: it takes longest, and waits most of the time
+    "kills": Lane(name="kills", timeout=900, together=True),
+    "vllm": _VLLM,
+    "engines/vllm": _VLLM,
+    "ray": _RAY,
+    "models": _MODELS,
+    "commands": _COMMANDS,
+}
+
+
+def lane_of(path: Path) -> Lane:
+    """The lane of a test file: that of the narrowest of LANES which holds it."""
+    place = path.relative_to(HERE)
+    inside = [name for name in LANES if place.is_relative_to(name)]
+    return LANES[max(inside, key=len)] if inside else FAST
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests the mark, the time-out and the group of their lane, and put the lanes in their order."""
+    order = [lane.name for lane in LANES.values()]
+    items.sort(key=lambda item: order.index(name) if (name := lane_of(item.path).name) in order else len(order))
+    for item in items:
+        lane = lane_of(item.path)
+        item.add_marker(lane.name)
+        item.add_marker(pytest.mark.xdist_group(lane.name if lane.together else str(item.path.relative_to(HERE))))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(lane.timeout))
 
 
 @pytest.fixture(scope="session")
@@ -26,22 +78,13 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def job() -> Job:
     """Run `python -m jobs.<name> <overrides>` from the root, as a user does."""
+    return command_line
 
-    def run(name: str, *overrides: str, code: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", f"jobs.{name}", *overrides],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
-        if code is not None:
-            assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
 
-    return run
+@pytest.fixture(scope="session")
+def quick_job() -> Job:
+    """Run a job in this process: for what it says and leaves. tests/commands has the command line of each job."""
+    return in_process
 
 
 @pytest.fixture

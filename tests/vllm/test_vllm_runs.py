@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT, Job
-from tests.test_model_runs import probabilities
+from tests.models.test_model_runs import probabilities
 
 pytest.importorskip("vllm")
 
