@@ -1,5 +1,6 @@
 """What tests share: their lanes, the real data, and jobs run as a user runs them."""
 
+import importlib.util
 import json
 import os
 import sys
@@ -25,15 +26,17 @@ class Lane:
 
     timeout: seconds for one test, its fixtures included. together: on one worker, one after another, since two of
     these at once would take too much memory or time from each other; otherwise each file may be on another worker.
+    needs: a package without which they are skipped.
     """
 
     name: str
     timeout: float
     together: bool = False
+    needs: str | None = None
 
 
 FAST = Lane(name="fast", timeout=60)
-_VLLM = Lane(name="vllm", timeout=600, together=True)
+_VLLM = Lane(name="vllm", timeout=600, together=True, needs="vllm")
 _MODELS = Lane(name="models", timeout=600)
 _RAY = Lane(name="ray", timeout=600, together=True)
 _COMMANDS = Lane(name="commands", timeout=300)
@@ -65,6 +68,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(lane.name if lane.together else str(item.path.relative_to(HERE))))
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(lane.timeout))
+        if lane.needs is not None and importlib.util.find_spec(lane.needs) is None:
+            item.add_marker(pytest.mark.skip(reason=f"needs {lane.needs}"))
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +111,26 @@ def battles(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of eight short prompts."""
+    path = tmp_path_factory.mktemp("prompts") / "prompts.csv"
+    words = ["dragons", "the sea", "a long train", "bread", "snow", "a small dog", "tea", "the night"]
+    path.write_text("id,instruction\n" + "".join(f"{n},Write a line about {word}.\n" for n, word in enumerate(words)))
+    return path
+
+
+@pytest.fixture
+def lecture(tmp_path: Path) -> Path:
+    """Two transcripts, called as those of the lecture, and questions."""
+    sentences = ["推論時に計算を増やす", "訓練の話をする", "スケール則について学ぶ", "例を示す", "まとめる"]
+    text = "。".join(sentences * 3) + "。"
+    (tmp_path / "LLM2024_day4_raw.txt").write_text(text.replace("推論", "水論"), encoding="utf-8")
+    (tmp_path / "LLM2024_day4.txt").write_text(text[:40] + "\n\n" + text[40:], encoding="utf-8")
+    (tmp_path / "questions.csv").write_text("id,question\na,推論とは？\nb,スケール則とは？\n", encoding="utf-8")
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

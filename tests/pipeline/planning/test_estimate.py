@@ -12,8 +12,8 @@ from lib.engines.sizing.hardware import GPUS
 from lib.engines.sizing.model_size import Sizing
 from lib.errors import ConfigError, RunFailed
 from lib.pipeline.executors.inline import InlineConfig
-from lib.pipeline.planning.estimate import EstimateConfig, computed_seconds, measured_seconds
 from lib.pipeline.planning import estimate
+from lib.pipeline.planning.estimate import EstimateConfig, computed_seconds, measured_seconds
 from lib.pipeline.planning.sample import Estimate, Tokens, sample_tokens
 from lib.pipeline.run import RunConfig
 from tests.pipeline.conftest import Plan
