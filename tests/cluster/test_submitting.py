@@ -30,21 +30,21 @@ Battles = Callable[..., Path]
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_mistakes_are_refused_before_anything_is_submitted(
-    overrides: Sequence[str], said: str, job: Job, battles: Battles, tmp_path: Path
+    overrides: Sequence[str], said: str, quick_job: Job, battles: Battles, tmp_path: Path
 ) -> None:
     line = ["data=arena", f"data.path={battles(4)}", "engine=dummy", f"run.dir={tmp_path / 'run'}"]
     keys = {override.split("=")[0] for override in overrides}
-    done = job("submit", *(item for item in line if item.split("=")[0] not in keys), *overrides, code=2)
+    done = quick_job("submit", *(item for item in line if item.split("=")[0] not in keys), *overrides, code=2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run" / "submit").exists()
 
 
-def test_a_dry_run_shows_the_script_with_its_resources(job: Job, battles: Battles, tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_script_with_its_resources(quick_job: Job, battles: Battles, tmp_path: Path) -> None:
     cluster = ["cluster=slurm_array", "cluster.count=6", "cluster.at_once=2", "cluster.gres=gpu:1", "cluster.mem=8G"]
     cluster += ["cluster.partition=night", "cluster.time='8:00:00'", "cluster.options=[--exclusive]", "job=arena"]
     line = ["data=arena", f"data.path={battles(4)}", f"run.dir={tmp_path / 'run'}", "merge.on_failed=uniform"]
-    shown = job("submit", *cluster, *line, "--dry-run").stdout
+    shown = quick_job("submit", *cluster, *line, "--dry-run").stdout
     for option in ("array=0-5%2", "gres=gpu:1", "mem=8G", "partition=night", "time=8:00:00", "signal=B:USR1@120"):
         assert f"#SBATCH --{option}\n" in shown
     assert "#SBATCH --exclusive\n" in shown
@@ -53,13 +53,13 @@ def test_a_dry_run_shows_the_script_with_its_resources(job: Job, battles: Battle
     assert not (tmp_path / "run" / "submit").exists()
 
 
-def test_without_a_scheduler_it_says_so(job: Job, battles: Battles, tmp_path: Path) -> None:
+def test_without_a_scheduler_it_says_so(quick_job: Job, battles: Battles, tmp_path: Path) -> None:
     line = ["data=arena", f"data.path={battles(4)}", "engine=dummy", f"run.dir={tmp_path / 'run'}"]
-    done = job("submit", "cluster=slurm", *line, code=1, PATH="/nowhere")
+    done = quick_job("submit", "cluster=slurm", *line, code=1, PATH="/nowhere")
     assert done.stderr.splitlines()[-1].endswith(
         "sbatch: no such command; is this a machine that Slurm jobs are submitted from?"
     )
-    assert "0 of 4 rows" in job("status", f"run.dir={tmp_path / 'run'}", PATH="/nowhere").stdout
+    assert "0 of 4 rows" in quick_job("status", f"run.dir={tmp_path / 'run'}", PATH="/nowhere").stdout
 
 
 def test_without_a_ray_cluster_it_says_so(job: Job, battles: Battles, tmp_path: Path) -> None:

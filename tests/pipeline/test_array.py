@@ -36,10 +36,10 @@ def test_the_first_writer_wins(tmp_path: Path) -> None:
 
 
 def test_elements_work_at_the_same_time_and_leave_the_merge_to_others(
-    job: Job, battles: Callable[..., Path], tmp_path: Path
+    job: Job, quick_job: Job, battles: Callable[..., Path], tmp_path: Path
 ) -> None:
     line = ["data=arena", f"data.path={battles(40)}", "engine=dummy", "executor=inline", "run.shard_rows=3"]
-    job("judge", *line, f"run.dir={tmp_path / 'whole'}")
+    quick_job("judge", *line, f"run.dir={tmp_path / 'whole'}")
     run = tmp_path / "elements"
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda n: job("judge", *line, f"run.dir={run}", f"array.element={n}/3"), range(3)))
@@ -48,7 +48,7 @@ def test_elements_work_at_the_same_time_and_leave_the_merge_to_others(
     assert not list(run.rglob("*.tmp"))
     rows = [json.loads((run / f"progress-{n}of3.json").read_text())["rows"] for n in range(3)]
     assert sum(rows) == 40
-    job("merge", f"run.dir={run}")
+    quick_job("merge", f"run.dir={run}")
     assert (run / "submission.csv").read_bytes() == (tmp_path / "whole" / "submission.csv").read_bytes()
     elements, whole = (json.loads((folder / "metrics.json").read_text()) for folder in (run, tmp_path / "whole"))
     assert elements.pop("engine")["tokens"] == whole.pop("engine")["tokens"]

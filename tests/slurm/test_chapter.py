@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands.test_readme import CLUSTER
 from tests.conftest import ROOT
 from tests.slurm.conftest import Slurm, pace, shards, until
-from tests.test_readme import CLUSTER
 
 BLOCKS = re.findall(r"^```\w*\n(.*?)^```$", CLUSTER, re.MULTILINE | re.DOTALL)
 

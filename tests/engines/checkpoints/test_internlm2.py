@@ -15,7 +15,6 @@ from lib.engines import check, load_engine, load_tokenizer
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.sizing import model_size as sizing
 from lib.engines.transformers.transformers_config import BitsAndBytes, TransformersConfig
-from lib.engines.vllm.vllm_config import VllmConfig
 from lib.errors import ConfigError, EngineError
 from lib.types import Message, ScoreEngine
 from tests.conftest import Job
@@ -293,20 +292,6 @@ def test_code_in_the_checkpoint_never_runs(build: Build, pieces: bytes) -> None:
     assert np.isfinite(answer).all()
 
 
-def test_vllm_gives_the_same_scores(build: Build, pieces: bytes) -> None:
-    """vLLM's own InternLM2ForRewardModel, which shares no more than the config with ours."""
-    pytest.importorskip("vllm")
-    folder, requests = build(), conversations(pieces)
-    config = VllmConfig(model=str(folder), max_model_len=128, kv_cache_memory_bytes=64 << 20)
-    engine = load_engine(config, load_tokenizer(config), "score")
-    assert isinstance(engine, ScoreEngine)
-    first = engine.score(requests)
-    np.testing.assert_allclose(engine_of(folder).score(requests).values, first.values, atol=TOLERANCE, rtol=0)
-    again = engine.score(requests)
-    assert again.usage.cached_tokens > first.usage.cached_tokens, "beginnings come from the cache"
-    np.testing.assert_allclose(again.values, first.values, atol=TOLERANCE, rtol=0)
-
-
 def nf4_rounded(weights: Weights) -> Weights:
     """The same weights as 4 bits hold them: all matrices but the embeddings and the head."""
     from bitsandbytes import functional
@@ -374,14 +359,14 @@ def test_the_arithmetic_of_a_forward_pass_is_known(build: Build) -> None:
 
 
 def test_battles_are_scored_end_to_end(
-    job: Job, build: Build, battles: Callable[..., Path], pieces: bytes, tmp_path: Path
+    quick_job: Job, build: Build, battles: Callable[..., Path], pieces: bytes, tmp_path: Path
 ) -> None:
     weights = random_weights(460, bias=False)
     path = battles(6, texts={2: "long " * 60})
     line = ["data=arena", f"data.path={path}", "executor=inline", "engine=internlm2_1_8b_reward"]
     line += [f"engine.model={build(weights)}", "engine.dtype=float32", "engine.max_model_len=128"]
-    assert "6 in" in job("plan", "plan.job=arena", *line, f"run.dir={tmp_path / 'run'}").stdout
-    job("arena", *line, f"run.dir={tmp_path / 'run'}")
+    assert "6 in" in quick_job("plan", "plan.job=arena", *line, f"run.dir={tmp_path / 'run'}").stdout
+    quick_job("arena", *line, f"run.dir={tmp_path / 'run'}")
     result = pq.read_table(tmp_path / "run" / "result.parquet").to_pandas()
     assert result["error"].isna().all()
     assert np.flatnonzero(result["cut_prompt"]).tolist() == [2]

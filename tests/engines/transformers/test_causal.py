@@ -8,13 +8,12 @@ import numpy.typing as npt
 import pytest
 
 from lib.engines import load_engine, load_tokenizer
-from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.causal import CausalEngine
 from lib.engines.transformers.loading import Head, Loaded, load
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import EngineError
 from lib.types import Label, LabelEngine, TokenIds
-from tests.engines.conftest import WORDS, Save, smollm2_config
+from tests.engines.conftest import WORDS, Save
 
 TOLERANCE = 2e-5  # of log-probabilities at fp32: batches of another shape add up in another order
 LABELS: list[Label] = [
@@ -194,40 +193,3 @@ def test_a_checkpoint_that_lacks_weights_is_refused(save: Save) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EngineError, match=r"lacks weights.*layers\.1\.mlp\.up_proj"):
         load(folder, head=Head.causal, dtype="float32", quantization="none", device="cpu", trust_remote_code=False)
-
-
-@pytest.fixture(scope="module")
-def real(smollm2: HuggingFaceTokenizer) -> tuple[Any, list[list[int]], list[Label], npt.NDArray[np.float64]]:
-    """SmolLM2, prompts of mixed lengths, labels A, B and 同等 each bare and after a blank, and what is true of them."""
-    engine = load_engine(smollm2_config(), smollm2, "label_logprobs")
-    assert isinstance(engine, CausalEngine)
-    texts = ["Which is better, A or B? Say A, B or 同等." + " The sky is blue." * n for n in (0, 1, 7, 30, 2)]
-    prompts = [smollm2.chat_prompt([{"role": "user", "content": text}]) for text in texts]
-    labels: list[Label] = [
-        tuple(tuple(smollm2.encode(text)) for text in (name, f" {name}")) for name in ("A", "B", "同等")
-    ]
-    assert max(len(spelling) for spelling in labels[2]) > 3
-    return engine._model, prompts, labels, plain(engine._model, prompts, labels)
-
-
-@pytest.mark.parametrize("batch_tokens", [1, 256, 2048])
-def test_the_real_model_agrees_with_a_plain_forward_pass(real: Any, batch_tokens: int) -> None:
-    model, prompts, labels, expected = real
-    answers = engine_of(model, batch_tokens, max_model_len=1024).label_logprobs(prompts, labels)
-    np.testing.assert_allclose(answers.values, expected, atol=2e-4)  # measured: 5e-5
-
-
-@pytest.mark.parametrize(("quantization", "share"), [("int8", 0.45), ("nf4", 0.35), ("nf4_double", 0.33)])
-def test_quantised_weights_load_and_judge_on_a_cpu(
-    real: Any, smollm2: HuggingFaceTokenizer, quantization: str, share: float
-) -> None:
-    from lib.engines.transformers.transformers_config import BitsAndBytes
-
-    _, prompts, labels, expected = real
-    engine = load_engine(smollm2_config(quantization=BitsAndBytes(quantization)), smollm2, "label_logprobs")
-    assert isinstance(engine, CausalEngine)
-    assert engine.memory < share * 538_060_288
-    answers = engine.label_logprobs(prompts[:3], labels)
-    assert not answers.errors
-    assert not np.allclose(answers.values, expected[:3], atol=1e-3)  # else nothing was quantised
-    np.testing.assert_allclose(answers.values, expected[:3], atol=3.5)

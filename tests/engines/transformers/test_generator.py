@@ -1,13 +1,12 @@
 """Generated text against transformers' own `generate`, asked for one row at a time, without padding."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lib.engines import check_sampling, load_engine
+from lib.engines import check_sampling
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.generator import GeneratorEngine
 from lib.engines.transformers.loading import Loaded
@@ -277,81 +276,6 @@ def test_a_row_whose_numbers_break_down_is_an_error() -> None:
     assert found.errors == {1: "the model's output is not a finite number"}
     assert found.texts[1] == []
     assert len(found.texts[0]) == len(found.texts[2]) == 1
-
-
-@pytest.fixture(scope="module")
-def real(smollm2: HuggingFaceTokenizer) -> Any:
-    return load_engine(smollm2_config(), smollm2, "generate")
-
-
-def chats(tokenizer: HuggingFaceTokenizer, *texts: str) -> list[list[int]]:
-    return [tokenizer.chat_prompt([{"role": "user", "content": text}]) for text in texts]
-
-
-QUESTIONS = ("Hi", "What is the capital of France?", "Tell me a story about a dragon. It should be short and scary.")
-
-
-def test_the_real_model_writes_what_transformers_gives_to_each_row_alone(
-    real: Any, smollm2: HuggingFaceTokenizer
-) -> None:
-    prompts = chats(smollm2, *QUESTIONS)
-    found = real.generate(prompts, Sampling(max_tokens=24), [0] * 3)
-    assert tokens_of(found.texts) == [plain(real._model, prompt, 24, eos_token_id=END) for prompt in prompts]
-    assert found.texts[1][0].text == "The capital of France is Paris."
-    assert found.texts[1][0].finish_reason == "stop"
-    assert "<|im_" not in "".join(sample.text for (sample,) in found.texts)
-
-
-def test_the_real_model_draws_the_same_in_other_batches(real: Any, smollm2: HuggingFaceTokenizer) -> None:
-    prompts = chats(smollm2, *QUESTIONS)
-    sampling = Sampling(max_tokens=16, temperature=0.9, top_p=0.9, n=2)
-    together = real.generate(prompts, sampling, [1, 2, 3]).texts
-    alone = [
-        real.generate([prompt], sampling, [seed]).texts[0] for prompt, seed in zip(prompts, (1, 2, 3), strict=True)
-    ]
-    assert alone == together
-    assert len({sample.text for samples in together for sample in samples}) == 6
-
-
-def test_a_special_token_is_a_stop_as_well(real: Any, smollm2: HuggingFaceTokenizer) -> None:
-    (prompt,) = chats(smollm2, "What is the capital of France?")
-    (free,) = real.generate([prompt], Sampling(max_tokens=24), [0]).texts[0]
-    special = smollm2.special_token("<|im_end|>")
-    assert free.tokens[-1] == special == END
-    real._end_tokens = frozenset()
-    try:
-        (endless,) = real.generate([prompt], Sampling(max_tokens=12), [0]).texts[0]
-        (stopped,) = real.generate([prompt], Sampling(max_tokens=24, stop=["<|im_end|>"]), [0]).texts[0]
-    finally:
-        real._end_tokens = frozenset({END})
-    assert endless.finish_reason == "length"
-    assert stopped == free
-
-
-def test_constrained_text_keeps_to_its_constraint(real: Any, smollm2: HuggingFaceTokenizer) -> None:
-    import jsonschema  # type: ignore[import-untyped]
-
-    prompts = chats(smollm2, *QUESTIONS)
-    choice = ['maybe "not"', "同等\\", "two\nlines"]
-    for temperature in (0.0, 2.0):
-        texts = real.generate(prompts, Sampling(max_tokens=16, choice=choice, temperature=temperature), [1, 2, 3]).texts
-        assert all(sample.text in choice and sample.finish_reason == "stop" for (sample,) in texts)
-    texts = real.generate(prompts, Sampling(max_tokens=16, regex="[0-9]{3}-(aa|bb)", temperature=2.0), [1, 2, 3]).texts
-    assert all(sample.text[:3].isdecimal() and sample.text[3:] in ("-aa", "-bb") for (sample,) in texts)
-    sampling = Sampling(max_tokens=40, json_schema=json.dumps(SCHEMA), temperature=1.5)
-    for (sample,) in real.generate(prompts, sampling, [1, 2, 3]).texts:
-        jsonschema.validate(json.loads(sample.text), SCHEMA)
-        assert sample.finish_reason == "stop"
-
-
-def test_a_constrained_row_that_ends_early_disturbs_no_other(real: Any, smollm2: HuggingFaceTokenizer) -> None:
-    """Its padding breaks its grammar, and its room ends before its number does."""
-    prompts = chats(smollm2, QUESTIONS[2], QUESTIONS[0])
-    longest = len(prompts[0]) + 3
-    found = real.generate(prompts, Sampling(max_tokens=50, max_length=longest, regex="[0-9]{9}"), [0, 0])
-    assert not found.errors
-    assert (found.texts[0][0].finish_reason, len(found.texts[0][0].text)) == ("length", 3)
-    assert (found.texts[1][0].finish_reason, len(found.texts[1][0].text)) == ("stop", 9)
 
 
 @pytest.mark.parametrize(

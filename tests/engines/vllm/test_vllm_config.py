@@ -25,8 +25,6 @@ from lib.tasks.prompts.prompt import PromptConfig
 from lib.types import GenerateEngine, LabelEngine, Message, Sampling, ScoreEngine
 from tests.engines.conftest import CHATML, GGUF, Save, smollm2_config, word_tokenizer
 
-pytest.importorskip("vllm")
-
 TOLERANCE = 1e-4  # of log-probabilities at fp32: another attention kernel, other sums
 LIMIT = 256
 CACHE = 256 << 20

@@ -1,4 +1,4 @@
-"""Who gets which shards; tests/test_kills.py has the pool's deaths, with real actors."""
+"""Who gets which shards; tests/kills has the pool's deaths, with real actors."""
 
 from collections import deque
 from collections.abc import Sequence

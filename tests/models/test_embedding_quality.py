@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
 from lib.engines import embedding_prompts, load_engine, load_tokenizer
 from lib.engines.base import EngineConfig
@@ -29,6 +28,8 @@ def jsts(shared: Path) -> Pairs:
 
 def spearman(config: EngineConfig, pairs: Pairs) -> float:
     """Both sentences in the role of a query, as the makers of E5 say for tasks in which neither is the answer."""
+    from scipy.stats import spearmanr
+
     tokenizer = load_tokenizer(config)
     engine = load_engine(config, tokenizer, "embed")
     assert isinstance(engine, EmbedEngine)

@@ -2,9 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import ROOT, Job
+from tests.conftest import Job
 from tests.engines.retrieval.test_web import Server, mojeek, server  # noqa: F401
 
 QUERIES, OTHERS = 30, 120
@@ -127,58 +124,3 @@ def test_vectors_of_another_model_are_refused(scifact: Path, job: Job) -> None:
     done = job("retrieve", f"data.path={scifact}/queries.jsonl", "data.columns.question=text", *line, code=2)
     assert "has no column vector" in done.stderr
     assert not (scifact / "refused" / "manifest.json").exists()
-
-
-def test_retrieval_that_is_killed_goes_on(tmp_path: Path, job: Job) -> None:
-    (tmp_path / "talk.txt").write_text("。".join(f"{n}番目の話は{n * 7}です" for n in range(300)), encoding="utf-8")
-    jsonl(tmp_path / "queries.jsonl", [{"id": str(n), "question": f"{n}番目の話"} for n in range(400)])
-    job("chunk", f"data.path={tmp_path}/talk.txt", f"run.dir={tmp_path}/corpus")
-    line = [
-        f"data.path={tmp_path}/queries.jsonl", "data.columns.question=question", "retriever=bm25_ja",
-        f"retriever.corpus={tmp_path}/corpus", "run.shard_rows=1",
-    ]  # fmt: skip
-    job("retrieve", *line, f"run.dir={tmp_path}/whole")
-    command = [sys.executable, "-m", "jobs.retrieve", *line, f"run.dir={tmp_path}/run"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
-        while not list((tmp_path / "run" / "shards").glob("*.parquet")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        process.kill()
-    assert not (tmp_path / "run" / "result.parquet").exists()
-    job("retrieve", *line, f"run.dir={tmp_path}/run")
-    tables = [pq.read_table(tmp_path / name / "result.parquet") for name in ("whole", "run")]
-    assert tables[0].num_rows == 400
-    assert tables[0].equals(tables[1])
-
-
-def test_web_rag_asks_each_question_once(tmp_path: Path, job: Job, server: Server) -> None:  # noqa: F811
-    server.answer = lambda query, _: mojeek([(f"https://example.org/{query[:4]}", "A title", "A snippet")])
-    (tmp_path / "questions.csv").write_text("id,question\na,what is a dragon?\nb,who wrote it?\n")
-    line = [
-        "experiment=web_rag", f"data.path={tmp_path}/questions.csv", f"run.root={tmp_path}/runs",
-        "engine@generator=dummy", "generator.max_model_len=4096", "retriever.requests_per_second=100",
-        "retriever.backend=mojeek", f"retriever.base_url=http://127.0.0.1:{server.server_port}",
-    ]  # fmt: skip
-    job("rag", *line)
-    (folder,) = (tmp_path / "runs" / "rag-web").glob("generate-*")
-    rows = pq.read_table(folder / "result.parquet").to_pylist()
-    assert [row["passages"] for row in rows] == [["A title\nA snippet"]] * 2
-    assert rows[0]["documents"] == ["https://example.org/what"]
-    asked = len(server.asked)
-    assert asked >= 2
-    job("rag", *line, "retrieve.k=3")  # another run, which asks nothing again
-    assert len(server.asked) == asked
-
-
-def test_the_web_that_cannot_be_reached(tmp_path: Path, job: Job) -> None:
-    (tmp_path / "questions.csv").write_text("id,question\na,what is a dragon?\n")
-    done = job(
-        "retrieve", "retriever=web", f"data.path={tmp_path}/questions.csv", "data.columns.question=question",
-        "retriever.backend=mojeek", "retriever.base_url=http://127.0.0.1:9",
-        "retriever.retries=1", "retriever.backoff_seconds=0.01",
-        f"run.root={tmp_path}", code=1,
-    )  # fmt: skip
-    assert "reach" in done.stderr
-    assert not list(tmp_path.glob("*/result.parquet"))

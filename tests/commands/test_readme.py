@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Job
-from tests.test_configs import make
+from tests.jobs.test_configs import make
 
 PYTHON = ".venv/bin/python -m jobs."
 BEFORE, _, REST = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## On a cluster\n")

@@ -1,5 +1,6 @@
 """Runs of `jobs.judge` with vLLM on the CPU: in this process, and by two actors of which one is killed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT, Job
-from tests.test_model_runs import probabilities
-
-pytest.importorskip("vllm")
+from tests.models.test_model_runs import probabilities
 
 ROWS = 24
 TOLERANCE = 1e-4  # of probabilities: another attention kernel, other batches
@@ -68,3 +67,14 @@ def test_one_of_two_actors_is_killed(line: list[str], undisturbed: Path, ray_clu
     assert result["row"].to_pylist() == pq.read_table(undisturbed / "result.parquet")["row"].to_pylist()
     assert result["error"].null_count == ROWS
     assert np.abs(probabilities(run) - probabilities(undisturbed)).max() < TOLERANCE
+
+
+def test_vllm_says_how_well_it_was_used(job: Job, tmp_path: Path) -> None:
+    run = tmp_path / "vllm"
+    job("judge", "engine=smollm2_135m_vllm", "executor=inline", "data.limit=6", f"run.dir={run}", "run.shard_rows=3")
+    assert np.isfinite(probabilities(run)).all()
+    engine = json.loads((run / "metrics.json").read_text())["engine"]
+    assert engine["tokens"] == sum(pq.read_table(run / "result.parquet")["tokens"].to_pylist())
+    assert 0.1 < engine["cached_share"] < 1  # the judge's instructions, and what both orders begin with
+    assert 0 < engine["queued"] <= 12  # two shards in flight, of 3 rows in two orders
+    assert engine["gpu_utilization"] is engine["mfu"] is None

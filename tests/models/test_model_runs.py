@@ -1,6 +1,5 @@
 """Runs of `jobs.judge` with the packaged real model."""
 
-import json
 import re
 import subprocess
 import sys
@@ -56,17 +55,6 @@ def test_the_japanese_judge(job: Job, tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "ja" / "result.parquet")
     assert table["error"].null_count == 4
     assert all(0 < mass <= 1 for mass in table["label_mass"].to_pylist())
-
-
-def test_vllm_says_how_well_it_was_used(job: Job, tmp_path: Path) -> None:
-    run = tmp_path / "vllm"
-    job("judge", "engine=smollm2_135m_vllm", "executor=inline", "data.limit=6", f"run.dir={run}", "run.shard_rows=3")
-    assert np.isfinite(probabilities(run)).all()
-    engine = json.loads((run / "metrics.json").read_text())["engine"]
-    assert engine["tokens"] == sum(pq.read_table(run / "result.parquet")["tokens"].to_pylist())
-    assert 0.1 < engine["cached_share"] < 1  # the judge's instructions, and what both orders begin with
-    assert 0 < engine["queued"] <= 12  # two shards in flight, of 3 rows in two orders
-    assert engine["gpu_utilization"] is engine["mfu"] is None
 
 
 def test_the_plan_of_a_vllm_run_does_not_import_vllm(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ CHOICE = "generate.choice=[Verdict: A,A is no better than B. Verdict: B,so it is
 PROMPT = PromptConfig(template="{prompt} {response_a} {response_b}", labels=["A", "B", "tie"])
 
 
-def test_a_run_gives_a_distribution_a_report_and_a_submission(job: Job, tmp_path: Path) -> None:
+def test_a_run_gives_a_distribution_a_report_and_a_submission(quick_job: Job, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    done = job("judge", *LINE, CHOICE, f"run.dir={run}")
+    done = quick_job("judge", *LINE, CHOICE, f"run.dir={run}")
     assert "submission.csv (20 rows, checked)" in done.stdout
     assert "Position bias" in done.stdout
     assert "Label mass" not in done.stdout
@@ -42,20 +42,20 @@ def test_a_run_gives_a_distribution_a_report_and_a_submission(job: Job, tmp_path
     assert (metrics["coverage"], metrics["position_bias"]["rows"]) == (1.0, 20)
     assert "label_mass" not in metrics
     (run / "metrics.json").unlink()
-    job("evaluate", f"run.dir={run}")
+    quick_job("evaluate", f"run.dir={run}")
     assert json.loads((run / "metrics.json").read_text()) == metrics
 
 
-def test_shards_do_not_change_the_samples(job: Job, tmp_path: Path) -> None:
+def test_shards_do_not_change_the_samples(quick_job: Job, tmp_path: Path) -> None:
     for rows in (20, 3):
-        job("judge", *LINE, CHOICE, f"run.dir={tmp_path / str(rows)}", f"run.shard_rows={rows}")
+        quick_job("judge", *LINE, CHOICE, f"run.dir={tmp_path / str(rows)}", f"run.shard_rows={rows}")
     one, other = (pq.read_table(tmp_path / name / "result.parquet") for name in ("20", "3"))
     assert one.equals(other)
 
 
-def test_rows_without_a_verdict_fail_and_say_why(job: Job, tmp_path: Path) -> None:
+def test_rows_without_a_verdict_fail_and_say_why(quick_job: Job, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    done = job("judge", *LINE, f"run.dir={run}", "generate.max_new_tokens=60", code=1)  # words that name no label
+    done = quick_job("judge", *LINE, f"run.dir={run}", "generate.max_new_tokens=60", code=1)  # words that name no label
     assert "20 of 20 rows failed" in done.stderr
     errors = pq.read_table(run / "failures.parquet")["error"].to_pylist()
     assert all(error.startswith("no verdict: with A first the answer ") for error in errors)
@@ -65,14 +65,14 @@ def test_rows_without_a_verdict_fail_and_say_why(job: Job, tmp_path: Path) -> No
     assert "no verdict" in (run / "report.html").read_text()
 
 
-def test_a_plan_and_a_submission_know_what_is_written(job: Job, tmp_path: Path) -> None:
+def test_a_plan_and_a_submission_know_what_is_written(quick_job: Job, tmp_path: Path) -> None:
     line = [option for option in LINE if not option.startswith("executor=")]
-    planned = job("plan", *line, f"run.dir={tmp_path / 'plan'}")
+    planned = quick_job("plan", *line, f"run.dir={tmp_path / 'plan'}")
     assert "20 in " in planned.stdout
     manifest = json.loads((tmp_path / "plan" / "manifest.json").read_text())
     assert manifest["identity"]["task.generate.max_new_tokens"] == 512
     assert manifest["identity"]["task.judge.mode"] == "text"
-    preview = job("judge", *LINE, "prompt.preview=1", f"run.dir={tmp_path / 'shown'}")
+    preview = quick_job("judge", *LINE, "prompt.preview=1", f"run.dir={tmp_path / 'shown'}")
     assert "Then give your verdict in a line of its own" in preview.stdout
 
 
@@ -101,7 +101,7 @@ def test_sampling_that_the_engine_lacks_is_refused() -> None:
         judging_task(PairwiseConfig(mode=Mode.text), config, PROMPT, VllmConfig(model="x"))
 
 
-def test_a_tournament_is_judged_in_writing(job: Job, tmp_path: Path) -> None:
+def test_a_tournament_is_judged_in_writing(quick_job: Job, tmp_path: Path) -> None:
     questions = tmp_path / "questions.csv"
     questions.write_text("id,question\n" + "".join(f"q{n},Why {n}?\n" for n in range(4)))
     answers = []
@@ -109,10 +109,12 @@ def test_a_tournament_is_judged_in_writing(job: Job, tmp_path: Path) -> None:
         run = tmp_path / f"system{seed}"
         line = ["data=table", f"data.path={questions}", "data.columns={instruction: question}", "data.carry=[question]"]
         line += ["engine=dummy", f"engine.seed={seed}", "executor=inline", f"run.dir={run}"]
-        job("generate", *line)
+        quick_job("generate", *line)
         answers.append(f"s{seed}: {run}")
     line = [option for option in LINE if not option.startswith("data=")]
-    job("tournament", f"tournament.answers={{{', '.join(answers)}}}", *line, CHOICE, f"run.dir={tmp_path / 'all'}")
+    quick_job(
+        "tournament", f"tournament.answers={{{', '.join(answers)}}}", *line, CHOICE, f"run.dir={tmp_path / 'all'}"
+    )
     (result,) = (tmp_path / "all").rglob("result.parquet")
     rows = pq.read_table(result).to_pylist()
     assert len(rows) == 4

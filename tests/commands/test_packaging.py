@@ -9,7 +9,7 @@ import conf
 import jobs
 import lib
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_packages_are_those_of_this_checkout() -> None:
