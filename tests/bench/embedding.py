@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.engines import load_engine, load_tokenizer
 from lib.engines.checkpoints import checkpoint
 from lib.engines.transformers.batching import padding_efficiency, plan
 from lib.engines.transformers.embedder import EmbedderEngine
@@ -31,8 +30,8 @@ def main() -> None:
 
     theirs = SentenceTransformer(str(checkpoint.folder(MINILM)), device="cpu")
     assert theirs.get_max_seq_length() == MINILM.max_model_len
-    tokenizer = load_tokenizer(MINILM)
-    engine = load_engine(MINILM, tokenizer, "embed")
+    tokenizer = MINILM.load_tokenizer()
+    engine = MINILM.load(tokenizer, "embed")
     assert isinstance(engine, EmbedderEngine)
     print(f"{torch.get_num_threads()} thread(s); {ROUNDS} rounds, medians\n")
     print("| texts | tokens | lengths | encode texts/s | ours texts/s | encode / ours, rounds | padding efficiency |")

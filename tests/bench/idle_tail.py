@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from lib.engines import load_engine, load_tokenizer
 from lib.engines.vllm import start as vllm_loading
 from lib.engines.vllm.loop import Request, VllmLoop
 from lib.engines.vllm.vllm_config import VllmConfig
@@ -38,7 +37,7 @@ CONFIG = VllmConfig(
 def main(arguments: Sequence[str] = ()) -> None:
     """Measure, and print a table in Markdown."""
     rounds = int(arguments[0]) if arguments else ROUNDS
-    engine: Any = load_engine(CONFIG, load_tokenizer(CONFIG), "generate")
+    engine: Any = CONFIG.load(CONFIG.load_tokenizer(), "generate")
     watched = Watched(engine._stepper)
     loop = asyncio.new_event_loop()
     asynchronous = loop.run_until_complete(_async_llm())

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.engines import load_engine, load_tokenizer
 from lib.engines.sizing import model_size as sizing
 from lib.engines.transformers.batching import padding_efficiency, plan
 from lib.engines.transformers.causal import CausalEngine
@@ -33,8 +32,8 @@ MIXED_ROWS, SHORT_ROWS = 16, 160
 
 def main() -> None:
     """Measure, and print tables in Markdown."""
-    tokenizer = load_tokenizer(CONFIG)
-    engine = load_engine(CONFIG, tokenizer, "label_logprobs")
+    tokenizer = CONFIG.load_tokenizer()
+    engine = CONFIG.load(tokenizer, "label_logprobs")
     assert isinstance(engine, CausalEngine)
     one = [((tokenizer.encode(name)[0],),) for name in ("A", "B", "tie")]
     several: list[Label] = [tuple(tuple(tokenizer.encode(t)) for t in (x, f" {x}")) for x in ("A", "B", "同等")]

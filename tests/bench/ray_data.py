@@ -26,7 +26,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.data.shards import FOLDER
-from lib.engines import load_tokenizer
 from lib.engines.checkpoints.checkpoint import weights_folder
 from lib.engines.decoding.label_tokens import distinct, next_tokens
 from lib.engines.vllm import start as vllm_loading
@@ -67,7 +66,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 def _write_requests(line: list[str], folder: Path) -> dict[str, Any]:
     """The requests as Parquet, and what Ray Data's driver must know."""
     with planned(line) as spec:
-        tokenizer = load_tokenizer(spec.engine)
+        tokenizer = spec.engine.load_tokenizer()
         ready = [prepared(spec, shard, tokenizer) for shard in spec.manifest.shards()]
         requests = [list(request) for shard in ready for request in shard.requests]
         pq.write_table(pa.table({"tokenized_prompt": requests}), folder / "requests.parquet")

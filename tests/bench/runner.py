@@ -18,7 +18,6 @@ import torch
 
 from lib.data.manifest import Shard
 from lib.data.shards import Footer
-from lib.engines import load_engine, load_tokenizer
 from lib.pipeline.executors.inline import work
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Worker
@@ -37,8 +36,8 @@ def main() -> None:
         worker = Worker(spec)
         print(f"start-up of the worker: {time.perf_counter() - start:.1f} s")
 
-        tokenizer = load_tokenizer(spec.engine)
-        engine = load_engine(spec.engine, tokenizer, spec.task.method)
+        tokenizer = spec.engine.load_tokenizer()
+        engine = spec.engine.load(tokenizer, spec.task.method)
         shards = spec.manifest.shards()
         ready = [prepared(spec, shard, tokenizer) for shard in shards]
         spec.task.ask(engine, ready[0])  # warm-up

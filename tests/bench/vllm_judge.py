@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from lib.data.manifest import Shard
-from lib.engines import forward_flops, load_tokenizer, peak_flops
+from lib.engines import forward_flops, peak_flops
 from lib.engines.checkpoints.checkpoint import weights_folder
 from lib.engines.decoding.label_tokens import distinct, next_tokens, prefixes
 from lib.engines.decoding.prefixes import reusable_tokens
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     with ExitStack() as stack:
         ours = stack.enter_context(planned([*line, "engine=smollm2_135m_vllm"]))
         other = stack.enter_context(planned([*line, "engine=smollm2_135m"]))
-        tokenizer = load_tokenizer(ours.engine)
+        tokenizer = ours.engine.load_tokenizer()
         shards = ours.manifest.shards()
         ready = [prepared(ours, shard, tokenizer) for shard in shards]
         _, labels = ready[0].notes

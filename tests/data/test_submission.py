@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.data.submission import MergeConfig, OnFailed, blend_submissions, read_submission, write_submission
+from lib.data.submission import OnFailed, SubmissionConfig, blend_submissions, read_submission, write_submission
 from lib.errors import ConfigError, InputError, RunFailed
 
 HEADER = "id,winner_model_a,winner_model_b,winner_tie\n"
@@ -28,7 +28,7 @@ def csv(path: Path, body: str) -> Path:
 def test_rows_sum_to_one_at_six_decimals_in_the_order_of_the_input(tmp_path: Path) -> None:
     rows: list[list[float] | None] = [[1 / 3] * 3, [0.9999999, 0.0, 1e-7], [2 / 3, 1 / 6, 1 / 6]]
     path = tmp_path / "submission.csv"
-    submission = write_submission(result(tmp_path, rows, ["007", "b,c", 'q"']), path, MergeConfig())
+    submission = write_submission(result(tmp_path, rows, ["007", "b,c", 'q"']), path, SubmissionConfig())
     assert submission.ids.to_pylist() == ["007", "b,c", 'q"']
     for line in path.read_text().splitlines()[1:]:
         values = line.rsplit(",", 3)[1:]
@@ -39,7 +39,7 @@ def test_rows_sum_to_one_at_six_decimals_in_the_order_of_the_input(tmp_path: Pat
 
 def test_rows_without_ids_are_numbered(tmp_path: Path) -> None:
     submission = write_submission(
-        result(tmp_path, [[1, 0, 0], [0, 1, 0]], [None, None]), tmp_path / "s.csv", MergeConfig()
+        result(tmp_path, [[1, 0, 0], [0, 1, 0]], [None, None]), tmp_path / "s.csv", SubmissionConfig()
     )
     assert submission.ids.to_pylist() == ["0", "1"]
 
@@ -47,11 +47,11 @@ def test_rows_without_ids_are_numbered(tmp_path: Path) -> None:
 def test_failed_rows(tmp_path: Path) -> None:
     path, out = result(tmp_path, [[0.5, 0.25, 0.25], None], ["x", "y"]), tmp_path / "s.csv"
     with pytest.raises(RunFailed, match=r"merge\.on_failed"):
-        write_submission(path, out, MergeConfig())
+        write_submission(path, out, SubmissionConfig())
     assert not out.exists()
-    uniform = write_submission(path, out, MergeConfig(on_failed=OnFailed.uniform))
+    uniform = write_submission(path, out, SubmissionConfig(on_failed=OnFailed.uniform))
     assert uniform.probabilities[1] == pytest.approx([1 / 3] * 3, abs=1e-6)
-    prior = write_submission(path, out, MergeConfig(on_failed=OnFailed.prior, prior=[0.2, 0.3, 0.5]))
+    prior = write_submission(path, out, SubmissionConfig(on_failed=OnFailed.prior, prior=[0.2, 0.3, 0.5]))
     assert prior.probabilities[1].tolist() == [0.2, 0.3, 0.5]
     assert prior.probabilities[0].tolist() == [0.5, 0.25, 0.25]
 
@@ -59,7 +59,7 @@ def test_failed_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("prior", [None, [0.5, 0.5], [0.5, 0.6, -0.1], [0.2, 0.2, 0.2]])
 def test_prior_must_be_a_simplex(prior: list[float] | None) -> None:
     with pytest.raises(ConfigError, match=r"merge\.prior"):
-        MergeConfig(on_failed=OnFailed.prior, prior=prior)
+        SubmissionConfig(on_failed=OnFailed.prior, prior=prior)
 
 
 @pytest.mark.parametrize(
@@ -89,15 +89,15 @@ def test_missing_column_and_file(tmp_path: Path) -> None:
 def test_sample_submission_asks_for_the_same_ids_in_the_same_order(tmp_path: Path) -> None:
     path, out = result(tmp_path, [[1, 0, 0], [0, 1, 0]], ["x", "y"]), tmp_path / "s.csv"
     good = csv(tmp_path / "good.csv", "x,0.3,0.3,0.4\ny,0.3,0.3,0.4\n")
-    write_submission(path, out, MergeConfig(sample=str(good)))
+    write_submission(path, out, SubmissionConfig(sample=str(good)))
     swapped = csv(tmp_path / "swapped.csv", "y,0.3,0.3,0.4\nx,0.3,0.3,0.4\n")
     with pytest.raises(InputError, match="row 0: id y, but the submission has x"):
-        write_submission(path, out, MergeConfig(sample=str(swapped)))
+        write_submission(path, out, SubmissionConfig(sample=str(swapped)))
     longer = csv(tmp_path / "longer.csv", "x,0.3,0.3,0.4\ny,0.3,0.3,0.4\nz,1,0,0\n")
     with pytest.raises(InputError, match="3 ids, but the submission has 2"):
-        write_submission(path, out, MergeConfig(sample=str(longer)))
+        write_submission(path, out, SubmissionConfig(sample=str(longer)))
     with pytest.raises(ConfigError, match=r"merge\.sample"):
-        MergeConfig(sample=str(tmp_path / "none.csv"))
+        SubmissionConfig(sample=str(tmp_path / "none.csv"))
 
 
 def test_blend_aligns_by_id_and_keeps_the_order_of_the_first(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ import sys
 import numpy as np
 import pytest
 
-from lib.engines import check, identity, load_engine, load_tokenizer
 from lib.engines.base import EngineConfig
-from lib.engines.dummy import ByteTokenizer, DummyConfig, DummyEngine
+from lib.engines.byte_tokenizer import ByteTokenizer
+from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.errors import ConfigError
 from lib.types import Message, Sampling, Usage
 
@@ -136,11 +136,10 @@ def test_exit_on_kills_the_process_without_a_trace() -> None:
 def test_nothing_heavy_is_imported() -> None:
     code = (
         "import sys\n"
-        "from lib.engines import check, load_engine, load_tokenizer\n"
         "from lib.engines.dummy import DummyConfig\n"
         "config = DummyConfig()\n"
-        "check(config, 'score')\n"
-        "load_engine(config, load_tokenizer(config), 'score').score([[1]])\n"
+        "config.check('score')\n"
+        "config.load(config.load_tokenizer(), 'score').score([[1]])\n"
         "print(sorted({'torch', 'transformers', 'ray', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
@@ -149,9 +148,9 @@ def test_nothing_heavy_is_imported() -> None:
 
 def test_the_map_finds_it() -> None:
     config: EngineConfig = DummyConfig()
-    check(config, "label_logprobs")
-    assert identity(config) == {}
-    assert isinstance(load_engine(config, load_tokenizer(config), "embed"), DummyEngine)
+    config.check("label_logprobs")
+    assert config.identity() == {}
+    assert isinstance(config.load(config.load_tokenizer(), "embed"), DummyEngine)
 
 
 def test_byte_tokenizer() -> None:

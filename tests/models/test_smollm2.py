@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lib.engines import load_engine
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.causal import CausalEngine
 from lib.types import Label, Sampling
@@ -19,7 +18,7 @@ from tests.engines.transformers.test_generator import plain as generated
 
 @pytest.fixture(scope="module")
 def engine(smollm2: HuggingFaceTokenizer) -> Any:
-    return load_engine(smollm2_config(), smollm2, "generate")
+    return smollm2_config().load(smollm2, "generate")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,7 @@ def test_quantised_weights_load_and_judge_on_a_cpu(
     from lib.engines.transformers.transformers_config import BitsAndBytes
 
     _, prompts, labels, expected = judged
-    engine = load_engine(smollm2_config(quantization=BitsAndBytes(quantization)), smollm2, "label_logprobs")
+    engine = smollm2_config(quantization=BitsAndBytes(quantization)).load(smollm2, "label_logprobs")
     assert isinstance(engine, CausalEngine)
     assert engine.memory < share * 538_060_288
     answers = engine.label_logprobs(prompts[:3], labels)

@@ -5,17 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from lib import engines
 from lib.data.reading.intake import read_rows
 from lib.data.shards import Footer, unfinished
 from lib.engines.base import EngineConfig
-from lib.engines.dummy import ByteTokenizer, DummyConfig
+from lib.engines.byte_tokenizer import ByteTokenizer
+from lib.engines.dummy import DummyConfig
 from lib.engines.sizing import hardware
 from lib.engines.sizing.model_size import Sizing
 from lib.pipeline import meter as module
 from lib.pipeline.executors.inline import InlineConfig
 from lib.pipeline.meter import Meter, RunUsage, ShardUsage, peak_seconds
-from lib.pipeline.run import RunConfig, execute
 from lib.pipeline.worker import Worker
 from lib.types import Usage
 from tests.pipeline.conftest import Plan
@@ -62,7 +61,7 @@ def test_work_at_the_peak_takes_what_was_computed() -> None:
 
 def test_without_a_gpu_only_the_clock_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "visible", list)
-    monkeypatch.setattr(engines, "sizing", lambda _: pytest.fail("costs seconds, and nobody needs it"))
+    monkeypatch.setattr(DummyConfig, "sizing", lambda _: pytest.fail("costs seconds, and nobody needs it"))
     gauge = Meter(DummyConfig())
     seconds, busy, share = gauge.read(ShardUsage(lengths=[5]))
     assert seconds > 0
@@ -77,7 +76,7 @@ def test_a_worker_reads_its_own_gpus(device: str, gpus: int, shown: list[str], m
     monkeypatch.setattr(hardware, "visible", lambda: ["a", "b", "c"])
     monkeypatch.setattr(hardware, "detect", lambda: hardware.GPUS["L4"])
     monkeypatch.setattr(hardware, "utilization", lambda handles: seen.append(handles) or 0.5)
-    monkeypatch.setattr(engines, "sizing", lambda _: replace(MODEL, device=device, gpus=gpus))
+    monkeypatch.setattr(DummyConfig, "sizing", lambda _: replace(MODEL, device=device, gpus=gpus))
     times = iter([100.0, 102.0, 105.0])
     monkeypatch.setattr(module.time, "monotonic", lambda: next(times))
     gauge = Meter(EngineConfig())
@@ -92,16 +91,16 @@ def test_a_gpu_that_we_do_not_know_has_a_utilisation_but_no_peak(monkeypatch: py
     monkeypatch.setattr(hardware, "visible", lambda: ["a"])
     monkeypatch.setattr(hardware, "detect", lambda: None)
     monkeypatch.setattr(hardware, "utilization", lambda handles: 0.5)
-    monkeypatch.setattr(engines, "sizing", lambda _: MODEL)
+    monkeypatch.setattr(DummyConfig, "sizing", lambda _: MODEL)
     assert Meter(EngineConfig()).read(ShardUsage([5]))[1:] == (0.5, None)
-    monkeypatch.setattr(engines, "sizing", lambda _: None)
+    monkeypatch.setattr(DummyConfig, "sizing", lambda _: None)
     assert Meter(EngineConfig(num_gpus=1)).read(ShardUsage([5]))[1:] == (0.5, None)
 
 
 def test_an_engine_on_the_cpu_has_none_of_the_machines_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "visible", lambda: ["a"])
     for model in (None, replace(MODEL, device="cpu")):
-        monkeypatch.setattr(engines, "sizing", lambda _, model=model: model)
+        monkeypatch.setattr(DummyConfig, "sizing", lambda _, model=model: model)
         assert Meter(EngineConfig()).read(ShardUsage([5]))[1:] == (None, None)
 
 
@@ -147,7 +146,8 @@ def test_a_resumed_run_adds_up_all_its_shards(battles: Battles, plan: Plan) -> N
     Worker(spec).process(spec.manifest.shards()[1])
     contents = []
     for each in (spec, other):
-        execute(each, RunConfig(max_error_rate=1), InlineConfig())
+        each.work(InlineConfig())
+        each.merge()
         contents.append(RunUsage(unfinished(each.manifest, each.folder, retry_failed=False)[1]).content())
     assert contents[0]["tokens"] == contents[1]["tokens"]
     assert contents[0]["cached_share"] == contents[1]["cached_share"]

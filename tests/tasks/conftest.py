@@ -8,7 +8,7 @@ import pytest
 
 from lib.data.reading.intake import read_rows, take_in
 from lib.data.rows.battles import SCHEMA, BattlesConfig
-from lib.engines.dummy import ByteTokenizer
+from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.types import Tokenizer
 
 Battle = tuple[Sequence[str | None], Sequence[str | None], Sequence[str | None]]

@@ -3,7 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib.engines.dummy import WIDTH, ByteTokenizer, DummyConfig, DummyEngine
+from lib.engines.byte_tokenizer import ByteTokenizer
+from lib.engines.dummy import WIDTH, DummyConfig, DummyEngine
 from lib.errors import ConfigError
 from lib.tasks.embedding import Embed, EmbedConfig, Role
 from lib.types import Answers

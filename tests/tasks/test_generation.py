@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from lib.engines.dummy import ByteTokenizer, DummyConfig, DummyEngine
+from lib.engines.byte_tokenizer import ByteTokenizer
+from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.errors import ConfigError
 from lib.tasks.generation import Generate
 from lib.tasks.prompts.prompt import Chat, PromptConfig

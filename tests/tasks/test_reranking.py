@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.engines.dummy import ByteTokenizer, DummyConfig, DummyEngine
+from lib.engines.byte_tokenizer import ByteTokenizer
+from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.errors import ConfigError
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.reranking import CrossEncode, JudgeRelevance, RerankConfig

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.engines.dummy import ByteTokenizer
+from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.errors import ConfigError
 from lib.tasks.passages import read_passages
 from lib.tasks.retrieving import Retrieve, RetrieveConfig

@@ -5,7 +5,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.engines.dummy import BOS, END, ByteTokenizer, DummyConfig, DummyEngine
+from lib.engines.byte_tokenizer import BOS, END, ByteTokenizer
+from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.errors import ConfigError
 from lib.tasks.prompts.fitting import MARKER
 from lib.tasks.reward import ArenaConfig, Reward, Rule

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 import conf
-from lib.engines.dummy import BOS, ByteTokenizer, DummyConfig, DummyEngine
+from lib.engines.byte_tokenizer import BOS, ByteTokenizer
+from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.errors import ConfigError
 from lib.tasks.base import Result
 from lib.tasks.pairwise import PairwiseConfig, Swap

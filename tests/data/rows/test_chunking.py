@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lib.data.rows.chunking import Chunk, ChunkBy, ChunkConfig, Spans, chunks
-from lib.engines.dummy import ByteTokenizer
+from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.errors import ConfigError
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib.engines import check, embedding_prompts, identity, load_engine, load_tokenizer, width
 from lib.engines.checkpoints import checkpoint
 from lib.engines.checkpoints import embedding_prompts as roles
 from lib.engines.dummy import WIDTH, DummyConfig
@@ -45,9 +44,9 @@ def test_roles_are_those_of_sentence_transformers(tmp_path: Path) -> None:
         default_prompt_name="sts",
     ).save_pretrained(str(folder))
     config = config_of(folder, device="cpu")
-    tokenizer = load_tokenizer(config)
-    engine: Any = load_engine(config, tokenizer, "embed")
-    prompts = embedding_prompts(config)
+    tokenizer = config.load_tokenizer()
+    engine: Any = config.load(tokenizer, "embed")
+    prompts = config.embedding_prompts()
     text = "tea in Kyoto"
     ours = engine.embed([tokenizer.embedding_prompt(prompts[role] + text) for role in ("query", "document")]).values
     theirs = SentenceTransformer(str(folder), device="cpu")
@@ -57,19 +56,19 @@ def test_roles_are_those_of_sentence_transformers(tmp_path: Path) -> None:
 
 def test_the_config_comes_before_the_folder(save: Save) -> None:
     folder = save(tiny("llama"))
-    assert embedding_prompts(config_of(folder)) == {"query": "", "document": ""}
+    assert config_of(folder).embedding_prompts() == {"query": "", "document": ""}
     (folder / roles.FILE).write_text('{"prompts": {"query": "Q: ", "document": "D: "}}')
-    assert embedding_prompts(config_of(folder)) == {"query": "Q: ", "document": "D: "}
-    assert embedding_prompts(config_of(folder, prompts={"query": ""})) == {"query": "", "document": "D: "}
-    assert embedding_prompts(VllmConfig(model=str(folder), prompts={"document": "X"}))["document"] == "X"
-    assert embedding_prompts(DummyConfig()) == {"query": "", "document": ""}
+    assert config_of(folder).embedding_prompts() == {"query": "Q: ", "document": "D: "}
+    assert config_of(folder, prompts={"query": ""}).embedding_prompts() == {"query": "", "document": "D: "}
+    assert VllmConfig(model=str(folder), prompts={"document": "X"}).embedding_prompts()["document"] == "X"
+    assert DummyConfig().embedding_prompts() == {"query": "", "document": ""}
 
 
 def test_what_the_folder_says_of_roles_is_part_of_its_identity(save: Save) -> None:
     folder = save(tiny("llama"))
-    first = identity(config_of(folder))
+    first = config_of(folder).identity()
     (folder / roles.FILE).write_text('{"prompts": {"query": "Q: "}}')
-    assert identity(config_of(folder))["weights_hash"] != first["weights_hash"]
+    assert config_of(folder).identity()["weights_hash"] != first["weights_hash"]
 
 
 def test_bad_roles_are_refused(save: Save) -> None:
@@ -78,14 +77,14 @@ def test_bad_roles_are_refused(save: Save) -> None:
     folder = save(tiny("llama"))
     (folder / roles.FILE).write_text("{")
     with pytest.raises(ConfigError, match=rf"engine\.model=.*{roles.FILE} cannot be read"):
-        check(config_of(folder), "embed")
+        config_of(folder).check("embed")
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3"])
 def test_a_width_is_that_of_the_vectors(name: str, save: Save) -> None:
     config = config_of(save(tiny(name)))
-    engine: Any = load_engine(config, load_tokenizer(config), "embed")
-    assert engine.embed([[5, 6]]).values.shape == (1, width(config))
+    engine: Any = config.load(config.load_tokenizer(), "embed")
+    assert engine.embed([[5, 6]]).values.shape == (1, config.width())
 
 
 def test_widths_under_other_names(tmp_path: Path) -> None:
@@ -98,5 +97,5 @@ def test_widths_under_other_names(tmp_path: Path) -> None:
     ):
         config.save_pretrained(tmp_path)
         (tmp_path / "model.safetensors").touch()
-        assert width(TransformersConfig(model=str(tmp_path))) == expected
-    assert width(DummyConfig()) == WIDTH
+        assert TransformersConfig(model=str(tmp_path)).width() == expected
+    assert DummyConfig().width() == WIDTH

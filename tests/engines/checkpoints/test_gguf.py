@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib import engines
 from lib.engines.checkpoints import gguf, hub
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.tasks.prompts.prompt import PromptConfig

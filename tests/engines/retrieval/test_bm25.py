@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.engines import needs_vectors
 from lib.engines.retrieval.bm25 import Bm25Config, Method
 from lib.engines.retrieval.words import Language, splitter
 from lib.errors import ConfigError
@@ -105,7 +104,7 @@ def test_japanese_words_are_compared_in_their_dictionary_form(write: Write) -> N
         "ＬＬＭの学習",
     ]
     config = Bm25Config(corpus=write(texts), language=Language.ja)
-    assert not needs_vectors(config)
+    assert not config.needs_vectors
     engine = load(config)
 
     def first(query: str) -> str:

@@ -7,7 +7,6 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 import conf
-from lib.engines import check
 from lib.engines.base import EngineConfig
 from lib.engines.retrieval.retriever import CorpusConfig
 from lib.errors import ConfigError
@@ -42,4 +41,4 @@ def test_composes(name: str) -> None:
 
 def test_a_corpus_has_to_be_given() -> None:
     with pytest.raises(ConfigError, match=r"retriever\.corpus must be given"):
-        check(make("exact"), "search")
+        make("exact").check("search")

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from lib.data.manifest import Manifest
-from lib.engines import check
 from lib.engines.retrieval.bm25 import Bm25Config
 from lib.engines.retrieval.corpus import Corpus
 from lib.engines.retrieval.exact import ExactConfig
@@ -25,7 +24,7 @@ VECTORS = unit(20, 8)
 
 def refused(path: str, message: str, kind: type[Exception] = InputError) -> None:
     with pytest.raises(kind, match=message):
-        check(ExactConfig(corpus=path), "search")
+        ExactConfig(corpus=path).check("search")
 
 
 def test_a_run_folder_is_its_result(write: Write, tmp_path: Path) -> None:
@@ -33,7 +32,7 @@ def test_a_run_folder_is_its_result(write: Write, tmp_path: Path) -> None:
     (tmp_path / "run" / "manifest.json").touch()
     refused(str(tmp_path / "run"), r"retriever\.corpus=.*not finished", ConfigError)
     shutil.move(write(["a"] * 20, VECTORS), tmp_path / "run" / "result.parquet")
-    check(ExactConfig(corpus=str(tmp_path / "run")), "search")
+    ExactConfig(corpus=str(tmp_path / "run")).check("search")
 
 
 def test_what_is_no_corpus(write: Write, tmp_path: Path) -> None:
@@ -42,7 +41,7 @@ def test_what_is_no_corpus(write: Write, tmp_path: Path) -> None:
     (tmp_path / "text.parquet").write_text("no Parquet")
     refused(str(tmp_path / "text.parquet"), r"text\.parquet: not a Parquet file")
     with pytest.raises(ConfigError, match="can search, and not embed"):
-        check(ExactConfig(corpus=write(["a"] * 20, VECTORS)), "embed")
+        ExactConfig(corpus=write(["a"] * 20, VECTORS)).check("embed")
 
 
 def test_columns(write: Write, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from lib.engines import identity, needs_vectors
 from lib.engines.retrieval.exact import ExactConfig
 from lib.engines.retrieval.topk import TopK
 from lib.errors import ConfigError, InputError
@@ -114,7 +113,7 @@ def test_rows_with_an_error_are_left_out_and_null_ids_are_row_numbers(write: Wri
 def test_queries_need_vectors_of_the_same_width(write: Write) -> None:
     config = ExactConfig(corpus=write(["a"], unit(1, WIDTH)))
     engine = load(config)
-    assert needs_vectors(config)
+    assert config.needs_vectors
     with pytest.raises(ConfigError, match=r"jobs\.embed"):
         engine.search(["?"], None, 1)
     with pytest.raises(ConfigError, match=r"have 12 numbers, those of .* have 24"):
@@ -127,8 +126,8 @@ def test_the_content_is_the_identity_not_the_place(write: Write) -> None:
     vectors = unit(5, WIDTH)
     first, copy = write(["a"] * 5, vectors), write(["a"] * 5, vectors, name="copy.parquet")
     other = write(["b"] * 5, vectors, name="other.parquet")
-    assert identity(ExactConfig(corpus=first)) == identity(ExactConfig(corpus=copy))
-    assert identity(ExactConfig(corpus=first)) != identity(ExactConfig(corpus=other))
+    assert ExactConfig(corpus=first).identity() == ExactConfig(corpus=copy).identity()
+    assert ExactConfig(corpus=first).identity() != ExactConfig(corpus=other).identity()
 
 
 def test_windows_bring_neighbours_of_the_same_document(write: Write) -> None:

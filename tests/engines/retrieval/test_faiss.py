@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.engines import check
 from lib.engines.retrieval.corpus import Corpus
 from lib.engines.retrieval.exact import ExactConfig
 from lib.engines.retrieval.faiss_index import FaissConfig, FaissRanker
@@ -97,7 +96,7 @@ def test_every_worker_builds_the_same_index_and_a_folder_keeps_it(corpus: str, t
 )
 def test_impossible_indexes_are_refused_before_a_run(corpus: str, changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check(FaissConfig(corpus=corpus, **changes), "search")  # type: ignore[arg-type]
+        FaissConfig(corpus=corpus, **changes).check("search")  # type: ignore[arg-type]
 
 
 def test_too_few_passages_to_train_on(write: Write) -> None:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from lib.engines import needs_vectors
 from lib.engines.retrieval.bm25 import Bm25Config
 from lib.engines.retrieval.exact import ExactConfig
 from lib.engines.retrieval.hybrid import HybridConfig, fuse
@@ -39,7 +38,7 @@ def test_fuses_what_the_two_find(write: Write) -> None:
     texts = [f"{'cat' if n % 5 == 0 else 'dog'} number{n}" for n in range(50)]
     path, queries, vectors = write(texts, unit(50, 8)), ["cat number3", "zebra"], unit(2, 8, seed=1)
     config = HybridConfig(corpus=path, language=Language.en, depth=12)
-    assert needs_vectors(config)
+    assert config.needs_vectors
     found = load(config).search(queries, vectors, 6)
     exact = load(ExactConfig(corpus=path)).search(queries, vectors, 12)
     words = load(Bm25Config(corpus=path, language=Language.en)).search(queries, vectors, 12)

@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from lib.config import identity
-from lib.engines import check, needs_vectors
 from lib.engines.retrieval.pages import backends
 from lib.engines.retrieval.web import WebConfig
 from lib.errors import ConfigError, EngineError
@@ -105,7 +104,7 @@ def five(query: str, number: int) -> str:
 def test_snippets_are_passages(server: Server) -> None:
     server.answer = five
     made = config(server, region="jp-jp", max_results=4)
-    assert not needs_vectors(made)
+    assert not made.needs_vectors
     found = load(made).search(["推論 time", "dragon"], None, 3)
     assert not found.errors
     assert [len(passages) for passages in found.passages] == [3, 3]
@@ -239,9 +238,9 @@ def test_no_server_is_out_of_reach(server: Server) -> None:
 def test_settings(server: Server) -> None:
     assert "duckduckgo" in backends()
     with pytest.raises(ConfigError, match=r"backend=altavista: ddgs has .*duckduckgo"):
-        check(WebConfig(backend="altavista"), "search")
+        WebConfig(backend="altavista").check("search")
     with pytest.raises(ConfigError, match="can search, and not score"):
-        check(WebConfig(), "score")
+        WebConfig().check("score")
     assert identity(WebConfig(cache="a", retries=1)) == identity(WebConfig(cache="b", timeout_seconds=1.0))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lib.engines.checkpoints.checkpoint import Dtype
-from lib.engines.sizing import model_size as sizing
 from lib.engines.sizing.hardware import GPUS
 from lib.engines.sizing.model_size import RESERVE, Sizing, cache_per_token, embedding_parameters, stored_bytes
 from lib.engines.transformers.transformers_config import BitsAndBytes, TransformersConfig
@@ -65,7 +64,7 @@ def saved(tmp_path: Path) -> Any:
 
 
 def of(config: Any) -> Sizing:
-    found = sizing(config)
+    found = config.sizing()
     assert found is not None
     return found
 
@@ -141,9 +140,9 @@ def test_a_classifier_has_no_head_that_predicts_tokens(saved: Any) -> None:
 
 
 def test_of_the_unknown_nothing_is_said(saved: Any) -> None:
-    assert sizing(TransformersConfig(model=saved({**LLAMA_2_7B, "model_type": "megatron9"}))) is None
+    assert TransformersConfig(model=saved({**LLAMA_2_7B, "model_type": "megatron9"})).sizing() is None
     unknown = {**LLAMA_2_7B, "quantization_config": {"quant_method": "magic"}}
-    assert sizing(VllmConfig(model=saved(unknown))) is None
+    assert VllmConfig(model=saved(unknown)).sizing() is None
 
 
 def test_caches_count_key_value_heads_and_the_heads_own_size() -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lib.engines import load_engine, load_tokenizer
 from lib.engines.transformers.causal import CausalEngine
 from lib.engines.transformers.loading import Head, Loaded, load
 from lib.engines.transformers.transformers_config import TransformersConfig
@@ -175,8 +174,8 @@ def test_an_overlong_prompt_is_an_error() -> None:
 def test_a_saved_checkpoint_loads(save: Save) -> None:
     model = tiny("gemma3")
     config = TransformersConfig(model=str(save(model)), max_model_len=128)
-    tokenizer = load_tokenizer(config)
-    engine = load_engine(config, tokenizer, "label_logprobs")
+    tokenizer = config.load_tokenizer()
+    engine = config.load(tokenizer, "label_logprobs")
     assert isinstance(engine, LabelEngine)
     prompts = [tokenizer.completion_prompt("w1 w2 w3"), tokenizer.chat_prompt([{"role": "user", "content": "w9"}])]
     np.testing.assert_allclose(

@@ -3,7 +3,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib.engines import check, load_engine, load_tokenizer
 from lib.engines.transformers.classifier import ClassifierEngine
 from lib.engines.transformers.loading import Loaded
 from lib.engines.transformers.transformers_config import TransformersConfig
@@ -87,9 +86,9 @@ def test_relevance_is_that_of_sentence_transformers(name: str, save: Save) -> No
     if name != "qwen3":  # a decoder's texts stand side by side
         pair_tokenizer(types=name == "bert").save_pretrained(folder)
     config = TransformersConfig(model=str(folder), max_model_len=64, device="cpu")
-    check(config, "relevance")
-    tokenizer = load_tokenizer(config)
-    engine = load_engine(config, tokenizer, "relevance")
+    config.check("relevance")
+    tokenizer = config.load_tokenizer()
+    engine = config.load(tokenizer, "relevance")
     assert isinstance(engine, RelevanceEngine)
     texts = [("w1 w2", "w3 w9 w4"), ("w1", "w7 " * 30), ("w5 w6 w7 w8", "w2"), ("w1 w2", "w3 w9 w5")]
     answers = engine.relevance([tokenizer.pair_prompt(*pair) for pair in texts])
@@ -122,14 +121,14 @@ def test_a_language_model_is_no_cross_encoder(save: Save) -> None:
     from tests.engines.transformers import test_causal
 
     with pytest.raises(ConfigError, match="LlamaForCausalLM gives no scores"):
-        check(TransformersConfig(model=str(save(test_causal.tiny("llama"))), max_model_len=64), "relevance")
+        TransformersConfig(model=str(save(test_causal.tiny("llama"))), max_model_len=64).check("relevance")
 
 
 def test_a_saved_reward_model_scores_a_conversation(save: Save) -> None:
     model = tiny("llama")
     config = TransformersConfig(model=str(save(model)), max_model_len=128)
-    tokenizer = load_tokenizer(config)
-    engine = load_engine(config, tokenizer, "score")
+    tokenizer = config.load_tokenizer()
+    engine = config.load(tokenizer, "score")
     assert isinstance(engine, ScoreEngine)
     chat = tokenizer.conversation([{"role": "user", "content": "w1 w2"}, {"role": "assistant", "content": "w3"}])
     assert engine.score([chat]).values[0, 0] == pytest.approx(plain(model, chat), abs=TOLERANCE)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lib.engines import check, identity, load_engine, load_tokenizer
 from lib.engines.checkpoints.pooling import Pooling
 from lib.engines.transformers.embedder import EmbedderEngine
 from lib.engines.transformers.loading import Loaded
@@ -130,8 +129,8 @@ def test_int8_vectors_are_near(save: Save) -> None:
 
 def quantised(folder: Path, quantization: BitsAndBytes) -> EmbedderEngine:
     config = config_of(folder, quantization=quantization, pooling=Pooling.mean, device="cpu")
-    check(config, "embed")
-    engine = load_engine(config, load_tokenizer(config), "embed")
+    config.check("embed")
+    engine = config.load(config.load_tokenizer(), "embed")
     assert isinstance(engine, EmbedderEngine)
     return engine
 
@@ -169,12 +168,12 @@ def test_a_saved_encoder_pools_as_its_folder_says(save: Save) -> None:
     folder = save(model)
     config = config_of(folder)
     with pytest.raises(ConfigError, match=r"no modules\.json .* set engine\.pooling"):
-        check(config, "embed")
-    first = identity(config)["weights_hash"]
+        config.check("embed")
+    first = config.identity()["weights_hash"]
     say(folder, ["Transformer", "Pooling", "Normalize"], {"pooling_mode_cls_token": True})
-    check(config, "embed")
-    assert identity(config)["weights_hash"] != first
-    engine = load_engine(config, load_tokenizer(config), "embed")
+    config.check("embed")
+    assert config.identity()["weights_hash"] != first
+    engine = config.load(config.load_tokenizer(), "embed")
     assert isinstance(engine, EmbedEngine)
     np.testing.assert_allclose(
         engine.embed(TEXTS[:3]).values, [plain(model, Pooling.cls, text) for text in TEXTS[:3]], atol=TOLERANCE
@@ -184,8 +183,8 @@ def test_a_saved_encoder_pools_as_its_folder_says(save: Save) -> None:
 def test_a_language_model_pools_at_its_last_token(save: Save) -> None:
     model = test_causal.tiny("llama")
     config = config_of(save(model))
-    check(config, "embed")
-    engine = load_engine(config, load_tokenizer(config), "embed")
+    config.check("embed")
+    engine = config.load(config.load_tokenizer(), "embed")
     assert isinstance(engine, EmbedderEngine)
     np.testing.assert_allclose(
         engine.embed(TEXTS[:3]).values, [plain(model.model, Pooling.last, text) for text in TEXTS[:3]], atol=TOLERANCE
@@ -201,7 +200,7 @@ def test_other_weights_must_not_lack(save: Save) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     config = config_of(folder, pooling=Pooling.mean)
     with pytest.raises(EngineError, match=r"lacks weights.*layer\.1\.output"):
-        load_engine(config, load_tokenizer(config), "embed")
+        config.load(config.load_tokenizer(), "embed")
 
 
 @pytest.mark.parametrize(
@@ -236,22 +235,22 @@ def test_what_the_engine_lacks_is_refused(save: Save, modules: list[str], settin
     folder = save(tiny("bert"))
     say(folder, modules, settings)
     with pytest.raises(ConfigError, match=says) as caught:
-        check(config_of(folder), "embed")
+        config_of(folder).check("embed")
     assert str(caught.value).startswith("engine.model=")
-    check(config_of(folder, pooling=Pooling.mean), "embed")
+    config_of(folder, pooling=Pooling.mean).check("embed")
 
 
 def test_a_classifier_is_no_embedder(save: Save) -> None:
     with pytest.raises(ConfigError, match="LlamaForSequenceClassification gives no embeddings"):
-        check(config_of(save(test_classifier.tiny("llama"))), "embed")
+        config_of(save(test_classifier.tiny("llama"))).check("embed")
 
 
 def test_a_body_is_neither_judge_nor_reward_model(save: Save) -> None:
     config = config_of(save(tiny("qwen2")))
     with pytest.raises(ConfigError, match="Qwen2Model predicts no next token"):
-        check(config, "label_logprobs")
+        config.check("label_logprobs")
     with pytest.raises(ConfigError, match="Qwen2Model gives no scores"):
-        check(config, "score")
+        config.check("score")
 
 
 def test_the_packaged_model_equals_sentence_transformers() -> None:
@@ -260,9 +259,9 @@ def test_the_packaged_model_equals_sentence_transformers() -> None:
     from lib.engines.checkpoints import checkpoint
 
     texts = ["How do I brew tea?", "Tea is made with hot water.", "犬が好きです。", "", "The sky. " * 300]
-    check(MINILM, "embed")
-    tokenizer = load_tokenizer(MINILM)
-    engine = load_engine(MINILM, tokenizer, "embed")
+    MINILM.check("embed")
+    tokenizer = MINILM.load_tokenizer()
+    engine = MINILM.load(tokenizer, "embed")
     assert isinstance(engine, EmbedEngine)
     ids = [tokenizer.embedding_prompt(text) for text in texts]
     ids[4] = [*ids[4][:255], ids[4][-1]]  # both cut to 256 tokens and keep [SEP]

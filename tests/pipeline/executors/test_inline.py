@@ -15,7 +15,7 @@ from lib.data.shards import Footer, unfinished
 from lib.engines.dummy import DummyConfig
 from lib.engines.vllm.vllm_config import VllmConfig
 from lib.pipeline.executors.base import shards_in_flight
-from lib.pipeline.executors.inline import InlineConfig, run, work
+from lib.pipeline.executors.inline import InlineConfig, work
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Worker
 from lib.tasks.base import Prepared
@@ -57,42 +57,42 @@ def join_shard_threads() -> None:
 
 
 def test_every_shard_is_done_once(battles: Battles, plan: Plan) -> None:
-    spec = plan(battles(95))
+    run = plan(battles(95))
     with Stop(30) as stop:
-        footers = list(run(INLINE, spec, spec.manifest.shards(), stop))
+        footers = list(INLINE.run(run, run.manifest.shards(), stop))
     assert sorted(footer.shard for footer in footers) == list(range(10))
     assert sum(footer.rows for footer in footers) == 95
-    assert unfinished(spec.manifest, spec.folder, retry_failed=False)[0] == []
+    assert unfinished(run.manifest, run.folder, retry_failed=False)[0] == []
 
 
 def test_only_the_shards_that_are_asked_for(battles: Battles, plan: Plan) -> None:
-    spec = plan(battles(50))
+    run = plan(battles(50))
     with Stop(30) as stop:
-        assert list(run(INLINE, spec, [], stop)) == []
-        (footer,) = run(INLINE, spec, spec.manifest.shards()[3:4], stop)
+        assert list(INLINE.run(run, [], stop)) == []
+        (footer,) = INLINE.run(run, run.manifest.shards()[3:4], stop)
     assert footer.shard == 3
-    assert len(list((spec.folder / "shards").iterdir())) == 1
+    assert len(list((run.folder / "shards").iterdir())) == 1
 
 
 def test_a_signal_lets_shards_in_flight_finish_and_the_rest_is_resumed(battles: Battles, plan: Plan) -> None:
     path = battles(100)
-    spec, whole = plan(path), plan(path, name="whole")
+    run, whole = plan(path), plan(path, name="whole")
     done = 0
     with Stop(3600) as stop:
-        for _ in run(INLINE, spec, spec.manifest.shards(), stop):
+        for _ in INLINE.run(run, run.manifest.shards(), stop):
             if done == 0:
                 os.kill(os.getpid(), signal.SIGUSR1)
             done += 1
     assert done == IN_FLIGHT
-    todo, finished = unfinished(spec.manifest, spec.folder, retry_failed=False)
+    todo, finished = unfinished(run.manifest, run.folder, retry_failed=False)
     assert (len(todo), len(finished)) == (10 - IN_FLIGHT, IN_FLIGHT)
 
     with Stop(30) as stop:
-        list(run(INLINE, spec, todo, stop))
-        list(run(INLINE, whole, whole.manifest.shards(), stop))
-    for each in (spec, whole):
+        list(INLINE.run(run, todo, stop))
+        list(INLINE.run(whole, whole.manifest.shards(), stop))
+    for each in (run, whole):
         merge_shards(each.manifest, each.folder)
-    assert pq.read_table(spec.folder / "result.parquet").equals(pq.read_table(whole.folder / "result.parquet"))
+    assert pq.read_table(run.folder / "result.parquet").equals(pq.read_table(whole.folder / "result.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_engines_say_how_much_they_run_at_once() -> None:
 
 
 def test_so_many_shards_are_in_flight(battles: Battles, plan: Plan) -> None:
-    spec = plan(battles(95))
+    run = plan(battles(95))
     inside, most, turn = 0, 0, threading.Condition()
 
     class Counting(Worker):
@@ -127,29 +127,29 @@ def test_so_many_shards_are_in_flight(battles: Battles, plan: Plan) -> None:
             return footer
 
     with Stop(30) as stop:
-        assert len(list(work(Counting(spec), spec.manifest.shards(), stop, 5))) == 10
+        assert len(list(work(Counting(run), run.manifest.shards(), stop, 5))) == 10
     assert most == 5
 
 
 def test_shards_in_flight_are_abandoned_when_the_grace_is_over(battles: Battles, plan: Plan) -> None:
     go = threading.Event()
-    spec = plan(battles(30, {15: "WAIT"}), Waiting(CONFIG, PROMPT, go))
+    run = plan(battles(30, {15: "WAIT"}), Waiting(CONFIG, PROMPT, go))
     try:
         with Stop(0) as stop:
-            footers = run(INLINE, spec, spec.manifest.shards()[:2], stop)
+            footers = INLINE.run(run, run.manifest.shards()[:2], stop)
             assert next(footers).shard == 0
             os.kill(os.getpid(), signal.SIGTERM)
             assert list(footers) == []  # though shard 1 is still being worked on
-        assert [footer.shard for footer in unfinished(spec.manifest, spec.folder, retry_failed=False)[1]] == [0]
+        assert [footer.shard for footer in unfinished(run.manifest, run.folder, retry_failed=False)[1]] == [0]
     finally:
         go.set()
         join_shard_threads()
 
 
 def test_an_error_that_is_no_rows_fault_ends_the_run(battles: Battles, plan: Plan) -> None:
-    spec = plan(battles(50, {25: "BOOM"}), Broken(CONFIG, PROMPT))
+    run = plan(battles(50, {25: "BOOM"}), Broken(CONFIG, PROMPT))
     with pytest.raises(OSError, match="disk full"), Stop(30) as stop:
-        list(run(INLINE, spec, spec.manifest.shards(), stop))
+        list(INLINE.run(run, run.manifest.shards(), stop))
     join_shard_threads()
-    done = {footer.shard for footer in unfinished(spec.manifest, spec.folder, retry_failed=False)[1]}
+    done = {footer.shard for footer in unfinished(run.manifest, run.folder, retry_failed=False)[1]}
     assert {0, 1} <= done <= {0, 1, 3}

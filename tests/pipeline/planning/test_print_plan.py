@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from lib import engines
 from lib.engines.dummy import DummyConfig
 from lib.engines.sizing.model_size import Sizing
 from lib.errors import ConfigError
@@ -40,7 +39,7 @@ def lines(battles: Battles, plan: Plan, monkeypatch: pytest.MonkeyPatch, capsys:
     """The printed plan by first word: of 100 battles, with an engine on `num_gpus` GPUs."""
 
     def run(model: Sizing | None, num_gpus: float = 2, executor: Any = None, **config: Any) -> dict[str, str]:
-        monkeypatch.setattr(engines, "sizing", lambda _: model)
+        monkeypatch.setattr(DummyConfig, "sizing", lambda _: model)
         spec = replace(plan(battles(100)), engine=DummyConfig(max_model_len=512, num_gpus=num_gpus))
         print_plan(spec, executor or InlineConfig(), EstimateConfig(**config))
         words: Sequence[tuple[str, str, str]] = [line.partition(" ") for line in capsys.readouterr().out.splitlines()]

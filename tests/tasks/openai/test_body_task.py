@@ -3,15 +3,14 @@
 import json
 import pickle
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib import engines
-from lib.engines.dummy import ByteTokenizer, DummyConfig, DummyEngine
+from lib.engines.byte_tokenizer import ByteTokenizer
+from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.engines.vllm.vllm_config import VllmConfig
 from lib.errors import ConfigError
 from lib.tasks.openai.bodies import read_chat, read_completion, read_embedding, read_score
@@ -29,7 +28,7 @@ def chat(**more: Any) -> dict[str, Any]:
 
 
 def texts(url: str = CHAT, seed: int = 7) -> AnswerTexts:
-    return AnswerTexts(url=url, seed=seed, context=300, fits=partial(engines.check_sampling, CONFIG))
+    return AnswerTexts(url=url, seed=seed, context=300, fits=CONFIG.check_sampling)
 
 
 def rows(*bodies: Mapping[str, Any]) -> pa.Table:
@@ -140,7 +139,7 @@ def test_bodies_that_cannot_be_answered(body: dict[str, Any], message: str) -> N
 def test_what_the_engine_lacks_is_the_bodys_error() -> None:
     body = chat(response_format={"type": "json_schema", "json_schema": {"schema": {"type": "array", "contains": {}}}})
     texts().check_body(body)
-    task = AnswerTexts(url=CHAT, seed=0, context=300, fits=partial(engines.check_sampling, VllmConfig(model="x")))
+    task = AnswerTexts(url=CHAT, seed=0, context=300, fits=VllmConfig(model="x").check_sampling)
     with pytest.raises(ValueError, match="json_schema: contains would not be enforced"):
         task.check_body(body)
     pickle.loads(pickle.dumps(task)).check_body(chat())

@@ -1,6 +1,6 @@
 import pytest
 
-from lib.engines.dummy import ByteTokenizer
+from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.tasks.prompts.preview import pieces, preview
 from lib.types import Message, Tokenizer
 

@@ -8,9 +8,8 @@ import pytest
 import yaml
 
 import conf
-from lib import engines
 from lib.config import identity
-from lib.engines.dummy import BOS, END, ByteTokenizer
+from lib.engines.byte_tokenizer import BOS, END, ByteTokenizer
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import ConfigError
 from lib.tasks.prompts.prompt import Chat, PromptConfig

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from lib.engines.dummy import ByteTokenizer
+from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.tasks.battle_requests import SIDES
 from lib.tasks.pairwise import Pairwise, PairwiseConfig
 from lib.tasks.prompts.prompt import PromptConfig
