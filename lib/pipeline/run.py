@@ -2,7 +2,9 @@
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from lib.data.manifest import FILE_NAME, Manifest, Shard, fingerprint, flatten, 
 from lib.data.merging import FAILURES, Merged, merge_shards
 from lib.data.reading import sources
 from lib.data.reading.intake import Intake, relocated, take_in
-from lib.data.rows.base import RowsConfig
+from lib.data.reading.sources import Seen
+from lib.data.rows.base import RowsConfig, Verify
 from lib.data.rows.kinds import carried
 from lib.data.shards import FOLDER, Footer, unfinished
 from lib.engines.base import EngineConfig
@@ -101,18 +104,22 @@ def plan_run(
 
     Raises as `open_run` does.
     """
-    inputs = {str(n): sources.content_hash(source) for n, source in enumerate(sources.resolve(data.path))}
-    keys = flatten({"job": job, **keys, "data": identity(data), "input": inputs})
-    name = f"{job}-{config.name}-{fingerprint(keys)[:8]}"
-    folder = (Path(config.dir) if config.dir else Path(config.root) / name).resolve()
+    keys = flatten({"job": job, **keys, "data": identity(data)})
+    known = [] if data.verify is Verify.full else _known_inputs(job, config)
+    seen = [sources.look(source, known) for source in sources.resolve(data.path)]
+    folder = _folder(job, config, _with_inputs(keys, seen))
+    if known and not (folder / FILE_NAME).exists():  # a plan is made from the whole input
+        seen = [sources.look(file.source) for file in seen]
+        folder = _folder(job, config, _with_inputs(keys, seen))
+    keys = _with_inputs(keys, seen)
     _make(folder)
     log_to(folder, _file_name(LOG, part))
     log.info("run folder: %s", folder)
     if not (folder / FILE_NAME).exists():
-        _plan(job, config, data, keys, folder)
+        _plan(job, config, data, keys, folder, seen)
     manifest = read_manifest(folder)
     refuse_another_plan(manifest, keys, folder)
-    manifest = replace(manifest, inputs=relocated(manifest.inputs, data))
+    manifest = replace(manifest, inputs=relocated(manifest.inputs, seen))
     if config.shard_rows not in (None, manifest.shard_rows):
         log.info("run.shard_rows=%s: the run keeps its shards of %s rows", config.shard_rows, manifest.shard_rows)
     return folder, manifest
@@ -176,12 +183,33 @@ def _require_own_columns(data: RowsConfig, task: Task) -> None:
         )
 
 
-def _plan(job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], folder: Path) -> None:
+def _known_inputs(job: str, config: RunConfig) -> list[Seen]:
+    """The inputs of the runs of which this may be one, as they were when they were planned."""
+    runs = [Path(config.dir)] if config.dir else Path(config.root).glob(f"{escape(f'{job}-{config.name}-')}*")
+    known: list[Seen] = []
+    for folder in runs:
+        with suppress(RunFolderError):  # whoever opens that run will hear of it
+            known += [file.seen for file in read_manifest(folder).inputs]
+    return known
+
+
+def _with_inputs(keys: Mapping[str, Any], seen: Sequence[Seen]) -> dict[str, Any]:
+    return {**keys, **{f"input.{number}": file.sha256 for number, file in enumerate(seen)}}
+
+
+def _folder(job: str, config: RunConfig, keys: Mapping[str, Any]) -> Path:
+    name = f"{job}-{config.name}-{fingerprint(keys)[:8]}"
+    return (Path(config.dir) if config.dir else Path(config.root) / name).resolve()
+
+
+def _plan(
+    job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], folder: Path, seen: Sequence[Seen]
+) -> None:
     if any((folder / FOLDER).iterdir()):
         raise RunFolderError(f"{folder} has shards, but no {FILE_NAME} that says whose; use another run.dir")
-    intake = take_in(data, folder, f"-{fingerprint(keys)[:8]}")
+    intake = take_in(data, folder, f"-{fingerprint(keys)[:8]}", seen)
     log.info("%s", intake.report)
-    _require_intake(intake, keys, config)
+    _require_intake(intake, config)
     manifest = Manifest(
         job=job,
         fingerprint=fingerprint(keys),
@@ -198,11 +226,8 @@ def _file_name(name: str, part: ShardsConfig) -> str:
     return f"{path.stem}{part.suffix}{path.suffix}"
 
 
-def _require_intake(intake: Intake, keys: Mapping[str, Any], config: RunConfig) -> None:
-    """Raise InputError where the input changed since it was hashed, or has more bad rows than may fail."""
-    for number, file in enumerate(intake.inputs):
-        if keys[f"input.{number}"] != file.sha256:
-            raise InputError(f"{file.source}: was changed while it was read; run the same line again")
+def _require_intake(intake: Intake, config: RunConfig) -> None:
+    """Raise InputError where the input has more bad rows than may fail."""
     report = intake.report
     if report.bad_rows > config.max_error_rate * report.chosen:
         raise InputError(
