@@ -18,7 +18,7 @@ from lib.launch import launch
 from lib.pipeline.command import Command
 from lib.pipeline.outcomes.base import EvaluateConfig
 from lib.pipeline.outcomes.battle_outcome import print_report
-from lib.pipeline.run_dir import RunDir
+from lib.pipeline.run_config import RunDir
 from lib.report.battles_page import from_submission
 
 

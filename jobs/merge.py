@@ -14,7 +14,7 @@ from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.command import Command
 from lib.pipeline.outcomes.format_outcome import FormatConfig
-from lib.pipeline.run_dir import RunDir
+from lib.pipeline.run_config import RunDir
 
 
 @dataclass(frozen=True, kw_only=True)

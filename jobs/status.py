@@ -14,7 +14,7 @@ from lib.cluster.run_status import print_status, read_status
 from lib.errors import ConfigError, RunFolderError, Stopped
 from lib.launch import launch
 from lib.pipeline.command import Command
-from lib.pipeline.run_dir import RunDir
+from lib.pipeline.run_config import RunDir
 
 
 @dataclass(frozen=True, kw_only=True)

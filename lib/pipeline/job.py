@@ -16,7 +16,8 @@ from lib.log import log
 from lib.pipeline.array import ArrayConfig
 from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.outcomes.base import Outcome
-from lib.pipeline.run import Recipe, Run, RunConfig
+from lib.pipeline.run import Recipe, Run
+from lib.pipeline.run_config import RunConfig
 from lib.tasks.prompts.preview import preview
 from lib.tasks.prompts.prompt import PromptConfig
 

@@ -11,7 +11,8 @@ from lib.data.reading.intake import read_rows
 from lib.data.rows.table import TableConfig, open_table
 from lib.data.run_folder import RESULT
 from lib.pipeline.array import ArrayConfig
-from lib.pipeline.run import RunConfig, find_or_plan
+from lib.pipeline.run_config import RunConfig
+from lib.pipeline.run_plan import find_or_plan
 from lib.types import slot_column
 
 

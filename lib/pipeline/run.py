@@ -1,61 +1,28 @@
 """A run: one job with its resolved config and its folder. Running the same line again resumes it."""
 
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from lib.config import identity
-from lib.data.manifest import Manifest, Shard, fingerprint, flatten, read_manifest, refuse_another_plan
+from lib.data.manifest import Manifest, Shard
 from lib.data.merging import Merged, merge_shards
-from lib.data.reading import sources
-from lib.data.reading.intake import Intake, relocated, take_in
 from lib.data.rows.base import RowsConfig
 from lib.data.rows.kinds import carried
-from lib.data.run_folder import LOG, MANIFEST, PROGRESS, SHARDS
+from lib.data.run_folder import PROGRESS
 from lib.data.shards import Footer, unfinished
 from lib.engines.base import EngineConfig
-from lib.errors import ConfigError, InputError, RunFailed, RunFolderError
-from lib.log import log, log_to
+from lib.errors import ConfigError, RunFailed
+from lib.log import log
 from lib.pipeline.array import ArrayConfig
 from lib.pipeline.progress import Progress
+from lib.pipeline.run_config import RunConfig
+from lib.pipeline.run_plan import find_or_plan
 from lib.pipeline.stop import Stop
 from lib.tasks.base import Task
 
 _BROKEN_AFTER = 100  # rows after which a majority of failed ones means that the engine is at fault
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """The run folder and what is done about failures. None of it changes results.
-
-    name: part of the default folder's name; dir: the folder, null for <root>/<job>-<name>-<fingerprint>.
-    shard_rows: rows of a shard, null for about 200 shards of 8 to 1,024 rows. max_error_rate: share of rows that
-    may fail before the run counts as failed. retry_failed: do the shards with failed rows again.
-    grace_seconds: how long shards in flight may go on after a signal to stop.
-    """
-
-    name: str = "run"
-    root: str = "runs"
-    dir: str | None = None
-    shard_rows: int | None = None
-    max_error_rate: float = 0.0
-    retry_failed: bool = False
-    grace_seconds: float = 30.0
-
-    def __post_init__(self) -> None:
-        if self.shard_rows is not None and self.shard_rows < 1:
-            raise ConfigError(f"run.shard_rows={self.shard_rows}: must be at least 1")
-        if not 0 <= self.max_error_rate <= 1:
-            raise ConfigError(f"run.max_error_rate={self.max_error_rate}: must be in [0, 1]")
-        if self.grace_seconds < 0:
-            raise ConfigError(f"run.grace_seconds={self.grace_seconds}: must not be negative")
-        if self.dir is not None and "://" in self.dir:
-            raise ConfigError(
-                f"run.dir={self.dir}: a run folder needs a file system that renames files, which object stores don't; "
-                "give a folder (data.path may be a URL), and copy the result afterwards"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,30 +105,6 @@ class Run:
         return unfinished(self.manifest, self.folder, retry_failed=self.config.retry_failed)
 
 
-def find_or_plan(
-    job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], array: ArrayConfig
-) -> tuple[Path, Manifest]:
-    """Find or make the folder and manifest of a run. keys: what changes results, besides the job and its input.
-
-    Raises as `Run.open` does.
-    """
-    inputs = {str(n): sources.content_hash(source) for n, source in enumerate(sources.resolve(data.path))}
-    keys = flatten({"job": job, **keys, "data": identity(data), "input": inputs})
-    name = f"{job}-{config.name}-{fingerprint(keys)[:8]}"
-    folder = (Path(config.dir) if config.dir else Path(config.root) / name).resolve()
-    _make(folder)
-    log_to(folder / array.file(LOG))
-    log.info("run folder: %s", folder)
-    if not (folder / MANIFEST).exists():
-        _plan(job, config, data, keys, folder)
-    manifest = read_manifest(folder)
-    refuse_another_plan(manifest, keys, folder)
-    manifest = replace(manifest, inputs=relocated(manifest.inputs, data))
-    if config.shard_rows not in (None, manifest.shard_rows):
-        log.info("run.shard_rows=%s: the run keeps its shards of %s rows", config.shard_rows, manifest.shard_rows)
-    return folder, manifest
-
-
 def _require_sound_engine(progress: Progress, config: RunConfig) -> None:
     share = max(0.5, config.max_error_rate)
     if progress.rows >= _BROKEN_AFTER and progress.failed > share * progress.rows:
@@ -177,49 +120,3 @@ def _require_own_columns(data: RowsConfig, task: Task) -> None:
         raise ConfigError(
             f"data.carry: {', '.join(both)} is also a column of this job's result; leave it out, or rename it first"
         )
-
-
-def _plan(job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], folder: Path) -> None:
-    if any((folder / SHARDS).iterdir()):
-        raise RunFolderError(f"{folder} has shards, but no {MANIFEST} that says whose; use another run.dir")
-    intake = take_in(data, folder, f"-{fingerprint(keys)[:8]}")
-    log.info("%s", intake.report)
-    _require_intake(intake, keys, config)
-    manifest = Manifest(
-        job=job,
-        fingerprint=fingerprint(keys),
-        identity=keys,
-        inputs=tuple(intake.inputs),
-        shard_rows=config.shard_rows or _shard_rows(sum(file.rows for file in intake.inputs)),
-    )
-    manifest.write(folder)
-
-
-def _require_intake(intake: Intake, keys: Mapping[str, Any], config: RunConfig) -> None:
-    """Raise InputError where the input changed since it was hashed, or has more bad rows than may fail."""
-    for number, file in enumerate(intake.inputs):
-        if keys[f"input.{number}"] != file.sha256:
-            raise InputError(f"{file.source}: was changed while it was read; run the same line again")
-    report = intake.report
-    if report.bad_rows > config.max_error_rate * report.chosen:
-        raise InputError(
-            f"{report.bad_rows} of {report.chosen} rows are bad, more than run.max_error_rate="
-            f"{config.max_error_rate:g} allows; raise it, or mend the rows (data.on_bad_row=fail names them)"
-        )
-
-
-def _make(folder: Path) -> None:
-    try:
-        (folder / SHARDS).mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise RunFolderError(
-            f"run.dir={folder}: cannot be written ({error.strerror}); choose another folder"
-        ) from error
-
-
-def _shard_rows(rows: int) -> int:
-    """About 200 shards, so that progress shows and little is lost, of a size that still fills batches."""
-    return min(max(-(-rows // 200), 8), 1024)

@@ -17,7 +17,8 @@ from lib.data.run_folder import RESULT, SHARDS
 from lib.log import log
 from lib.pipeline.job import Config, Job
 from lib.pipeline.outcomes.base import require_error_rate
-from lib.pipeline.run import Run, RunConfig
+from lib.pipeline.run import Run
+from lib.pipeline.run_config import RunConfig
 
 
 @dataclass(frozen=True)

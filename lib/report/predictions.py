@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from lib.data.submission import PROBABILITIES, read_submission
@@ -130,6 +129,8 @@ def _stack(file: pq.ParquetFile, names: tuple[str, ...]) -> FloatArray:
 
 def _failures(path: Path) -> tuple[Failure, ...]:
     """The first failed rows; the file is scanned in batches, so that its texts never lie in memory together."""
+    import pyarrow.dataset as pads
+
     names = ["file", "row", "id", "error"]
     first = pads.dataset(path).scanner(columns=names, filter=pads.field("error").is_valid()).head(_EXAMPLES)
     return tuple(Failure(row["file"], row["row"], row["id"], row["error"]) for row in first.to_pylist())

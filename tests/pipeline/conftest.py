@@ -8,7 +8,8 @@ import pytest
 
 from lib.data.rows.battles import BattlesConfig
 from lib.engines.dummy import DummyConfig
-from lib.pipeline.run import Recipe, Run, RunConfig
+from lib.pipeline.run import Recipe, Run
+from lib.pipeline.run_config import RunConfig
 from lib.tasks.base import Task
 from lib.tasks.pairwise import Pairwise, PairwiseConfig
 from lib.tasks.prompts.prompt import PromptConfig

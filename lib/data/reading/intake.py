@@ -12,7 +12,7 @@ from lib.data.atomic import atomic_path
 from lib.data.reading.ids import IdCheck, Place
 from lib.data.reading.readers import batches, column_names, largest_row_group, parquet_cells, row_range
 from lib.data.reading.selection import Selection
-from lib.data.reading.sources import FileFormat, Source, Stat, content_hash, resolve, source_of, stat
+from lib.data.reading.sources import FileFormat, Seen, Source, Stat, look, resolve, source_of, stat
 from lib.data.rows.base import BadCell, OnBadRow, RowsConfig, read_name
 from lib.data.rows.documents import ChunkRows
 from lib.data.rows.kinds import kind_of
@@ -29,10 +29,10 @@ _ENOUGH_BAD_ROWS = 1000  # the config is wrong then, and the rest of the input w
 class InputFile:
     """One input file of a run.
 
-    source: absolute path or URL; size (bytes), mtime_ns and sha256 are of that file, size and mtime_ns None where its
-    file system can't say. rows: number of chosen rows. parquet: the file the rows are read from, relative to the run
-    folder where it lies inside. canonical: whether that holds canonical rows, the chosen ones only; otherwise it
-    is the source itself, all rows of it chosen.
+    source: absolute path or URL; size (bytes), mtime_ns, sha256 and ends_sha256 are of that file, as `Seen` has them;
+    size and mtime_ns None where its file system can't say. rows: number of chosen rows. parquet: the file the rows are
+    read from, relative to the run folder where it lies inside. canonical: whether that holds canonical rows, the chosen
+    ones only; otherwise it is the source itself, all rows of it chosen.
     """
 
     source: str
@@ -42,6 +42,12 @@ class InputFile:
     rows: int
     parquet: str
     canonical: bool
+    ends_sha256: str | None = None
+
+    @property
+    def seen(self) -> Seen:
+        """The source as it was when the run was planned."""
+        return Seen(source_of(self.source), Stat(self.size, self.mtime_ns), self.sha256, self.ends_sha256)
 
 
 @dataclass(kw_only=True)
@@ -79,22 +85,23 @@ class Intake:
     report: Report
 
 
-def take_in(config: RowsConfig, folder: Path, suffix: str = "") -> Intake:
+def take_in(config: RowsConfig, folder: Path, suffix: str = "", seen: Sequence[Seen] | None = None) -> Intake:
     """Read and check the whole input, and write the chosen rows into the run folder as canonical Parquet.
 
     Parquet of which every row is chosen is checked only, and read where it lies (unless its row groups are too large to
     be read by range). Memory: a few thousand rows, and 8 bytes for each row's id. suffix: of the files' names, so that
-    two plans at once in one folder don't write the same file.
+    two plans at once in one folder don't write the same file. seen: the sources, where they were looked at already.
 
-    Raises InputError for files, columns, ids and, with `data.on_bad_row=fail`, rows that can't be used; and where no
-    row is chosen.
+    Raises InputError for files, columns, ids and, with `data.on_bad_row=fail`, rows that can't be used; where no row is
+    chosen; and where a source was changed since it was seen.
     """
-    sources, kind = resolve(config.path), kind_of(config)
+    seen = [look(source) for source in resolve(config.path)] if seen is None else seen
+    sources, kind = [file.source for file in seen], kind_of(config)
     columns = [kind.present_columns(column_names(source), config, source.url) for source in sources]
     check = _Check(config, _selection(config, sources, columns), has_ids=_has_ids(config, sources, columns))
     inputs = []
-    for number, (source, names) in enumerate(zip(sources, columns, strict=True)):
-        before, digest, chosen = stat(source), content_hash(source), check.report.chosen
+    for number, (file, names) in enumerate(zip(seen, columns, strict=True)):
+        source, chosen = file.source, check.report.chosen
         tables = check.tables(source, names)
         in_place = _in_place(source, check.selection, config)
         parquet = source.url if in_place else f"{INPUT}/{number:05d}{suffix}.parquet"
@@ -102,13 +109,14 @@ def take_in(config: RowsConfig, folder: Path, suffix: str = "") -> Intake:
             deque(tables, maxlen=0)
         else:
             _write(tables, kind.schema(config), folder / parquet)
-        _require_unchanged(source, before)
+        _require_unchanged(source, file.stat)
         inputs.append(
             InputFile(
                 source=source.url,
-                size=before.size,
-                mtime_ns=before.mtime_ns,
-                sha256=digest,
+                size=file.stat.size,
+                mtime_ns=file.stat.mtime_ns,
+                sha256=file.sha256,
+                ends_sha256=file.ends_sha256,
                 rows=check.report.chosen - chosen,
                 parquet=parquet,
                 canonical=not in_place,
@@ -143,13 +151,12 @@ def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: 
     return pa.concat_tables(tables)
 
 
-def relocated(files: Sequence[InputFile], config: RowsConfig) -> tuple[InputFile, ...]:
-    """The same files where `data.path` finds them now: their content, by its hash, is what a plan is about."""
+def relocated(files: Sequence[InputFile], seen: Sequence[Seen]) -> tuple[InputFile, ...]:
+    """The same files where they are seen now: their content, by its hash, is what a plan is about."""
     found = []
-    for file, source in zip(files, resolve(config.path), strict=True):
-        now = stat(source)
-        here = replace(file, source=source.url, size=now.size, mtime_ns=now.mtime_ns)
-        found.append(here if file.canonical else replace(here, parquet=source.url))
+    for file, now in zip(files, seen, strict=True):
+        here = replace(file, source=now.source.url, size=now.stat.size, mtime_ns=now.stat.mtime_ns)
+        found.append(here if file.canonical else replace(here, parquet=here.source))
     return tuple(found)
 
 

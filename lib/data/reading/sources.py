@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 from lib.errors import InputError
 
 _BLOCK_BYTES = 1 << 20
+_END_BYTES = 64 << 10
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
 SUPPORTED = "supported are .csv, .tsv, .jsonl, .ndjson, .txt (each also as .gz or .zst) and .parquet"
 
@@ -45,6 +46,20 @@ class Stat:
 
     size: int | None
     mtime_ns: int | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A source as it was when its bytes were hashed.
+
+    sha256: of the file as it lies there; ends_sha256: of its first and its last 64 KiB, None where its file system
+    can't say when a file was changed.
+    """
+
+    source: Source
+    stat: Stat
+    sha256: str
+    ends_sha256: str | None
 
 
 def resolve(path: str) -> list[Source]:
@@ -90,12 +105,38 @@ def open_source(source: Source) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, io.BufferedReader(stream, _BLOCK_BYTES))
 
 
+def look(source: Source, known: Iterable[Seen] = ()) -> Seen:
+    """A source as it is now: hashed whole, unless it still is as it is known to have been.
+
+    known: what was seen of it earlier. It is believed where path or URL, size, time of change and both ends are the
+    same. That notices what is written in the usual ways, but not bytes changed in the middle of a file whose size and
+    time of change were then put back. A file that was copied or touched has another time: it is hashed whole again.
+
+    Raises InputError where the source is gone or cannot be read.
+    """
+    now = stat(source)
+    ends = None if now.mtime_ns is None else _ends_hash(source)
+    same = {seen for seen in known if (seen.source, seen.stat, seen.ends_sha256) == (source, now, ends)}
+    if ends is not None and len(same) == 1:
+        return same.pop()
+    return Seen(source, now, content_hash(source), ends)
+
+
 def content_hash(source: Source) -> str:
     """SHA-256 of the bytes of the file as it lies there."""
     digest = hashlib.sha256()
     with _open_raw(source) as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
+    return digest.hexdigest()
+
+
+def _ends_hash(source: Source) -> str:
+    with _open_raw(source) as file:
+        digest = hashlib.sha256(file.read(_END_BYTES))
+        size = file.seek(0, io.SEEK_END)
+        file.seek(min(size, max(size - _END_BYTES, _END_BYTES)))
+        digest.update(file.read(_END_BYTES))
     return digest.hexdigest()
 
 

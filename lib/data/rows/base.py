@@ -28,9 +28,20 @@ class OnBadRow(Enum):  # members in lower case, since OmegaConf knows them by th
     record = "record"
 
 
+class Verify(Enum):
+    """How a run that is resumed makes sure that its input is still the same: `sources.look` says what quick notices.
+
+    A plan is always made from the whole input.
+    """
+
+    quick = "quick"
+    full = "full"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RowsConfig:
     """Where the rows are and which are taken. on_bad_row: `record` keeps the row with its reason.
+    verify: `full` reads the whole input again when a run is resumed.
 
     Rows are chosen over all files in their order, and in this order: `fold` takes every `folds`-th row from the
     `fold`-th on (iloc[fold::folds]); of these `sample` takes a random subset, in the order of the input; of these
@@ -39,6 +50,7 @@ class RowsConfig:
 
     path: str = transient(default=MISSING)  # the fingerprint has the content's hash
     on_bad_row: OnBadRow = OnBadRow.fail
+    verify: Verify = transient(default=Verify.quick)  # noqa: RUF009  an Enum can't change
     limit: int | None = None
     sample: int | None = None
     sample_seed: int = 0

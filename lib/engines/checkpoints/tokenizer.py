@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +178,26 @@ def load(
     trust_remote_code: bool,
     key: str,
 ) -> HuggingFaceTokenizer:
-    """The tokenizer in a folder. Raises ConfigError, naming `key`, where there is none that can be used."""
+    """The tokenizer in a folder; the same object as the last time where that was the same one, unchanged since.
+
+    Raises ConfigError, naming `key`, where there is none that can be used.
+    """
     require_tokenizer(folder, key)
+    files = frozenset((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.iterdir())
+    return _load_once(folder, files, chat_template, add_bos, reward_token, trust_remote_code, key)
+
+
+@lru_cache(maxsize=1)
+def _load_once(
+    folder: Path,
+    files: frozenset[tuple[str, int, int]],
+    chat_template: str | None,
+    add_bos: bool | None,
+    reward_token: int | None,
+    trust_remote_code: bool,
+    key: str,
+) -> HuggingFaceTokenizer:
+    """The check before a run and the worker in the same process both want it. files: names, sizes, times of change."""
     try:
         tokenizer = _load(folder, trust_remote_code)
     except (OSError, ValueError, ImportError) as error:

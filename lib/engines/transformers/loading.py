@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import EngineError
+from lib.imports import without
 
 
 class Head(Enum):
@@ -39,7 +40,8 @@ def load(folder: Path, *, head: Head, dtype: str, quantization: str, device: str
     import torch
     import transformers
 
-    from lib.engines.checkpoints import internlm2_model
+    with without("sklearn"):  # a second, with scipy, for a way of generating that nothing here uses
+        from lib.engines.checkpoints import internlm2_model
 
     internlm2_model.register()
     transformers.utils.logging.disable_progress_bar()

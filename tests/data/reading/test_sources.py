@@ -1,11 +1,12 @@
 import hashlib
+import os
 from pathlib import Path
 
 import fsspec
 import pytest
 
 from lib.data.reading.readers import batches
-from lib.data.reading.sources import FileFormat, Stat, content_hash, resolve, stat
+from lib.data.reading.sources import FileFormat, Seen, Stat, content_hash, look, resolve, stat
 from lib.errors import InputError
 
 CSV = b"a,b\n1,x\n"
@@ -82,3 +83,74 @@ def test_hash_and_stat_show_a_change(tmp_path: Path):
     path.unlink()
     with pytest.raises(InputError, match="cannot be opened"):
         stat(source)
+
+
+KIB = 1 << 10
+
+
+def flip(path: Path, at: int) -> None:
+    """Change one byte, and put the time of change back."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def seen(path: Path, *known: Seen) -> Seen:
+    return look(resolve(str(path))[0], known)
+
+
+@pytest.mark.parametrize("size", [0, 1, 64 * KIB, 64 * KIB + 1, 128 * KIB, 300 * KIB])
+def test_what_is_known_is_believed_while_both_ends_are_the_same(tmp_path: Path, size: int):
+    path = write(tmp_path, "x.csv", os.urandom(size))
+    known = seen(path)
+    assert known.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert seen(path, known) is known
+    ends = {at for at in (0, 64 * KIB - 1, size - 64 * KIB, size - 1) if 0 <= at < size}
+    for at in sorted(ends):
+        flip(path, at)
+        assert seen(path, known) == Seen(known.source, known.stat, content_hash(known.source), seen(path).ends_sha256)
+        assert seen(path, known).sha256 != known.sha256
+        flip(path, at)
+        assert seen(path, known) is known
+
+
+def test_what_quick_promises_and_what_it_does_not(tmp_path: Path):
+    path = write(tmp_path, "x.csv", os.urandom(300 * KIB))
+    known = seen(path)
+    flip(path, 150 * KIB)
+    assert seen(path, known) is known  # neither size, time of change nor an end tells
+    changed = seen(path)
+    assert changed.sha256 != known.sha256
+    assert seen(path, known, changed) == changed  # two that look the same: neither is believed
+    flip(path, 150 * KIB)
+    os.utime(path)
+    assert seen(path, known).sha256 == known.sha256
+    assert seen(path, known).stat != known.stat
+    copy = write(tmp_path, "y.csv", path.read_bytes())
+    assert seen(copy, known).sha256 == known.sha256
+    assert seen(copy, known).source.url == str(copy)
+
+
+def test_nothing_is_believed_of_a_file_system_without_times_of_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = write(tmp_path, "x.csv")
+    monkeypatch.setattr("lib.data.reading.sources.stat", lambda source: Stat(len(CSV), None))
+    known = seen(path)
+    assert known.ends_sha256 is None
+    path.write_bytes(CSV[::-1])
+    assert seen(path, known).sha256 == hashlib.sha256(CSV[::-1]).hexdigest()
+
+
+def test_ends_of_a_url():
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/overnight/a.csv", CSV * (64 * KIB))
+    try:
+        (source,) = resolve("memory://overnight/a.csv")
+        known = look(source)
+        assert known.ends_sha256 == hashlib.sha256((CSV * (16 * KIB))[: 128 * KIB]).hexdigest()
+        assert look(source, [known]) is known
+    finally:
+        memory.rm("/overnight", recursive=True)

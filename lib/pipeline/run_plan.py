@@ -1,0 +1,113 @@
+"""Finding the plan of a run, or making it: its folder, its input laid ready, its manifest."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+from lib.config import identity
+from lib.data.manifest import Manifest, fingerprint, flatten, read_manifest, refuse_another_plan
+from lib.data.reading import sources
+from lib.data.reading.intake import Intake, relocated, take_in
+from lib.data.reading.sources import Seen
+from lib.data.rows.base import RowsConfig, Verify
+from lib.data.run_folder import LOG, MANIFEST, SHARDS
+from lib.errors import InputError, RunFolderError
+from lib.log import log, log_to
+from lib.pipeline.array import ArrayConfig
+from lib.pipeline.run_config import RunConfig
+
+
+def find_or_plan(
+    job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], array: ArrayConfig
+) -> tuple[Path, Manifest]:
+    """Find or make the folder and manifest of a run. keys: what changes results, besides the job and its input.
+
+    Raises as `Run.open` does.
+    """
+    keys = flatten({"job": job, **keys, "data": identity(data)})
+    known = [] if data.verify is Verify.full else _known_inputs(job, config)
+    seen = [sources.look(source, known) for source in sources.resolve(data.path)]
+    folder = _folder(job, config, _with_inputs(keys, seen))
+    if known and not (folder / MANIFEST).exists():  # a plan is made from the whole input
+        seen = [sources.look(file.source) for file in seen]
+        folder = _folder(job, config, _with_inputs(keys, seen))
+    keys = _with_inputs(keys, seen)
+    _make(folder)
+    log_to(folder / array.file(LOG))
+    log.info("run folder: %s", folder)
+    if not (folder / MANIFEST).exists():
+        _plan(job, config, data, keys, folder, seen)
+    manifest = read_manifest(folder)
+    refuse_another_plan(manifest, keys, folder)
+    manifest = replace(manifest, inputs=relocated(manifest.inputs, seen))
+    if config.shard_rows not in (None, manifest.shard_rows):
+        log.info("run.shard_rows=%s: the run keeps its shards of %s rows", config.shard_rows, manifest.shard_rows)
+    return folder, manifest
+
+
+def _known_inputs(job: str, config: RunConfig) -> list[Seen]:
+    """The inputs of the runs of which this may be one, as they were when they were planned."""
+    runs = [Path(config.dir)] if config.dir else Path(config.root).glob(f"{escape(f'{job}-{config.name}-')}*")
+    known: list[Seen] = []
+    for folder in runs:
+        with suppress(RunFolderError):  # whoever opens that run will hear of it
+            known += [file.seen for file in read_manifest(folder).inputs]
+    return known
+
+
+def _with_inputs(keys: Mapping[str, Any], seen: Sequence[Seen]) -> dict[str, Any]:
+    return {**keys, **{f"input.{number}": file.sha256 for number, file in enumerate(seen)}}
+
+
+def _folder(job: str, config: RunConfig, keys: Mapping[str, Any]) -> Path:
+    name = f"{job}-{config.name}-{fingerprint(keys)[:8]}"
+    return (Path(config.dir) if config.dir else Path(config.root) / name).resolve()
+
+
+def _plan(
+    job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], folder: Path, seen: Sequence[Seen]
+) -> None:
+    if any((folder / SHARDS).iterdir()):
+        raise RunFolderError(f"{folder} has shards, but no {MANIFEST} that says whose; use another run.dir")
+    intake = take_in(data, folder, f"-{fingerprint(keys)[:8]}", seen)
+    log.info("%s", intake.report)
+    _require_intake(intake, config)
+    manifest = Manifest(
+        job=job,
+        fingerprint=fingerprint(keys),
+        identity=keys,
+        inputs=tuple(intake.inputs),
+        shard_rows=config.shard_rows or _shard_rows(sum(file.rows for file in intake.inputs)),
+    )
+    manifest.write(folder)
+
+
+def _require_intake(intake: Intake, config: RunConfig) -> None:
+    """Raise InputError where the input has more bad rows than may fail."""
+    report = intake.report
+    if report.bad_rows > config.max_error_rate * report.chosen:
+        raise InputError(
+            f"{report.bad_rows} of {report.chosen} rows are bad, more than run.max_error_rate="
+            f"{config.max_error_rate:g} allows; raise it, or mend the rows (data.on_bad_row=fail names them)"
+        )
+
+
+def _make(folder: Path) -> None:
+    try:
+        (folder / SHARDS).mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{uuid.uuid4().hex}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RunFolderError(
+            f"run.dir={folder}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
+
+
+def _shard_rows(rows: int) -> int:
+    """About 200 shards, so that progress shows and little is lost, of a size that still fills batches."""
+    return min(max(-(-rows // 200), 8), 1024)
