@@ -7,6 +7,7 @@ import pytest
 from lib.data.rows.chunking import Chunk, ChunkBy, ChunkConfig, Spans, chunks
 from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.errors import ConfigError
+from lib.types import Tokenizer
 
 
 def words(text: str) -> list[tuple[int, int]]:
@@ -105,14 +106,19 @@ def test_a_piece_that_has_more_tokens_by_itself_is_cut_earlier() -> None:
     assert found == ["<234", "567", "89"]
 
 
-@pytest.mark.parametrize("by", list(ChunkBy))
-@pytest.mark.parametrize("most", [8, 32, 100])
-def test_chunks_of_the_lecture_keep_the_budget(shared: Path, by: ChunkBy, most: int) -> None:
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """Of Japanese, among other languages."""
     from lib.engines.checkpoints import hub
     from lib.engines.checkpoints.tokenizer import load
 
     folder = hub.folder("package:semantra_multilingual/assets/multilingual-e5-small", None)
-    tokenizer = load(folder, chat_template=None, add_bos=None, trust_remote_code=False, key="x")
+    return load(folder, chat_template=None, add_bos=None, trust_remote_code=False, key="x")
+
+
+@pytest.mark.parametrize("by", list(ChunkBy))
+@pytest.mark.parametrize("most", [8, 32, 100])
+def test_chunks_of_the_lecture_keep_the_budget(shared: Path, tokenizer: Tokenizer, by: ChunkBy, most: int) -> None:
     document = (shared / "lecture" / "LLM2024_day4.txt").read_text(encoding="utf-8")[:6000]
     config = ChunkConfig(by=by, max_tokens=most)
     found = chunks(document, config, tokenizer.spans)
