@@ -14,7 +14,7 @@ from lib.pipeline.command import CommandAboutJob
 from lib.pipeline.job import Job
 from lib.pipeline.planning.estimate import EstimateConfig
 from lib.pipeline.planning.print_plan import print_plan
-from lib.pipeline.staged_job import StagedJob
+from lib.pipeline.staged.staged_job import StagedJob
 
 JOBS: Mapping[str, Job[Any] | StagedJob[Any]] = {
     "judge": judge.JOB,

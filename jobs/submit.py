@@ -12,7 +12,7 @@ from lib.cluster.submitting import PlannedRun, SubmitConfig, job_overrides, subm
 from lib.errors import ConfigError
 from lib.launch import compose_job, launch
 from lib.pipeline.command import CommandAboutJob
-from lib.pipeline.staged_job import StagedJob
+from lib.pipeline.staged.staged_job import StagedJob
 
 
 @dataclass(frozen=True, kw_only=True)

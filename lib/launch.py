@@ -25,7 +25,7 @@ from lib.errors import ConfigError, ExitCode, OvernightError, Stopped
 from lib.log import log, log_to_terminal
 from lib.pipeline.command import Command, CommandAboutJob
 from lib.pipeline.job import Job
-from lib.pipeline.staged_job import StagedJob
+from lib.pipeline.staged.staged_job import StagedJob
 from lib.pipeline.stop import STOPPED, stopped_by_signals
 
 AnyCommand = Job[Any] | StagedJob[Any] | Command[Any] | CommandAboutJob[Any]

@@ -1,54 +1,58 @@
-"""The floors of the house: who may import whom."""
+"""The floors of the house: who may import whom, no circles between files, and rooms that one can see over."""
 
 import ast
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-import lib
+from lib import ROOT
 
-ROOT = Path(lib.__file__).parents[1]
+GROUND = {"lib", "lib.types", "lib.errors", "lib.config", "lib.log"}
+_MODELS = {"lib.engines.base", "lib.engines.byte_tokenizer", "lib.engines.checkpoints", "lib.engines.decoding"}
+_SIZES = "lib.engines.sizing"
 
-ALLOWED = {  # package -> the packages of ours that it may import, besides itself
-    "jobs": {
-        "lib.launch",
-        "lib.cluster",
-        "lib.pipeline",
-        "lib.tasks",
-        "lib.report",
-        "lib.data",
-        "lib.engines",
-        "lib.errors",
-    },
+FLOORS = {  # room -> the rooms that its files may import, besides itself and the ground floor
+    "lib.scoring": set(),
+    "lib.data": {"lib.scoring"},
+    "lib.tasks": {"lib.scoring"},
+    "lib.report": {"lib.data", "lib.scoring"},
+    "lib.engines": {"lib.data"},
+    "lib.pipeline": {"lib.engines", "lib.tasks", "lib.report", "lib.data", "lib.scoring"},
+    "lib.cluster": {"lib.pipeline", "lib.data"},
     "conf": {"lib.cluster", "lib.pipeline", "lib.tasks", "lib.data", "lib.engines"},
-    "lib.launch": {"conf", "lib.pipeline", "lib.errors"},
-    "lib.cluster": {"lib.pipeline", "lib.data", "lib.errors"},
-    "lib.pipeline": {
-        "lib.engines",
-        "lib.tasks",
-        "lib.report",
-        "lib.scoring",
-        "lib.data",
-        "lib.types",
-        "lib.errors",
-        "lib.config",
-    },
-    "lib.report": {"lib.data", "lib.scoring", "lib.errors"},
-    "lib.engines": {"lib.data", "lib.types", "lib.errors", "lib.config", "lib.imports"},
-    "lib.tasks": {"lib.scoring", "lib.types", "lib.errors", "lib.config"},
-    "lib.data": {"lib.scoring", "lib.types", "lib.errors", "lib.config", "lib.imports"},
-    "lib.scoring": {"lib.errors"},
-    "lib.config": set(),
-    "lib.types": set(),
-    "lib.errors": set(),
-    "lib.imports": set(),
+    "lib.launch": {"conf", "lib.pipeline"},
+    "jobs": {"lib.launch", "lib.cluster", "lib.pipeline", "lib.tasks", "lib.report", "lib.data", "lib.engines"},
+}
+WINGS = {  # of lib.engines -> the other wings and files of it that its files may import
+    "lib.engines.byte_tokenizer": set(),
+    "lib.engines.no_model": {"lib.engines.base"},
+    "lib.engines.base": {"lib.engines.byte_tokenizer", _SIZES},
+    "lib.engines.sizing": {"lib.engines.checkpoints", "lib.engines.transformers"},
+    "lib.engines.packaged": {"lib.engines.checkpoints"},
+    "lib.engines.checkpoints": {"lib.engines.base", "lib.engines.packaged", _SIZES},
+    "lib.engines.decoding": {"lib.engines.checkpoints"},
+    "lib.engines.dummy": _MODELS,
+    "lib.engines.transformers": {*_MODELS, _SIZES},
+    "lib.engines.vllm": {*_MODELS, _SIZES},
+    "lib.engines.retrieval": {"lib.engines.base"},
+}
+MOST_FILES = 15  # of a room, flat
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+FILES = {
+    module_of(path): path
+    for top in ("jobs", "conf", "lib")
+    for path in sorted((ROOT / top).rglob("*.py"))
+    if "__pycache__" not in path.parts
 }
 
 
-def _package(module: str) -> str:
-    parts = module.split(".")
-    return ".".join(parts[:2]) if parts[0] == "lib" else parts[0]
-
-
-def _imports(path: Path) -> set[str]:
+def imports(path: Path) -> set[str]:
+    """The modules of ours that a file imports, inside functions too."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -56,20 +60,48 @@ def _imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             assert node.module is not None
-            # `from lib import engines` names a package of ours by its alias
-            found |= {f"lib.{alias.name}" for alias in node.names} if node.module == "lib" else {node.module}
-    return {_package(name) for name in found if name.split(".")[0] in ("jobs", "conf", "lib")}
+            # `from lib.engines import dummy` names a file, `from lib.types import Label` a name in one
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in FILES else node.module for name in full}
+    return found & FILES.keys()
 
 
-def test_every_module_imports_only_the_floors_below() -> None:
+def room(module: str, rooms: dict[str, set[str]]) -> str | None:
+    """The narrowest of the rooms that holds a module."""
+    inside = [name for name in rooms if module == name or module.startswith(f"{name}.")]
+    return max(inside, key=len, default=None)
+
+
+def test_every_file_imports_only_the_floors_below() -> None:
     wrong = []
-    files = [path for top in ("jobs", "conf", "lib") for path in (ROOT / top).rglob("*.py")]
-    assert len(files) > 30
-    for path in files:
-        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        package = _package(module)
-        if module == "lib":
-            continue
-        assert package in ALLOWED, f"{path}: give {package} a place in the house"
-        wrong += [f"{module} imports {name}" for name in _imports(path) - ALLOWED[package] - {package}]
-    assert not wrong, "\n".join(sorted(wrong))
+    assert len(FILES) > 100
+    for module, path in FILES.items():
+        floor = room(module, FLOORS)
+        assert (floor is None) is (module in GROUND), f"{path}: give {module} a place in the house"
+        allowed = GROUND if floor is None else {*GROUND, *FLOORS[floor], floor}
+        wrong += [f"{module} imports {name}" for name in imports(path) if (room(name, FLOORS) or name) not in allowed]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_engine_imports_only_what_engines_share() -> None:
+    wrong = []
+    for module, path in FILES.items():
+        if module.startswith("lib.engines."):
+            wing = room(module, WINGS)
+            assert wing is not None, f"{path}: give {module} a wing"
+            others = {room(name, WINGS) for name in imports(path) if name.startswith("lib.engines.")}
+            wrong += [f"{module} imports {other}" for other in others - {wing, *WINGS[wing]}]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    try:
+        TopologicalSorter({module: imports(path) - {module} for module, path in FILES.items()}).prepare()
+    except CycleError as circle:
+        raise AssertionError(" -> ".join(reversed(circle.args[1]))) from None
+
+
+def test_no_room_holds_more_files_than_one_can_see_over() -> None:
+    rooms = Counter(path.parent for path in FILES.values() if path.name != "__init__.py")
+    crowded = {str(folder.relative_to(ROOT)): count for folder, count in rooms.items() if count > MOST_FILES}
+    assert not crowded, crowded

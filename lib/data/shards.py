@@ -65,7 +65,7 @@ def commit(
         start=shard.start,
         rows=shard.rows,
         failed=failed,
-        tokens=(pc.sum(table["tokens"]).as_py() or 0) + _written(table),
+        tokens=_total(table, "tokens") + _total(table, "new_tokens"),
         seconds=round(seconds, 3),
         cached_tokens=cached_tokens,
         queued=round(queued, 1),
@@ -78,11 +78,11 @@ def commit(
     return footer
 
 
-def _written(table: pa.Table) -> int:
-    """Tokens that were written for the rows; a row may have several texts."""
-    if "new_tokens" not in table.column_names:
+def _total(table: pa.Table, name: str) -> int:
+    """The sum of a column of counts, where there is one; a row of several texts has a list of them."""
+    if name not in table.column_names:
         return 0
-    column = table["new_tokens"]
+    column = table[name]
     counts = pc.list_flatten(column) if pa.types.is_list(column.type) else column
     return int(pc.sum(counts).as_py() or 0)
 

@@ -13,7 +13,7 @@ from lib.data.atomic import write_text
 from lib.data.run_folder import REPORT
 from lib.engines.checkpoints import checkpoint, hub
 from lib.engines.checkpoints.checkpoint import Dtype
-from lib.engines.sizing.footprint import Footprint, Order
+from lib.engines.measuring.footprint import Footprint, Order
 from lib.engines.transformers.transformers_config import BitsAndBytes, TransformersConfig
 from lib.errors import ConfigError, InputError, RunFailed
 from lib.log import log
@@ -177,7 +177,7 @@ def _measured(order: Order) -> Footprint | str:
     """The answer of a fresh process, or why there is none. Raises Stopped, with the process ended, after a signal."""
     with Stop(grace=0) as stop:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lib.engines.sizing.footprint"],
+            [sys.executable, "-m", "lib.engines.measuring.footprint"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

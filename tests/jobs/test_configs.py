@@ -35,9 +35,9 @@ JOBS: dict[str, Any] = {
     "status": status, "submit": submit, "tournament": tournament,
 }  # fmt: skip
 _ROWS = {  # jobs about rows, and what must be given to them
-    "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "judge": [], "plan": [],
+    "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "judge": [],
     "rag": ["data.path=x"], "rerank": ["data.path=x"], "retrieve": ["data.path=x"],
-    "submit": [], "tournament": [],
+    "tournament": [],
 }  # fmt: skip
 _TEXTS = ("openai_batch", "table", "tutorial")
 _DATA = {  # which data a job reads
@@ -79,7 +79,9 @@ def test_jobs_compose_with_their_defaults(job: str) -> None:
     assert isinstance(make(job), JOBS[job].Config)
 
 
-def test_jobs_on_files_compose() -> None:
+def test_other_commands_compose() -> None:
+    assert make("plan").plan.job == "judge"
+    assert make("submit").job == "judge"
     assert make("evaluate", "run.dir=x").run.dir == "x"
     assert len(make("memory", "out=x").memory.formats) == 6
     assert make("merge", "merge.submissions=[a,b]", "merge.weights=[0.5,0.5]", "merge.out=c").merge.out == "c"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lib.engines.checkpoints.checkpoint import Dtype
-from lib.engines.sizing.footprint import Order
+from lib.engines.measuring.footprint import Order
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import ConfigError, InputError, Stopped
 from lib.pipeline.number_formats import MemoryConfig, NumberFormat, _measured, _prompts, tabulate

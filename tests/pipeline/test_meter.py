@@ -7,7 +7,6 @@ import pytest
 
 from lib.data.reading.intake import read_rows
 from lib.data.shards import Footer, unfinished
-from lib.engines.base import EngineConfig
 from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.engines.dummy import DummyConfig
 from lib.engines.sizing import hardware
@@ -79,7 +78,7 @@ def test_a_worker_reads_its_own_gpus(device: str, gpus: int, shown: list[str], m
     monkeypatch.setattr(DummyConfig, "sizing", lambda _: replace(MODEL, device=device, gpus=gpus))
     times = iter([100.0, 102.0, 105.0])
     monkeypatch.setattr(module.time, "monotonic", lambda: next(times))
-    gauge = Meter(EngineConfig())
+    gauge = Meter(DummyConfig())
     for seconds in (2.0, 3.0):  # since the reading before
         read = gauge.read(ShardUsage([60, 40], cached_tokens=25))
         flops = 2 * 1_000_000 * 100 + 2 * 2 * 64 * (60**2 + 40**2)
@@ -92,16 +91,16 @@ def test_a_gpu_that_we_do_not_know_has_a_utilisation_but_no_peak(monkeypatch: py
     monkeypatch.setattr(hardware, "detect", lambda: None)
     monkeypatch.setattr(hardware, "utilization", lambda handles: 0.5)
     monkeypatch.setattr(DummyConfig, "sizing", lambda _: MODEL)
-    assert Meter(EngineConfig()).read(ShardUsage([5]))[1:] == (0.5, None)
+    assert Meter(DummyConfig()).read(ShardUsage([5]))[1:] == (0.5, None)
     monkeypatch.setattr(DummyConfig, "sizing", lambda _: None)
-    assert Meter(EngineConfig(num_gpus=1)).read(ShardUsage([5]))[1:] == (0.5, None)
+    assert Meter(DummyConfig(num_gpus=1)).read(ShardUsage([5]))[1:] == (0.5, None)
 
 
 def test_an_engine_on_the_cpu_has_none_of_the_machines_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "visible", lambda: ["a"])
     for model in (None, replace(MODEL, device="cpu")):
         monkeypatch.setattr(DummyConfig, "sizing", lambda _, model=model: model)
-        assert Meter(EngineConfig()).read(ShardUsage([5]))[1:] == (None, None)
+        assert Meter(DummyConfig()).read(ShardUsage([5]))[1:] == (None, None)
 
 
 def test_totals_are_means_over_time() -> None:

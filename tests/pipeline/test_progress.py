@@ -115,7 +115,7 @@ def test_the_end_is_written_as_it_was(error: Exception | None, state: str, tmp_p
 def test_file_is_written_once_a_second_and_the_log_every_half_minute(clock: Clock, tmp_path: Path) -> None:
     before = log.level
     log.setLevel(logging.INFO)
-    log_to(tmp_path)
+    log_to(tmp_path / "log.txt")
     try:
         with Progress(tmp_path, 1000, []) as progress:
             seen = []

