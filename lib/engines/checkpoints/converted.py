@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from lib.engines.checkpoints.hub import content_hash
@@ -17,7 +18,8 @@ def cached(source: Path, write: Callable[[Path], None], *, key: str, kind: str, 
     source, for the ConfigError where the folder cannot be made.
     """
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overnight" / kind
-    target = root / f"{content_hash(source)[:16]}-{converter}" / name
+    found = source.stat()
+    target = root / f"{_hash_once(source, found.st_size, found.st_mtime_ns)[:16]}-{converter}" / name
     if target.is_dir():
         return target
     try:
@@ -37,3 +39,9 @@ def cached(source: Path, write: Callable[[Path], None], *, key: str, kind: str, 
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+@lru_cache
+def _hash_once(source: Path, size: int, mtime_ns: int) -> str:
+    """A start asks for the config, the tokenizer and the weights of one file ten times over."""
+    return content_hash(source)

@@ -1,7 +1,6 @@
 """Where a model lies (a folder, an installed Python package, or the Hugging Face hub) and what identifies it."""
 
 from collections.abc import Iterable
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -73,15 +72,9 @@ def content_hash(path: Path) -> str:
     """SHA-256 of a file; above 256 MiB of its size and 64 evenly spaced samples of 1 MiB.
 
     The first and the last bytes are among the samples. A sampled hash tells one checkpoint from another in a
-    fraction of a second; it is not for security. A file that has kept its size and time of change since is not read
-    again by this process.
+    fraction of a second; it is not for security.
     """
-    found = path.stat()
-    return _content_hash(path, found.st_size, found.st_mtime_ns)
-
-
-@lru_cache
-def _content_hash(path: Path, size: int, mtime_ns: int) -> str:
+    size = path.stat().st_size
     digest = sha256()
     with path.open("rb") as file:
         if size <= FULL_HASH_BYTES:

@@ -27,6 +27,20 @@ def tokenizer_of(
     return HuggingFaceTokenizer(tokenizer, add_bos=add_bos)
 
 
+def test_an_unchanged_folder_is_loaded_once(tmp_path: Path) -> None:
+    word_tokenizer().save_pretrained(tmp_path)
+
+    def loaded(**changes: bool) -> HuggingFaceTokenizer:
+        return load(tmp_path, chat_template=None, trust_remote_code=False, key="k", **({"add_bos": None} | changes))
+
+    first = loaded()
+    assert loaded() is first
+    assert loaded(add_bos=True).completion_prompt("w1") == [BOS, W1]
+    assert loaded().completion_prompt("w1") == [W1]
+    (tmp_path / "chat_template.jinja").write_text(CHATML)
+    assert loaded().has_chat_template
+
+
 def test_bare_text_has_no_special_tokens() -> None:
     tokenizer = tokenizer_of(adds_bos=True)
     assert tokenizer.encode("w1 w2") == [W1, W2]
