@@ -21,8 +21,8 @@ from lib.launch import command_line, compose_job, launch
 from lib.pipeline.job import JobConfig
 from lib.pipeline.outcomes.rating_outcome import rate
 from lib.pipeline.planning.estimate import EstimateConfig
-from lib.pipeline.staged.stage_plans import StagePlanner, Unplanned
 from lib.pipeline.staged.questions import take_questions
+from lib.pipeline.staged.stage_plans import StagePlanner, Unplanned
 from lib.pipeline.staged.staged_job import StagedJob
 from lib.pipeline.staged.stages import Stage, StageRunner, below, find_or_make, run_stage, write_stages
 from lib.report.answers_page import write_answers

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from lib import ROOT
 
-GROUND = {"lib", "lib.types", "lib.errors", "lib.config", "lib.log"}
-_MODELS = {"lib.engines.base", "lib.engines.byte_tokenizer", "lib.engines.checkpoints", "lib.engines.decoding"}
-_SIZES = "lib.engines.sizing"
+GROUND = {"lib", "lib.types", "lib.errors", "lib.config", "lib.log", "lib.imports"}
+_SHARED = {f"lib.engines.{name}" for name in ("base", "byte_tokenizer", "checkpoints", "decoding", "sizing")}
 
 FLOORS = {  # room -> the rooms that its files may import, besides itself and the ground floor
     "lib.scoring": set(),
@@ -25,16 +24,18 @@ FLOORS = {  # room -> the rooms that its files may import, besides itself and th
 }
 WINGS = {  # of lib.engines -> the other wings and files of it that its files may import
     "lib.engines.byte_tokenizer": set(),
+    "lib.engines.files": set(),
+    "lib.engines.sizing": set(),
+    "lib.engines.base": {"lib.engines.byte_tokenizer", "lib.engines.sizing"},
     "lib.engines.no_model": {"lib.engines.base"},
-    "lib.engines.base": {"lib.engines.byte_tokenizer", _SIZES},
-    "lib.engines.sizing": {"lib.engines.checkpoints", "lib.engines.transformers"},
-    "lib.engines.packaged": {"lib.engines.checkpoints"},
-    "lib.engines.checkpoints": {"lib.engines.base", "lib.engines.packaged", _SIZES},
+    "lib.engines.packaged": {"lib.engines.files"},
+    "lib.engines.checkpoints": {"lib.engines.base", "lib.engines.files", "lib.engines.packaged", "lib.engines.sizing"},
     "lib.engines.decoding": {"lib.engines.checkpoints"},
-    "lib.engines.dummy": _MODELS,
-    "lib.engines.transformers": {*_MODELS, _SIZES},
-    "lib.engines.vllm": {*_MODELS, _SIZES},
+    "lib.engines.dummy": _SHARED,
+    "lib.engines.transformers": _SHARED,
+    "lib.engines.vllm": _SHARED,
     "lib.engines.retrieval": {"lib.engines.base"},
+    "lib.engines.measuring": {"lib.engines.transformers"},
 }
 MOST_FILES = 15  # of a room, flat
 

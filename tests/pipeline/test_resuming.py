@@ -12,9 +12,8 @@ from lib.data.rows.base import Verify
 from lib.data.rows.battles import BattlesConfig
 from lib.engines.dummy import DummyConfig
 from lib.errors import InputError, RunFolderError
-from lib.pipeline.run import Recipe, open_run
+from lib.pipeline.run import Recipe, Run
 from lib.pipeline.run_config import RunConfig
-from lib.pipeline.worker import Spec
 from lib.tasks.pairwise import Pairwise
 from tests.data.reading.test_sources import flip
 from tests.pipeline.conftest import CONFIG, PROMPT, Plan
@@ -59,7 +58,7 @@ def test_a_plan_hashes_its_input_once_and_a_resumed_run_not_at_all(
 def test_a_default_folder_is_found_again_and_another_plan_trusts_nothing(
     path: Path, tmp_path: Path, hashed: list[str]
 ) -> None:
-    def opened(seed: int) -> Spec:
+    def opened(seed: int) -> Run:
         run = RunConfig(root=str(tmp_path / "runs"), name="a[1]")
         engine = DummyConfig(max_model_len=512, seed=seed)
         recipe = Recipe(data=BattlesConfig(path=str(path)), engine=engine, task=Pairwise(CONFIG, PROMPT))

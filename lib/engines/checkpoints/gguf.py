@@ -12,8 +12,8 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-from lib.engines.checkpoints.converted import cached
-from lib.engines.checkpoints.hub import content_hash
+from lib.engines.files.content_hash import content_hash
+from lib.engines.files.converted import cached
 
 
 def metadata(gguf: Path) -> Path:

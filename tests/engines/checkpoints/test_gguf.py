@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from lib.engines.checkpoints import gguf, hub
+from lib.engines.files.content_hash import content_hash
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.types import LabelEngine, Tokenizer
@@ -76,7 +77,7 @@ def best(gemma: tuple[Tokenizer, LabelEngine], prompt: list[int], labels: list[s
 
 def test_the_packaged_parts_make_the_published_file(gemma: tuple[Tokenizer, LabelEngine]) -> None:
     folder = gguf.joined(hub.folder(GEMMA.model, None), str(GEMMA.gguf_file))
-    assert hub.content_hash(folder / str(GEMMA.gguf_file)) == SHA256
+    assert content_hash(folder / str(GEMMA.gguf_file)) == SHA256
 
 
 def test_gemma_goes_on_as_a_base_model_should(gemma: tuple[Tokenizer, LabelEngine]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lib.engines.checkpoints import hub
+from lib.engines.files.content_hash import FULL_HASH_BYTES, content_hash
 from lib.errors import ConfigError
 from tests.engines.conftest import GGUF
 
@@ -101,18 +102,18 @@ def test_files_hash_covers_names_and_contents(tmp_path: Path) -> None:
 
 def test_large_files_are_sampled(tmp_path: Path) -> None:
     path = tmp_path / "weights"
-    size = hub.FULL_HASH_BYTES + 1
+    size = FULL_HASH_BYTES + 1
     with path.open("wb") as file:
         file.truncate(size)
-    hashes = {hub.content_hash(path)}
+    hashes = {content_hash(path)}
     for position in (0, size - 1):  # the first and the last byte are always in a sample
         with path.open("r+b") as file:
             file.seek(position)
             file.write(b"x")
-        hashes.add(hub.content_hash(path))
+        hashes.add(content_hash(path))
     with path.open("r+b") as file:
         file.truncate(size + 1)
-    hashes.add(hub.content_hash(path))
+    hashes.add(content_hash(path))
     assert len(hashes) == 4
 
 

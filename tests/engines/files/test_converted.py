@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lib.engines.checkpoints import gguf
-from lib.engines.checkpoints.converted import cached
+from lib.engines.files.converted import cached
 from lib.errors import ConfigError
 
 

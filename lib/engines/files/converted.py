@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from lib.engines.checkpoints.hub import content_hash
+from lib.engines.files.content_hash import content_hash
 from lib.errors import ConfigError
 
 
