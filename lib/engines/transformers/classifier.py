@@ -15,7 +15,7 @@ from lib.types import Answers, TokenIds, TokenPair
 
 
 @dataclass(frozen=True)
-class _Request:
+class _Input:
     """Token ids, and how many of them belong to the first text."""
 
     tokens: TokenIds
@@ -40,16 +40,16 @@ class ClassifierEngine:
 
     def score(self, conversations: Sequence[TokenIds]) -> Answers:
         """The model's one output for each conversation: [n, 1]."""
-        return self._answer([_Request(tokens, len(tokens)) for tokens in conversations])
+        return self._answer([_Input(tokens, len(tokens)) for tokens in conversations])
 
     def relevance(self, pairs: Sequence[TokenPair]) -> Answers:
         """The model's one output for each pair of query and passage, without an activation: [n, 1]."""
-        return self._answer([_Request(tokens, first) for tokens, first in pairs])
+        return self._answer([_Input(tokens, first) for tokens, first in pairs])
 
-    def _answer(self, requests: Sequence[_Request]) -> Answers:
+    def _answer(self, requests: Sequence[_Input]) -> Answers:
         import torch
 
-        def answer(batch: Sequence[_Request]) -> npt.NDArray[np.float32]:
+        def answer(batch: Sequence[_Input]) -> npt.NDArray[np.float32]:
             with torch.inference_mode():
                 scores = self._at_last_token(batch) if hasattr(self._model, "score") else self._whole(batch)
                 assert scores.shape == (len(batch), 1)
@@ -66,7 +66,7 @@ class ClassifierEngine:
                 out_of_memory=out_of_memory,
             )
 
-    def _at_last_token(self, batch: Sequence[_Request]) -> Any:
+    def _at_last_token(self, batch: Sequence[_Input]) -> Any:
         """A decoder's score, read where the request ends.
 
         transformers itself searches for the last token that is not padding, which goes wrong where the padding
@@ -77,7 +77,7 @@ class ClassifierEngine:
         hidden = self._model.base_model(input_ids=ids, use_cache=False).last_hidden_state
         return self._model.score(last_states(hidden, rows))
 
-    def _whole(self, batch: Sequence[_Request]) -> Any:
+    def _whole(self, batch: Sequence[_Input]) -> Any:
         """An encoder's score: it looks both ways, so padding is masked."""
         rows, device = [request.tokens for request in batch], self._model.device
         inputs = {"input_ids": right_padded(rows), "attention_mask": token_mask(rows)}
