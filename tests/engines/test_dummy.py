@@ -8,7 +8,7 @@ from lib.engines.base import EngineConfig
 from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.errors import ConfigError
-from lib.types import Message, Sampling, Usage
+from lib.types import Sampling, Usage
 
 LABELS = [((65,),), ((66,), (32, 66)), ((228, 1),)]
 TOKENIZER = ByteTokenizer()
@@ -146,22 +146,11 @@ def test_nothing_heavy_is_imported() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_the_map_finds_it() -> None:
+def test_it_answers_all_methods() -> None:
     config: EngineConfig = DummyConfig()
     config.check("label_logprobs")
     assert config.identity() == {}
     assert isinstance(config.load(config.load_tokenizer(), "embed"), DummyEngine)
-
-
-def test_byte_tokenizer() -> None:
-    text = "a同😀"
-    assert bytes(TOKENIZER.encode(text)).decode() == text
-    assert TOKENIZER.spans(text) == [(0, 1), *[(1, 2)] * 3, *[(2, 3)] * 4]
-    chat = [Message(role="user", content="hi")]
-    conversation = TOKENIZER.conversation([*chat, Message(role="assistant", content="yo")])
-    prompt = TOKENIZER.chat_prompt(chat)
-    assert conversation[: len(prompt)] == prompt
-    assert prompt[0] == conversation[0] == TOKENIZER.completion_prompt("")[0]
 
 
 @pytest.mark.parametrize(

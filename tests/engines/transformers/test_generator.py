@@ -9,10 +9,8 @@ import pytest
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.generator import GeneratorEngine
 from lib.engines.transformers.loading import Loaded
-from lib.engines.transformers.token_sampling import gumbel, key
-from lib.errors import ConfigError
 from lib.types import Completion, Sampling, TokenIds
-from tests.engines.conftest import smollm2_config, word_tokenizer
+from tests.engines.conftest import word_tokenizer
 from tests.engines.transformers.test_causal import random_prompts, tiny
 
 END = 2
@@ -181,21 +179,6 @@ def test_draws_follow_the_distribution(sampling: Sampling, keeps: Sequence[Calla
     assert chisquare(seen[hoped > 0], hoped[hoped > 0]).pvalue > 0.001
 
 
-def test_noise_is_that_of_splitmix64() -> None:
-    def uniform(start: int, place: int) -> float:
-        x = (start + place * 0x9E3779B97F4A7C15) % 2**64
-        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
-        x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
-        return (((x ^ (x >> 31)) >> 11) + 0.5) / 2**53
-
-    keys = [key(7, 0, 0), key(7, 1, 0), key(7, 0, 1), 2**64 - 1]
-    assert len(set(keys)) == 4
-    noise = gumbel(keys, 1000).double().numpy()
-    expected = [[-np.log(-np.log(uniform(start, place))) for place in range(1, 1001)] for start in keys]
-    np.testing.assert_allclose(noise, expected, rtol=1e-5, atol=1e-6)
-    assert abs(noise.mean() - np.euler_gamma) < 0.06
-
-
 def test_a_stop_text_ends_a_sample_and_is_left_out() -> None:
     model, prompts = tiny("llama"), random_prompts([9, 30])
     free = engine_of(model).generate(prompts, Sampling(max_tokens=20), [0, 0]).texts
@@ -275,27 +258,3 @@ def test_a_row_whose_numbers_break_down_is_an_error() -> None:
     assert found.errors == {1: "the model's output is not a finite number"}
     assert found.texts[1] == []
     assert len(found.texts[0]) == len(found.texts[2]) == 1
-
-
-@pytest.mark.parametrize(
-    ("constraint", "says"),
-    [
-        ({"regex": "(?=a)b"}, r"generate.regex=\(\?=a\)b: xgrammar can't read it: .*[Ll]ookahead"),
-        ({"json_schema": '{"$ref": "#/nowhere"}'}, "generate.json_schema=.*xgrammar can't read it: .*nowhere"),
-        ({"json_schema": '{"items": {"type": "array", "uniqueItems": true}}'}, "uniqueItems would not be enforced"),
-        ({"json_schema": '{"properties": {"a": {"not": {}}}}'}, "not would not be enforced"),
-        ({"json_schema": '{"allOf": [{}, {}]}'}, "allOf of several would not be enforced"),
-        ({"json_schema": '{"type": "string", "format": "iri"}'}, "format iri would not be enforced"),
-        ({"json_schema": '{"type": "string", "pattern": "a", "minLength": 3}'}, "pattern or format with minLength"),
-    ],
-)
-def test_constraints_that_cannot_be_kept_to_are_refused_before_loading(constraint: Any, says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        smollm2_config().check_sampling(Sampling(max_tokens=1, **constraint))
-
-
-def test_all_else_is_taken() -> None:
-    schema = '{"properties": {"not": {"enum": [{"if": 1}]}, "format": {"type": "string"}}, "allOf": [{}]}'
-    smollm2_config().check_sampling(Sampling(max_tokens=1, json_schema=schema))
-    smollm2_config().check_sampling(Sampling(max_tokens=1, temperature=1, epsilon_cutoff=0.1))
-    smollm2_config().check_sampling(Sampling(max_tokens=1, num_beams=4, n=4))
