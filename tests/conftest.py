@@ -64,6 +64,7 @@ def lane_of(path: Path) -> Lane:
     return LANES[max(inside, key=len)] if inside else FAST
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give tests the mark, the time-out and the group of their lane, and put the lanes in their order."""
     order = [lane.name for lane in LANES.values()]
