@@ -90,6 +90,7 @@ class Grammars:
             return self._compiler.compile_grammar(f"root ::= {literals}")
         if sampling.regex is not None:
             return self._compiler.compile_regex(sampling.regex)
+        assert sampling.json_schema is not None
         return self._compiler.compile_json_schema(sampling.json_schema, any_whitespace=False, separators=(",", ":"))
 
 
