@@ -11,7 +11,7 @@ import numpy.typing as npt
 TokenIds = Sequence[int]
 
 Label = tuple[tuple[int, ...], ...]
-"""The spellings of one label, each a token sequence; their probabilities are summed."""
+"""The token sequences that mean one label; their probabilities are summed."""
 
 
 def slot_column(name: str) -> str:
@@ -181,7 +181,7 @@ class LabelEngine(Protocol):
     memory: int
 
     def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
-        """Natural-log probability of each label after each prompt, summed over its spellings: [n, k].
+        """Natural-log probability of each label after each prompt, summed over its token sequences: [n, k].
 
         Not renormalised over the labels: exp of a row sums to the label mass.
         """

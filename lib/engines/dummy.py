@@ -21,7 +21,7 @@ from lib.config import transient
 from lib.engines.base import ModelConfig
 from lib.engines.byte_tokenizer import BOS, END
 from lib.engines.checkpoints.embedding_prompts import ROLES
-from lib.engines.decoding.token_budget import rooms
+from lib.engines.decoding.token_budget import token_budgets
 from lib.errors import ConfigError
 from lib.types import (
     Answers,
@@ -113,14 +113,14 @@ class DummyEngine:
 
     def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
         """Pseudo-words after each prompt; those of sample k depend on the prompt, k and (not if greedy) the seed."""
-        room, errors = rooms(prompts, sampling, self._config.max_model_len)
+        budgets, errors = token_budgets(prompts, sampling, self._config.max_model_len)
         errors |= self._failures(prompts)
         texts: list[list[Completion]] = [[] for _ in prompts]
         for number in (number for number in range(len(prompts)) if number not in errors):
             seed = str(seeds[number]) if sampling.temperature else ""
             for sample in range(sampling.n):
                 key = self._hash([*prompts[number], -1, sample, *seed.encode()])
-                texts[number].append(_completion(key, sampling, room[number]))
+                texts[number].append(_completion(key, sampling, budgets[number]))
         return Completions(texts, errors, _usage([prompts[number] for number in range(len(prompts)) if texts[number]]))
 
     def _answers(self, requests: Sequence[TokenIds], values: npt.NDArray[np.float64]) -> Answers:
@@ -155,21 +155,21 @@ class DummyEngine:
         return np.asarray(((x >> np.uint64(11)).astype(np.float64) + 0.5) / 2**53)
 
 
-def _completion(key: int, sampling: Sampling, room: int) -> Completion:
+def _completion(key: int, sampling: Sampling, budget: int) -> Completion:
     """A text that follows from the key: one of the choices, or up to 40 words of a small vocabulary."""
     if sampling.choice:
         text = sampling.choice[key % len(sampling.choice)]
     else:
-        draws = random.Random(key)
-        text = " ".join(draws.choices(_WORDS, k=draws.randint(1, _MOST_WORDS)))
+        rng = random.Random(key)
+        text = " ".join(rng.choices(_WORDS, k=rng.randint(1, _MOST_WORDS)))
     tokens = [*text.encode(), END]
     found = [(text.index(stop), stop) for stop in sampling.stop if stop in text]
     if found:
         at, stop = min(found)
         text, tokens = text[:at], tokens[: len(f"{text[:at]}{stop}".encode())]
-    if len(tokens) <= room:
+    if len(tokens) <= budget:
         return Completion(text, tokens, "stop")
-    return Completion(bytes(tokens[:room]).decode(errors="ignore")[: len(text)], tokens[:room], "length")
+    return Completion(bytes(tokens[:budget]).decode(errors="ignore")[: len(text)], tokens[:budget], "length")
 
 
 def _usage(requests: Sequence[TokenIds]) -> Usage:

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     """Measure, and print a table in Markdown."""
     rounds = int(arguments[0]) if arguments else ROUNDS
     engine: Any = CONFIG.load(CONFIG.load_tokenizer(), "generate")
-    watched = Watched(engine._stepper)
+    watched = Watched(engine._loop)
     loop = asyncio.new_event_loop()
     asynchronous = loop.run_until_complete(_async_llm())
     sides: dict[str, Callable[[Shards], Any]] = {
@@ -103,14 +103,14 @@ def _shards(seed: int, rows: int = ROWS, longest: int = 256) -> Shards:
 
 @dataclass
 class Watched:
-    """A stepper whose steps are timed, with the slots that were taken in each."""
+    """A loop whose steps are timed, with the slots that were taken in each."""
 
-    stepper: VllmLoop
+    loop: VllmLoop
     _steps: list[tuple[float, int, bool]] = field(default_factory=list)  # seconds, slots taken, rows left to hand out
     _left: int = 0
 
     def __post_init__(self) -> None:
-        engine = self.stepper.engine
+        engine = self.loop.engine
         add, step = engine.add_request, engine.step
 
         def counted(*arguments: Any) -> Any:
@@ -118,7 +118,7 @@ class Watched:
             return add(*arguments)
 
         def timed() -> Any:
-            taken, left, start = min(len(self.stepper._running), SLOTS), self._left > 0, time.perf_counter()
+            taken, left, start = min(len(self.loop._running), SLOTS), self._left > 0, time.perf_counter()
             outputs = step()
             self._steps.append((time.perf_counter() - start, taken, left))
             return outputs
@@ -126,7 +126,7 @@ class Watched:
         engine.add_request, engine.step = counted, timed
 
     def answer(self, shard: list[Request]) -> None:
-        self.stepper.answer(shard)
+        self.loop.answer(shard)
 
     def answer_two(self, shards: Shards) -> None:
         with ThreadPoolExecutor(2) as pool:

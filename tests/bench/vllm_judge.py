@@ -103,10 +103,10 @@ def _direct(name: str, config: Any, labels: Sequence[Label], **changes: Any) -> 
     """`vllm.LLM`, asked for what our engine asks for."""
     from vllm import LLM, SamplingParams
 
-    spellings = [distinct(label) for label in labels]
-    assert prefixes(spellings) == [()], "a label of several tokens would need more requests a prompt"
+    sequences = [distinct(label) for label in labels]
+    assert prefixes(sequences) == [()], "a label of several tokens would need more requests a prompt"
     params = SamplingParams(
-        max_tokens=1, temperature=0.0, detokenize=False, logprob_token_ids=next_tokens(spellings, ())
+        max_tokens=1, temperature=0.0, detokenize=False, logprob_token_ids=next_tokens(sequences, ())
     )
     start = time.perf_counter()
     llm = LLM(
@@ -139,14 +139,14 @@ def _runner(name: str, spec: Spec) -> Side:
     outputs: list[Any] = []
     block = None
     if isinstance(spec.engine, VllmConfig):
-        block, answer = engine._block, engine._stepper.answer
+        block, answer = engine._block, engine._loop.answer
 
         def kept(requests: Any) -> list[Any]:
             answers: list[Any] = answer(requests)
             outputs.extend(answers)
             return answers
 
-        engine._stepper.answer = kept
+        engine._loop.answer = kept
     return Side(name, start_up, lambda shards, _: list(work(worker, shards, Stop(0))), outputs, block)
 
 

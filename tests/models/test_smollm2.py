@@ -31,7 +31,7 @@ def judged(
     labels: list[Label] = [
         tuple(tuple(smollm2.encode(text)) for text in (name, f" {name}")) for name in ("A", "B", "同等")
     ]
-    assert max(len(spelling) for spelling in labels[2]) > 3
+    assert max(len(sequence) for sequence in labels[2]) > 3
     return engine._model, prompts, labels, plain(engine._model, prompts, labels)
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.engines.base import ModelConfig
-from lib.engines.checkpoints import embedding_prompts as roles
-from lib.engines.checkpoints import gguf, hub, internlm2, pooling
+from lib.engines.checkpoints import embedding_prompts, gguf, hub, internlm2, pooling
 from lib.engines.checkpoints import tokenizer as tokenizers
 from lib.engines.sizing import flops
 from lib.engines.sizing.model_size import SETTINGS, Sizing, cache_per_token, embedding_parameters, stored_bytes
@@ -55,7 +54,7 @@ class CheckpointConfig(ModelConfig):
             raise ConfigError("engine.model='': give a folder, a hub id or package:NAME")
         if self.gguf_file is not None and not self.gguf_file.endswith(".gguf"):
             raise ConfigError(f"engine.gguf_file={self.gguf_file}: must be the name of a .gguf file, or null")
-        roles.check(self.prompts)
+        embedding_prompts.check(self.prompts)
 
     def check(self, method: str) -> None:
         """Raise ConfigError for what config.json and the tokenizer's files say already.
@@ -94,7 +93,7 @@ class CheckpointConfig(ModelConfig):
         """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
         path = folder(self)
         names = [self.gguf_file] if self.gguf_file else ["config.json", *_safetensors(path)]
-        names += [name for name in (*pooling.FILES, roles.FILE) if (path / name).is_file()]
+        names += [name for name in (*pooling.FILES, embedding_prompts.FILE) if (path / name).is_file()]
         found = {"model": hub.shown(self.model), "weights_hash": hub.files_hash(path, names)}
         if self.tokenizer:
             found["tokenizer"] = hub.shown(self.tokenizer)
@@ -115,7 +114,7 @@ class CheckpointConfig(ModelConfig):
 
     def embedding_prompts(self) -> Mapping[str, str]:
         """What stands before a text to embed, by its role. Raises ConfigError for a file that cannot be read."""
-        return roles.read(folder(self), f"engine.model={self.model}") | self.prompts
+        return embedding_prompts.read(folder(self), f"engine.model={self.model}") | self.prompts
 
     def width(self) -> int:
         """Length of the model's vectors: its hidden size."""

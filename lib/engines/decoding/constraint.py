@@ -98,7 +98,7 @@ class Mask:
     """Leaves each row the tokens that its grammar allows next.
 
     xgrammar.contrib.hf has one as well, which fails where a row is padded that ended before its grammar did: at a stop
-    text, or where its room ends.
+    text, or where its token budget ends.
     """
 
     def __init__(self, grammar: "CompiledGrammar", rows: int, width: int) -> None:

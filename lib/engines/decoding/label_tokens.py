@@ -1,4 +1,4 @@
-"""Which forward passes the probabilities of labels need: labels are token sequences with several spellings."""
+"""Which forward passes the probabilities of labels need: a label is one of several token sequences."""
 
 from collections.abc import Sequence
 
@@ -8,25 +8,25 @@ Tokens = tuple[int, ...]
 
 
 def distinct(label: Label) -> list[Tokens]:
-    """The spellings of a label without those that another one of it begins.
+    """The token sequences of a label without those that another one of it begins.
 
     Every text that starts with "AB" starts with "A" too: adding its probability would count it twice.
     """
     unique = sorted(set(label))  # a prefix sorts right before what it begins
     kept: list[Tokens] = []
-    for spelling in unique:
-        assert spelling, "a label spelled by no tokens at all"
-        if not kept or spelling[: len(kept[-1])] != kept[-1]:
-            kept.append(spelling)
+    for sequence in unique:
+        assert sequence, "a label of no tokens at all"
+        if not kept or sequence[: len(kept[-1])] != kept[-1]:
+            kept.append(sequence)
     return kept
 
 
 def paths(labels: Sequence[Sequence[Tokens]]) -> list[Tokens]:
-    """The fewest token sequences to feed after a prompt so that each spelling's every token is predicted once.
+    """The fewest token sequences to feed after a prompt so that every token of every label is predicted once.
 
-    These are the leaves of the trie of all proper prefixes; none where every spelling is one token.
+    These are the leaves of the trie of all proper prefixes; none where every label is one token.
     """
-    prefixes = {spelling[:-1] for label in labels for spelling in label if len(spelling) > 1}
+    prefixes = {sequence[:-1] for label in labels for sequence in label if len(sequence) > 1}
     return sorted(path for path in prefixes if not any(path == other[: len(path)] != other for other in prefixes))
 
 
@@ -37,5 +37,5 @@ def next_tokens(labels: Sequence[Sequence[Tokens]], prefix: Tokens) -> list[int]
 
 
 def prefixes(labels: Sequence[Sequence[Tokens]]) -> list[Tokens]:
-    """All proper prefixes of the spellings, ascending: the empty one first."""
-    return sorted({spelling[:size] for label in labels for spelling in label for size in range(len(spelling))})
+    """All proper prefixes of the labels' token sequences, ascending: the empty one first."""
+    return sorted({sequence[:size] for label in labels for sequence in label for size in range(len(sequence))})

@@ -1,4 +1,4 @@
-"""Where generated text ends: at an end token, at a stop text, or where its room does."""
+"""Where generated text ends: at an end token, at a stop text, or where its token budget does."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
@@ -29,14 +29,14 @@ class StopCriteria:
         self._stops = stops
         self._window = _CONTEXT + max((len(stop.encode()) for stop in stops), default=0)
 
-    def criterion(self, width: int, rooms: Sequence[int]) -> "StoppingCriteria":
-        """For transformers: which samples are over, by stop text or room. width: of the padded prompts.
+    def criterion(self, width: int, budgets: Sequence[int]) -> "StoppingCriteria":
+        """For transformers: which samples are over, by stop text or token budget. width: of the padded prompts.
 
         A stop text that it should miss costs time alone: `completion` has the last word.
         """
         import torch
 
-        limits = torch.tensor(rooms)
+        limits = torch.tensor(budgets)
 
         def is_over(ids: "Tensor", scores: "Tensor", **_: object) -> "Tensor":
             new = ids.shape[1] - width

@@ -40,16 +40,16 @@ class CausalEngine:
     def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
         """Natural-log probability of each label after each prompt: [n, k].
 
-        A label's spellings are summed; one that begins another contains it, so the longer is left out. Labels may
-        begin one another: each is then answered by itself.
+        A label's token sequences are summed; one that begins another contains it, so the longer is left out. Labels
+        may begin one another: each is then answered by itself.
         """
         import torch
 
-        spellings = [distinct(label) for label in labels]
+        sequences = [distinct(label) for label in labels]
 
         def answer(batch: Sequence[TokenIds]) -> npt.NDArray[np.float32]:
             with torch.inference_mode():
-                return self._answer(batch, spellings)
+                return self._answer(batch, sequences)
 
         with self._turn:
             return answer_all(
@@ -76,8 +76,8 @@ class CausalEngine:
             else:
                 logits, _ = self._read(batch, path, use_cache=False)
             steps |= _steps(logits, labels, path)
-        spelled = [[sum(steps[s[: i + 1]] for i in range(len(s))) for s in label] for label in labels]
-        summed = [torch.logsumexp(torch.stack(label), dim=0) for label in spelled]
+        per_sequence = [[sum(steps[s[: i + 1]] for i in range(len(s))) for s in label] for label in labels]
+        summed = [torch.logsumexp(torch.stack(label), dim=0) for label in per_sequence]
         answers: npt.NDArray[np.float32] = torch.stack(summed, dim=1).cpu().numpy()
         return answers
 
@@ -124,7 +124,7 @@ def _can_continue(model: "PreTrainedModel") -> bool:
 
 
 def _steps(logits: "Tensor", labels: Sequence[Sequence[Tokens]], path: Tokens) -> "dict[Tokens, Tensor]":
-    """Each prefix of a spelling that leaves `path` or is it -> log P(its last token | those before) [rows].
+    """Each prefix of a label that leaves `path` or is it -> log P(its last token | those before) [rows].
 
     logits: [rows, n, vocabulary] after the last n prefixes of `path`, the whole of it included.
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.decoding.constraint import Grammars, Mask
 from lib.engines.decoding.stopping import StopCriteria, split_stops
-from lib.engines.decoding.token_budget import rooms
+from lib.engines.decoding.token_budget import token_budgets
 from lib.engines.transformers.batching import in_batches
 from lib.engines.transformers.loading import Loaded, out_of_memory
 from lib.engines.transformers.padding import left_padded
@@ -29,7 +29,7 @@ class GeneratorEngine:
     def __init__(
         self, loaded: Loaded, tokenizer: HuggingFaceTokenizer, *, max_model_len: int, batch_tokens: int
     ) -> None:
-        """Take a model. batch_tokens: rows (samples, beams) times prompt and room of the longest, of a batch."""
+        """Take a model. batch_tokens: rows (samples, beams) of a batch times the longest's prompt and token budget."""
         from transformers import GenerationConfig
 
         self.memory = loaded.memory
@@ -48,18 +48,18 @@ class GeneratorEngine:
         seeds: one for each prompt, unused where sampling is greedy; sample k draws from (seed, k) alone.
         Raises EngineError where the text is constrained and the model has no end token.
         """
-        room, errors = rooms(prompts, sampling, self._max_model_len)
+        budgets, errors = token_budgets(prompts, sampling, self._max_model_len)
         copies = 1 if sampling.num_beams > 1 else sampling.n  # the beams of a request are one row of ours
         rows = [(n, sample) for n in range(len(prompts)) if n not in errors for sample in range(copies)]
-        lengths = [sampling.num_beams * (len(prompts[n]) + room[n]) for n, _ in rows]
-        kinds = self._kinds([len(prompts[n]) for n, _ in rows], [room[n] for n, _ in rows])
+        lengths = [sampling.num_beams * (len(prompts[n]) + budgets[n]) for n, _ in rows]
+        kinds = self._kinds([len(prompts[n]) for n, _ in rows], [budgets[n] for n, _ in rows])
         order = sorted(range(len(rows)), key=lambda row: (-kinds[row], -lengths[row], -len(prompts[rows[row][0]])))
         texts: list[dict[int, list[Completion]]] = [{} for _ in prompts]
 
         def work(batch: Sequence[int]) -> None:
             numbers = [rows[row][0] for row in batch]
             streams = [(seeds[rows[row][0]], rows[row][1]) for row in batch]
-            answers = self._answer([prompts[n] for n in numbers], [room[n] for n in numbers], sampling, streams)
+            answers = self._answer([prompts[n] for n in numbers], [budgets[n] for n in numbers], sampling, streams)
             for row, answer in zip(batch, answers, strict=True):
                 number, sample = rows[row]
                 if isinstance(answer, str):
@@ -77,36 +77,37 @@ class GeneratorEngine:
         ]
         return Completions(found, errors)
 
-    def _kinds(self, lengths: Sequence[int], room: Sequence[int]) -> list[int]:
-        """Which rows may share a batch: no row is carried on beyond the model's last position by one with more room.
+    def _kinds(self, lengths: Sequence[int], budgets: Sequence[int]) -> list[int]:
+        """Which rows may share a batch: none is carried beyond the model's last position by one with a larger budget.
 
-        0: those that can go on as long as any row; else the row's room.
+        0: those that can go on as long as any row; else the row's token budget.
         """
         positions = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
-        most = max(room, default=0)
-        return [r if positions and length + most > positions else 0 for length, r in zip(lengths, room, strict=True)]
+        most = max(budgets, default=0)
+        both = zip(lengths, budgets, strict=True)
+        return [budget if positions and length + most > positions else 0 for length, budget in both]
 
     def _answer(
-        self, batch: Sequence[TokenIds], room: Sequence[int], sampling: Sampling, streams: Sequence[tuple[int, int]]
+        self, batch: Sequence[TokenIds], budgets: Sequence[int], sampling: Sampling, streams: Sequence[tuple[int, int]]
     ) -> list[list[Completion] | str]:
         """The samples of each row of a batch, or why it has none. streams: seed and sample number of each row."""
         import torch
         from transformers import GenerationConfig
 
         stops, special = split_stops(sampling.stop, self._tokenizer)
-        endings = StopCriteria(self._tokenizer, self._end_tokens | set(special), stops)
+        stopping = StopCriteria(self._tokenizer, self._end_tokens | set(special), stops)
         ids, mask = left_padded(batch)
         width = ids.shape[1]
         finite = Finite(len(batch))
-        steps = [finite, *self._masks(sampling, len(batch), width), *processors(sampling)]
+        logits_processors = [finite, *self._masks(sampling, len(batch), width), *processors(sampling)]
         if sampling.temperature:
-            steps.append(Noise(streams, width))
+            logits_processors.append(Noise(streams, width))
         beams = {"num_beams": sampling.num_beams, "num_return_sequences": sampling.n} if sampling.num_beams > 1 else {}
         config = GenerationConfig(
-            do_sample=False,  # of draws, the noise takes care
-            max_new_tokens=max(room),
-            eos_token_id=sorted(endings.end_tokens) or None,
-            pad_token_id=min(endings.end_tokens, default=0),
+            do_sample=False,  # the noise does that
+            max_new_tokens=max(budgets),
+            eos_token_id=sorted(stopping.end_tokens) or None,
+            pad_token_id=min(stopping.end_tokens, default=0),
             **beams,
         )
         with torch.inference_mode():
@@ -114,16 +115,16 @@ class GeneratorEngine:
                 ids.to(self._model.device),
                 attention_mask=mask.to(self._model.device),
                 generation_config=config,
-                logits_processor=steps,
-                stopping_criteria=[endings.criterion(width, room)],
+                logits_processor=logits_processors,
+                stopping_criteria=[stopping.criterion(width, budgets)],
             )
         assert finite.broken is not None
         new = output[:, width:].view(len(batch), -1, output.shape[1] - width).tolist()
         return [
             "the model's output is not a finite number"
             if broken
-            else [endings.completion(prompt, tokens[:most]) for tokens in samples]
-            for prompt, most, samples, broken in zip(batch, room, new, finite.broken.tolist(), strict=True)
+            else [stopping.completion(prompt, tokens[:budget]) for tokens in samples]
+            for prompt, budget, samples, broken in zip(batch, budgets, new, finite.broken.tolist(), strict=True)
         ]
 
     def _masks(self, sampling: Sampling, rows: int, width: int) -> list[Mask]:

@@ -1,4 +1,4 @@
-"""Draws of tokens for transformers' `generate`: its own processors in vLLM's order, and noise of each row's own.
+"""Token sampling for transformers' `generate`: its own processors in vLLM's order, and noise of each row's own.
 
 A token is drawn by the Gumbel-max trick: argmax of log p(v) + G(v), with independent standard Gumbel noise G, is a draw
 from p (Gumbel 1954, "Statistical theory of extreme values"; Maddison et al. 2014, "A* sampling", section 2). The noise

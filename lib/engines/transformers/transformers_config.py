@@ -45,7 +45,7 @@ class TransformersConfig(CheckpointConfig):
     or `last` for a causal language model that has none.
     device: auto (a GPU where there is one), cpu, cuda, cuda:1, …. batch_tokens: tokens of a batch, its padding
     included; null: 512 on a CPU (what its caches hold: larger ones are slower), 16,384 on a GPU; for `generate`, where
-    the room to write counts as well and each step reads all weights for one token of each row, 4,096 and 65,536.
+    the token budget counts as well and each step reads all weights for one token of each row, 4,096 and 65,536.
     """
 
     quantization: BitsAndBytes = BitsAndBytes.none

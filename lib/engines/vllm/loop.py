@@ -1,4 +1,4 @@
-"""Keeps a vLLM engine full: one thread steps it, and shards that are asked at the same time share its batches.
+"""The loop that keeps a vLLM engine full: shards that are asked at the same time share its batches.
 
 vLLM's own `LLM.generate` answers one call before it takes the next, so that the engine runs empty at the end of each
 shard; its AsyncLLM always needs a process of its own. This is the loop of `LLM.generate`, fed by several callers.
@@ -45,20 +45,20 @@ class _Call:
 
 
 class VllmLoop:
-    """A vLLM engine and the thread that steps it. `answer` may be called from several threads.
+    """A vLLM engine and the thread that runs it, step by step. `answer` may be called from several threads.
 
     load: steps so far, and the requests inside the engine (running or next in line) in each of them, summed.
     """
 
     def __init__(self, make: Callable[[], "LLMEngine"]) -> None:
-        """Make the engine in the thread that steps it. make: returns a vllm LLMEngine. Raises what `make` raises."""
+        """Make the engine in the thread that runs it. make: returns a vllm LLMEngine. Raises what `make` raises."""
         self._calls: deque[_Call] = deque()
         self._running: dict[str, tuple[_Call, int]] = {}
         self._changed = threading.Condition()
         self._dead: str | None = None
         self.load = (0, 0)
         made: Future[LLMEngine] = Future()
-        threading.Thread(target=self._live, args=(make, made), name="stepper", daemon=True).start()
+        threading.Thread(target=self._live, args=(make, made), name="vllm-loop", daemon=True).start()
         self.engine = made.result()
 
     def answer(self, requests: Sequence[Request]) -> "list[RequestOutput]":

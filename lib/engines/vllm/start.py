@@ -17,7 +17,7 @@ _ON_CPU = {
 
 
 def load(model: str, arguments: Mapping[str, object], extra: Mapping[str, object], num_gpus: float) -> VllmLoop:
-    """The engine with its weights, and the thread that steps it.
+    """The engine with its weights, and the loop that runs it.
 
     model: its name in our config. arguments: EngineArgs by name, of which extra are those that our fields don't set.
     Raises ConfigError for what vLLM refuses before it loads weights, EngineError where it cannot load them.

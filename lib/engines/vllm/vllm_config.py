@@ -15,7 +15,7 @@ from lib.errors import ConfigError
 from lib.types import Engine, Sampling, Tokenizer
 
 
-class VllmFormat(Enum):
+class VllmQuantization(Enum):
     """How weights are quantised, by vLLM.
 
     none: as the checkpoint says. awq, gptq, fp8, compressed_tensors: a checkpoint that was quantised so; anything else
@@ -46,22 +46,22 @@ class KvCacheDtype(Enum):
 
 GENERATING = ("label_logprobs", "generate")  # the methods of a language model; the others are a pooler's
 _IN_CHECKPOINT = (
-    VllmFormat.awq,
-    VllmFormat.gptq,
-    VllmFormat.fp8,
-    VllmFormat.compressed_tensors,
+    VllmQuantization.awq,
+    VllmQuantization.gptq,
+    VllmQuantization.fp8,
+    VllmQuantization.compressed_tensors,
 )
 _LAYER_BYTES = {
-    VllmFormat.online_fp8: 1.0,
-    VllmFormat.online_int8: 1.0,
-    VllmFormat.bitsandbytes: NF4_BYTES,
+    VllmQuantization.online_fp8: 1.0,
+    VllmQuantization.online_int8: 1.0,
+    VllmQuantization.bitsandbytes: NF4_BYTES,
 }
 _CACHE_BYTES = {KvCacheDtype.auto: None, KvCacheDtype.bfloat16: 2}  # of a value; the others are 8-bit
 CPU_CACHE_BYTES = 1 << 30
 CPU_BLOCK = 32  # tokens; vLLM's own default of 128 misses half of what prompts share
 _GPU_BLOCK, _MOST_AT_ONCE = 16, 256  # vLLM's own defaults, on most GPUs
 _STRUCTURED = {"backend": "xgrammar", "disable_any_whitespace": True}  # as constraint.py does; extra may say otherwise
-_PLUGINS = {VllmFormat.bitsandbytes: "vllm-bnb-plugin", VllmFormat.gguf: "vllm-gguf-plugin"}
+_PLUGINS = {VllmQuantization.bitsandbytes: "vllm-bnb-plugin", VllmQuantization.gguf: "vllm-gguf-plugin"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class VllmConfig(CheckpointConfig):
     has none. extra: any other of vLLM's EngineArgs, as `+engine.extra.NAME=VALUE` on the command line.
     """
 
-    quantization: VllmFormat = VllmFormat.none
+    quantization: VllmQuantization = VllmQuantization.none
     kv_cache_dtype: KvCacheDtype = KvCacheDtype.auto
     seed: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
@@ -184,7 +184,7 @@ class VllmConfig(CheckpointConfig):
             "trust_remote_code": self.trust_remote_code,
             "runner": "generate" if method in GENERATING else "pooling",
             "dtype": self.dtype.value,
-            "quantization": None if self.quantization is VllmFormat.none else self.quantization.value,
+            "quantization": None if self.quantization is VllmQuantization.none else self.quantization.value,
             "kv_cache_dtype": self.kv_cache_dtype.value,
             "seed": self.seed,
             "max_model_len": self.max_model_len,

@@ -9,7 +9,7 @@ from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.decoding.label_tokens import distinct, next_tokens, prefixes
 from lib.engines.decoding.prefixes import meeting_order
 from lib.engines.decoding.stopping import split_stops
-from lib.engines.decoding.token_budget import rooms
+from lib.engines.decoding.token_budget import token_budgets
 from lib.engines.vllm.loop import Request, VllmLoop
 from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds, Tokenizer, TokenPair, Usage
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 class VllmEngine:
     """What both kinds of engine share: limits, order, and what is refused."""
 
-    def __init__(self, stepper: VllmLoop, *, memory: int, max_model_len: int) -> None:
+    def __init__(self, loop: VllmLoop, *, memory: int, max_model_len: int) -> None:
         """Take a running engine. memory: bytes of its weights on disk (vLLM does not tell those in memory)."""
         self.memory = memory
-        self._stepper = stepper
+        self._loop = loop
         self._max_model_len = max_model_len
-        self._block: int = stepper.engine.vllm_config.cache_config.block_size
+        self._block: int = loop.engine.vllm_config.cache_config.block_size
 
-    def _too_long(self, prompts: Sequence[TokenIds], room: int) -> dict[int, str]:
-        """Prompts that the engine would refuse; room: tokens that must fit behind each."""
-        most = self._max_model_len - room
+    def _too_long(self, prompts: Sequence[TokenIds], output: int) -> dict[int, str]:
+        """Prompts that the engine would refuse; output: tokens that must fit behind each."""
+        most = self._max_model_len - output
         return {
             number: "the request is empty"
             if not tokens
-            else f"{len(tokens)} tokens and {room} of output, engine.max_model_len={self._max_model_len}"
+            else f"{len(tokens)} tokens and {output} of output, engine.max_model_len={self._max_model_len}"
             for number, tokens in enumerate(prompts)
             if not 0 < len(tokens) <= most
         }
@@ -45,10 +45,10 @@ class VllmEngine:
         """
         order = meeting_order([request.tokens for request in requests], self._block)
         outputs: list[RequestOutput] = [None] * len(requests)
-        before = self._stepper.load
-        for index, output in zip(order, self._stepper.answer([requests[i] for i in order]), strict=True):
+        before = self._loop.load
+        for index, output in zip(order, self._loop.answer([requests[i] for i in order]), strict=True):
             outputs[index] = output
-        steps, inside = np.subtract(self._stepper.load, before).tolist()
+        steps, inside = np.subtract(self._loop.load, before).tolist()
         cached = sum(getattr(output, "num_cached_tokens", None) or 0 for output in outputs[::each])
         return outputs, Usage(cached_tokens=cached, queued=inside / max(steps, 1))
 
@@ -56,27 +56,27 @@ class VllmEngine:
 class GeneratingEngine(VllmEngine):
     """A causal language model."""
 
-    def __init__(self, stepper: VllmLoop, tokenizer: Tokenizer, *, memory: int, max_model_len: int) -> None:
+    def __init__(self, loop: VllmLoop, tokenizer: Tokenizer, *, memory: int, max_model_len: int) -> None:
         """Take a running engine."""
-        super().__init__(stepper, memory=memory, max_model_len=max_model_len)
+        super().__init__(loop, memory=memory, max_model_len=max_model_len)
         self._tokenizer = tokenizer
 
     def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
         """Natural-log probability of each label after each prompt: [n, k].
 
-        Every proper prefix of a label's spellings is a request of its own, which asks for one token's worth of
+        Every proper prefix of a label's token sequences is a request of its own, which asks for one token's worth of
         log-probabilities; what stands before it comes from the prefix cache.
         """
         from vllm import SamplingParams
 
-        spellings = [distinct(label) for label in labels]
-        paths = prefixes(spellings)
+        sequences = [distinct(label) for label in labels]
+        paths = prefixes(sequences)
         params = [
             SamplingParams(
                 max_tokens=1,
                 temperature=0.0,
                 detokenize=False,
-                logprob_token_ids=next_tokens(spellings, path),
+                logprob_token_ids=next_tokens(sequences, path),
                 output_kind=_final(),
             )
             for path in paths
@@ -100,7 +100,7 @@ class GeneratingEngine(VllmEngine):
             }
             values[row] = [
                 np.logaddexp.reduce([sum(steps[s[: i + 1]] for i in range(len(s))) for s in label])
-                for label in spellings
+                for label in sequences
             ]
         return _answers(values, errors, usage)
 
@@ -110,10 +110,10 @@ class GeneratingEngine(VllmEngine):
         seeds: one for each prompt, unused where sampling is greedy; vLLM itself seeds sample k with seed + k.
         """
         assert isinstance(self._tokenizer, HuggingFaceTokenizer)
-        room, errors = rooms(prompts, sampling, self._max_model_len)
+        budgets, errors = token_budgets(prompts, sampling, self._max_model_len)
         stops = split_stops(sampling.stop, self._tokenizer)
         rows = [number for number in range(len(prompts)) if number not in errors]
-        params = [_sampling_params(sampling, room[row], stops, seeds[row]) for row in rows]
+        params = [_sampling_params(sampling, budgets[row], stops, seeds[row]) for row in rows]
         outputs, usage = self._answer([Request(prompts[row], asked) for row, asked in zip(rows, params, strict=True)])
         texts: list[list[Completion]] = [[] for _ in prompts]
         for row, output in zip(rows, outputs, strict=True):
@@ -127,12 +127,12 @@ class GeneratingEngine(VllmEngine):
 class PoolingEngine(VllmEngine):
     """A model that reads a text and gives a vector or a score."""
 
-    def __init__(self, stepper: VllmLoop, *, memory: int, max_model_len: int) -> None:
+    def __init__(self, loop: VllmLoop, *, memory: int, max_model_len: int) -> None:
         """Take a running engine."""
-        super().__init__(stepper, memory=memory, max_model_len=max_model_len)
-        self._tasks: Sequence[str] = stepper.engine.get_supported_tasks()
+        super().__init__(loop, memory=memory, max_model_len=max_model_len)
+        self._tasks: Sequence[str] = loop.engine.get_supported_tasks()
         # Only models that tell the second text from the first (BERT's token types) may be told which it is.
-        settings = stepper.engine.vllm_config.model_config.hf_config
+        settings = loop.engine.vllm_config.model_config.hf_config
         self._has_types = (getattr(settings, "type_vocab_size", None) or 0) > 1
 
     def score(self, conversations: Sequence[TokenIds]) -> Answers:
@@ -189,7 +189,9 @@ def _answers(values: Any, errors: dict[int, str], usage: Usage) -> Answers:
     return Answers(values, errors, usage)
 
 
-def _sampling_params(sampling: Sampling, room: int, stops: tuple[list[str], list[int]], seed: int) -> "SamplingParams":
+def _sampling_params(
+    sampling: Sampling, budget: int, stops: tuple[list[str], list[int]], seed: int
+) -> "SamplingParams":
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
@@ -201,7 +203,7 @@ def _sampling_params(sampling: Sampling, room: int, stops: tuple[list[str], list
     asked = {name: value for name, value in constraints.items() if value is not None}
     return SamplingParams(
         n=sampling.n,
-        max_tokens=room,
+        max_tokens=budget,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         top_k=sampling.top_k,

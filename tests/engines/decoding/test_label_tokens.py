@@ -3,7 +3,7 @@ from lib.engines.decoding.label_tokens import distinct, next_tokens, paths
 LABELS = [[(1,), (2,)], [(3, 4, 5), (3, 4, 6, 7)], [(8, 9)]]
 
 
-def test_a_spelling_that_another_one_begins_is_left_out() -> None:
+def test_a_sequence_that_another_one_begins_is_left_out() -> None:
     assert distinct(((5, 6), (5,), (7,), (5, 6, 7), (7,))) == [(5,), (7,)]
     assert distinct(((5, 6), (5, 7))) == [(5, 6), (5, 7)]
 

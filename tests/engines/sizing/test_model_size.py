@@ -11,7 +11,7 @@ from lib.engines.checkpoints.checkpoint import Dtype
 from lib.engines.sizing.hardware import GPUS
 from lib.engines.sizing.model_size import RESERVE, Sizing, cache_per_token, embedding_parameters, stored_bytes
 from lib.engines.transformers.transformers_config import BitsAndBytes, TransformersConfig
-from lib.engines.vllm.vllm_config import KvCacheDtype, VllmConfig, VllmFormat
+from lib.engines.vllm.vllm_config import KvCacheDtype, VllmConfig, VllmQuantization
 
 LLAMA_2_7B: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -81,7 +81,7 @@ def test_yi_34b_awq(saved: Any) -> None:
     config = VllmConfig(
         model=saved(YI_34B),
         dtype=Dtype.float16,
-        quantization=VllmFormat.awq,
+        quantization=VllmQuantization.awq,
         tensor_parallel_size=2,
         num_gpus=2,
         gpu_memory_utilization=0.95,
@@ -99,7 +99,7 @@ def test_yi_34b_awq(saved: Any) -> None:
 
 
 def test_files_of_a_quantised_checkpoint_are_weighed(saved: Any) -> None:
-    config = VllmConfig(model=saved(YI_34B), dtype=Dtype.float16, quantization=VllmFormat.awq)
+    config = VllmConfig(model=saved(YI_34B), dtype=Dtype.float16, quantization=VllmQuantization.awq)
     folder = Path(config.model)
     computed = of(config).weights
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}

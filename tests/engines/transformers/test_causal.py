@@ -20,7 +20,7 @@ LABELS: list[Label] = [
     ((7, 8, 9),),
     ((7, 8, 10, 11), (12, 13)),
     ((14, 15), (14, 16)),
-    ((17,), (17, 18)),  # the second spelling is part of the first
+    ((17,), (17, 18)),  # the second sequence is part of the first
 ]
 SMALL = {
     "vocab_size": 3 + WORDS,
@@ -67,10 +67,10 @@ def plain(model: Any, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> n
     """[n, k] by the definition of a label's log-probability."""
     import torch
 
-    def logprob(prompt: TokenIds, spelling: Sequence[int]) -> float:
+    def logprob(prompt: TokenIds, sequence: Sequence[int]) -> float:
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([[*prompt, *spelling]]), use_cache=False).logits[0].float()
-        steps = torch.log_softmax(logits, dim=-1)[range(len(prompt) - 1, len(prompt) + len(spelling) - 1), spelling]
+            logits = model(input_ids=torch.tensor([[*prompt, *sequence]]), use_cache=False).logits[0].float()
+        steps = torch.log_softmax(logits, dim=-1)[range(len(prompt) - 1, len(prompt) + len(sequence) - 1), sequence]
         return float(steps.sum())
 
     return np.array(
@@ -120,7 +120,7 @@ def test_the_head_sees_only_the_positions_asked_for() -> None:
     assert not model.lm_head._forward_pre_hooks
 
 
-def test_spellings_of_a_label_add_up() -> None:
+def test_token_sequences_of_a_label_add_up() -> None:
     model, prompts = tiny("llama"), random_prompts([6, 11])
     apart = engine_of(model).label_logprobs(prompts, [((5,),), ((7, 8),), ((12, 13, 14),)]).values
     together = engine_of(model).label_logprobs(prompts, [((5,), (7, 8), (12, 13, 14))]).values

@@ -16,7 +16,7 @@ from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.causal import CausalEngine
 from lib.engines.transformers.loading import Loaded
 from lib.engines.transformers.transformers_config import TransformersConfig
-from lib.engines.vllm.vllm_config import VllmConfig, VllmFormat
+from lib.engines.vllm.vllm_config import VllmConfig, VllmQuantization
 from lib.errors import ConfigError, EngineError
 from lib.tasks.pairwise import Pairwise, PairwiseConfig, Swap
 from lib.tasks.prompts.labels import label_spellings
@@ -79,7 +79,7 @@ def test_labels_of_several_tokens_and_japanese(
     vllm: LabelEngine, transformers: LabelEngine, smollm2: HuggingFaceTokenizer, battles: pa.Table
 ) -> None:
     task = judge(["A", "B", "同等"], Swap.both)
-    assert max(len(spelling) for label in label_spellings(task.prompt.labels, smollm2) for spelling in label) > 3
+    assert max(len(sequence) for label in label_spellings(task.prompt.labels, smollm2) for sequence in label) > 3
     agree(task, battles.slice(0, 6), smollm2, LIMIT, vllm, transformers)
 
 
@@ -325,7 +325,7 @@ def test_an_awq_checkpoint_judges_as_its_rounded_weights_do(save: Save) -> None:
     quantised = {"quant_method": "awq", "bits": 4, "group_size": 64, "zero_point": True, "version": "gemm"}
     (folder / "config.json").write_text(json.dumps(settings | {"quantization_config": quantised}))
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    config = tiny(folder, dtype=Dtype.bfloat16, quantization=VllmFormat.awq)
+    config = tiny(folder, dtype=Dtype.bfloat16, quantization=VllmQuantization.awq)
     config.check("label_logprobs")
     prompts, labels = [[3, 4, 5, 6], [9, 8, 7] * 10], [((11,),), ((12, 13),)]
     engine: Any = config.load(word_tokenizer(), "label_logprobs")
@@ -365,7 +365,7 @@ def test_a_dead_engine_says_so_and_stays_dead(save: Save) -> None:
     engine: Any = tiny(save(random_llama(LlamaForCausalLM))).load(word_tokenizer(), "label_logprobs")
     labels = [((3,),)]
     assert np.isfinite(engine.label_logprobs([[4, 5]], labels).values).all()
-    engine._stepper.engine.engine_core.shutdown()
+    engine._loop.engine.engine_core.shutdown()
     with pytest.raises(EngineError, match="the vLLM engine died"):
         engine.label_logprobs([[6, 7]], labels)
     with pytest.raises(EngineError, match="the vLLM engine died"):
@@ -402,10 +402,10 @@ def test_an_unknown_architecture_is_one_clear_error(save: Save) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"quantization": VllmFormat.awq}, "engine.quantization=awq: .* is not quantised; .*online_int8"),
-        ({"quantization": VllmFormat.compressed_tensors}, "engine.quantization=compressed_tensors"),
-        ({"quantization": VllmFormat.bitsandbytes}, "needs vllm-bnb-plugin.*pip install vllm-bnb-plugin"),
-        ({"quantization": VllmFormat.gguf}, "needs vllm-gguf-plugin"),
+        ({"quantization": VllmQuantization.awq}, "engine.quantization=awq: .* is not quantised; .*online_int8"),
+        ({"quantization": VllmQuantization.compressed_tensors}, "engine.quantization=compressed_tensors"),
+        ({"quantization": VllmQuantization.bitsandbytes}, "needs vllm-bnb-plugin.*pip install vllm-bnb-plugin"),
+        ({"quantization": VllmQuantization.gguf}, "needs vllm-gguf-plugin"),
         ({"max_model_len": 200}, "engine.max_model_len=200: .* reads at most 128 tokens"),
     ],
 )
@@ -422,10 +422,10 @@ def test_a_checkpoint_quantised_otherwise_is_refused(save: Save) -> None:
     folder = save(random_llama(LlamaForCausalLM))
     settings = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(settings | {"quantization_config": {"quant_method": "gptq"}}))
-    tiny(folder, quantization=VllmFormat.gptq).check("label_logprobs")
+    tiny(folder, quantization=VllmQuantization.gptq).check("label_logprobs")
     tiny(folder).check("label_logprobs")
     with pytest.raises(ConfigError, match="is quantised by gptq"):
-        tiny(folder, quantization=VllmFormat.awq).check("label_logprobs")
+        tiny(folder, quantization=VllmQuantization.awq).check("label_logprobs")
 
 
 @pytest.mark.parametrize(
