@@ -199,7 +199,7 @@ def test_the_death_of_a_node_is_held_against_no_piece() -> None:
 
 
 def test_the_death_of_a_node_leaves_a_suspect_what_it_was() -> None:
-    queue = queue_of(1, rows=1)
+    queue = queue_of(2, rows=1)
     for deaths in range(1, 4):
         kill(queue, take(queue))
         for _ in range(3):
