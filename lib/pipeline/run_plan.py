@@ -12,7 +12,7 @@ from lib.data.manifest import Manifest, fingerprint, flatten, read_manifest, ref
 from lib.data.reading import sources
 from lib.data.reading.intake import Intake, relocated, take_in
 from lib.data.reading.sources import Seen
-from lib.data.rows.base import RowsConfig, Verify
+from lib.data.rows.base import Rows, Verify
 from lib.data.run_folder import LOG, MANIFEST, SHARDS
 from lib.errors import InputError, RunFolderError
 from lib.log import log, log_to
@@ -21,7 +21,7 @@ from lib.pipeline.run_config import RunConfig
 
 
 def find_or_plan(
-    job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, object], array: ArrayConfig
+    job: str, config: RunConfig, data: Rows, keys: Mapping[str, object], array: ArrayConfig
 ) -> tuple[Path, Manifest]:
     """Find or make the folder and manifest of a run. keys: what changes results, besides the job and its input.
 
@@ -68,7 +68,7 @@ def _folder(job: str, config: RunConfig, keys: Mapping[str, object]) -> Path:
 
 
 def _plan(
-    job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, object], folder: Path, seen: Sequence[Seen]
+    job: str, config: RunConfig, data: Rows, keys: Mapping[str, object], folder: Path, seen: Sequence[Seen]
 ) -> None:
     if any((folder / SHARDS).iterdir()):
         raise RunFolderError(f"{folder} has shards, but no {MANIFEST} that says whose; use another run.dir")
