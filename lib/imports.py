@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from importlib.metadata import Distribution
 from types import ModuleType
-from typing import Any
 
 
 @contextmanager
@@ -39,7 +38,7 @@ class _Without:
             return None
         return next(filter(None, (finder.find_spec(name, path, target) for finder in self.others)), None)
 
-    def find_distributions(self, context: Any) -> Iterator[Distribution]:
+    def find_distributions(self, context: object) -> Iterator[Distribution]:
         """What is installed, for importlib.metadata."""
         for finder in self.others:
             yield from getattr(finder, "find_distributions", lambda _: ())(context)

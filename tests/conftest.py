@@ -66,17 +66,30 @@ def lane_of(path: Path) -> Lane:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests the mark, the time-out and the group of their lane, and put the lanes in their order."""
+    """Give tests the mark and the time-out of their lane, and put the lanes in their order."""
     order = [lane.name for lane in LANES.values()]
     items.sort(key=lambda item: order.index(name) if (name := lane_of(item.path).name) in order else len(order))
     for item in items:
         lane = lane_of(item.path)
         item.add_marker(lane.name)
-        item.add_marker(pytest.mark.xdist_group(lane.name if lane.together else str(item.path.relative_to(HERE))))
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(lane.timeout))
         if lane.needs is not None and importlib.util.find_spec(lane.needs) is None:
             item.add_marker(pytest.mark.skip(reason=f"needs {lane.needs}"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With -n: a worker gets a whole file, or all of a lane that stays together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByLane(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            lane = lane_of(config.rootpath / file)
+            return lane.name if lane.together else file
+
+    return ByLane(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from lib.cluster.dispatch import ENDED, Dispatch, State
 from lib.errors import ClusterError
+
+if TYPE_CHECKING:
+    from ray.dashboard.modules.job.common import JobInfo
+    from ray.job_submission import JobSubmissionClient
 
 _NOT_YET = 120.0  # seconds
 Answer = TypeVar("Answer")
@@ -44,7 +48,7 @@ def states(submission: Dispatch) -> dict[str, State]:
 def follow(address: str, job: str) -> State:
     """Print what the job's driver prints until it ends; how it ended."""
 
-    async def tail(client: Any) -> None:
+    async def tail(client: "JobSubmissionClient") -> None:
         async for lines in client.tail_job_logs(job):
             print(lines, end="", flush=True)
 
@@ -52,12 +56,12 @@ def follow(address: str, job: str) -> State:
     return _state(_ask(address, lambda client: client.get_job_info(job)))
 
 
-def _state(info: Any) -> State:
+def _state(info: "JobInfo") -> State:
     name = str(info.status.value)
     return State(name, info.driver_exit_code if name in ENDED else None)
 
 
-def _ask(address: str, question: Callable[[Any], Answer]) -> Answer:
+def _ask(address: str, question: Callable[["JobSubmissionClient"], Answer]) -> Answer:
     from ray.job_submission import JobSubmissionClient
 
     try:

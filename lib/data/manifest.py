@@ -117,6 +117,6 @@ def refuse_another_plan(manifest: Manifest, identity: Mapping[str, Any], folder:
     )
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else text[:60] + f"… ({len(text)} characters)"

@@ -8,8 +8,7 @@ from typing import Protocol
 from lib.config import identity
 from lib.data.manifest import Manifest, Shard
 from lib.data.merging import Merged, merge_shards
-from lib.data.rows.base import RowsConfig
-from lib.data.rows.kinds import carried
+from lib.data.rows.base import Rows
 from lib.data.run_folder import PROGRESS
 from lib.data.shards import Footer, unfinished
 from lib.engines.base import EngineConfig
@@ -29,7 +28,7 @@ _BROKEN_AFTER = 100  # rows after which a majority of failed ones means that the
 class Recipe:
     """What is asked (task), of whom (engine), about which rows (data)."""
 
-    data: RowsConfig
+    data: Rows
     engine: EngineConfig
     task: Task
 
@@ -52,7 +51,7 @@ class Run:
     folder: Path
     manifest: Manifest
     config: RunConfig
-    data: RowsConfig
+    data: Rows
     engine: EngineConfig
     task: Task
 
@@ -114,9 +113,9 @@ def _require_sound_engine(progress: Progress, config: RunConfig) -> None:
         )
 
 
-def _require_own_columns(data: RowsConfig, task: Task) -> None:
+def _require_own_columns(data: Rows, task: Task) -> None:
     """Raise ConfigError where a column that is carried along would hide one of the task's."""
-    if both := sorted(set(carried(data)).intersection(task.schema.names)):
+    if both := sorted(set(data.carried).intersection(task.schema.names)):
         raise ConfigError(
             f"data.carry: {', '.join(both)} is also a column of this job's result; leave it out, or rename it first"
         )

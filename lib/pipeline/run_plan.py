@@ -6,14 +6,13 @@ from contextlib import suppress
 from dataclasses import replace
 from glob import escape
 from pathlib import Path
-from typing import Any
 
 from lib.config import identity
 from lib.data.manifest import Manifest, fingerprint, flatten, read_manifest, refuse_another_plan
 from lib.data.reading import sources
 from lib.data.reading.intake import Intake, relocated, take_in
 from lib.data.reading.sources import Seen
-from lib.data.rows.base import RowsConfig, Verify
+from lib.data.rows.base import Rows, Verify
 from lib.data.run_folder import LOG, MANIFEST, SHARDS
 from lib.errors import InputError, RunFolderError
 from lib.log import log, log_to
@@ -22,7 +21,7 @@ from lib.pipeline.run_config import RunConfig
 
 
 def find_or_plan(
-    job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], array: ArrayConfig
+    job: str, config: RunConfig, data: Rows, keys: Mapping[str, object], array: ArrayConfig
 ) -> tuple[Path, Manifest]:
     """Find or make the folder and manifest of a run. keys: what changes results, besides the job and its input.
 
@@ -59,17 +58,17 @@ def _known_inputs(job: str, config: RunConfig) -> list[Seen]:
     return known
 
 
-def _with_inputs(keys: Mapping[str, Any], seen: Sequence[Seen]) -> dict[str, Any]:
+def _with_inputs(keys: Mapping[str, object], seen: Sequence[Seen]) -> dict[str, object]:
     return {**keys, **{f"input.{number}": file.sha256 for number, file in enumerate(seen)}}
 
 
-def _folder(job: str, config: RunConfig, keys: Mapping[str, Any]) -> Path:
+def _folder(job: str, config: RunConfig, keys: Mapping[str, object]) -> Path:
     name = f"{job}-{config.name}-{fingerprint(keys)[:8]}"
     return (Path(config.dir) if config.dir else Path(config.root) / name).resolve()
 
 
 def _plan(
-    job: str, config: RunConfig, data: RowsConfig, keys: Mapping[str, Any], folder: Path, seen: Sequence[Seen]
+    job: str, config: RunConfig, data: Rows, keys: Mapping[str, object], folder: Path, seen: Sequence[Seen]
 ) -> None:
     if any((folder / SHARDS).iterdir()):
         raise RunFolderError(f"{folder} has shards, but no {MANIFEST} that says whose; use another run.dir")

@@ -7,7 +7,6 @@ import pyarrow.compute as pc
 
 from lib.data.manifest import Shard
 from lib.data.reading.intake import read_rows
-from lib.data.rows.kinds import carried
 from lib.data.shards import Footer, commit
 from lib.errors import OvernightError
 from lib.pipeline.meter import Meter, ShardUsage
@@ -91,7 +90,7 @@ def failed_rows(rows: pa.Table, run: Run, reason: str | None = None) -> pa.Table
 
 def _table(rows: pa.Table, run: Run, columns: pa.Table, errors: pa.Array | pa.ChunkedArray) -> pa.Table:
     """Carried columns, the task's own (null in failed rows), and `error`."""
-    table = rows.select(carried(run.data))
+    table = rows.select(run.data.carried)
     nothing = pc.is_valid(errors)
     for field in columns.schema:
         values = columns[field.name] if columns.num_rows else pa.nulls(rows.num_rows, field.type)

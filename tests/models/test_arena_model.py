@@ -67,7 +67,9 @@ def model(battles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(job: Job, model: Path, battles: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def runs(
+    job: Job, quick_job: Job, model: Path, battles: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     """Finished runs, one for each rule: with 16 rows a batch, and with one; and one with vLLM."""
     folder = tmp_path_factory.mktemp("runs")
     line = ["data=arena", f"data.path={battles}", "executor=inline", f"engine.max_model_len={MAX_MODEL_LEN}"]
@@ -79,7 +81,8 @@ def runs(job: Job, model: Path, battles: Path, tmp_path_factory: pytest.TempPath
         "vllm": ["engine=smollm2_135m_vllm", *davidson],
     }
     for name, overrides in runs.items():
-        job("arena", *line, *overrides, f"run.dir={folder / name}", OMP_NUM_THREADS="1")
+        run = job if name == "vllm" else quick_job
+        run("arena", *line, *overrides, f"run.dir={folder / name}", OMP_NUM_THREADS="1")
     return {name: folder / name for name in runs}
 
 
@@ -155,8 +158,8 @@ def test_rules_are_applied_to_the_scores(runs: dict[str, Path]) -> None:
     assert 0 < ties < 100
 
 
-def test_evaluate_fits_the_davidson_parameters(runs: dict[str, Path], job: Job) -> None:
-    done = job("evaluate", f"run.dir={runs['davidson']}")
+def test_evaluate_fits_the_davidson_parameters(runs: dict[str, Path], quick_job: Job) -> None:
+    done = quick_job("evaluate", f"run.dir={runs['davidson']}")
     assert "Davidson fitted on the labels: scale" in done.stdout
     metrics = json.loads((runs["davidson"] / "metrics.json").read_text())
     assert metrics["coverage"] == 1.0

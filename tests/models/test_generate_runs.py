@@ -15,10 +15,10 @@ from tests.jobs.test_generate import line, texts
 
 
 @pytest.fixture(scope="module")
-def whole(prompts: Path, job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(prompts: Path, quick_job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The samples of a run in one shard, undisturbed."""
     run = tmp_path_factory.mktemp("whole") / "run"
-    job("generate", *line(prompts, run, "executor=inline"))
+    quick_job("generate", *line(prompts, run, "executor=inline"))
     return run
 
 
@@ -34,18 +34,18 @@ def test_rows_differ_and_so_do_their_samples(whole: Path) -> None:
     assert '"self_bleu"' in (whole / "metrics.json").read_text()
 
 
-@pytest.mark.parametrize(
-    "other",
-    [["executor=inline", "engine.batch_tokens=64", "run.shard_rows=3"], ["executor.workers=2", "run.shard_rows=2"]],
-)
-def test_the_same_samples_with_other_batches_and_workers(
-    prompts: Path, whole: Path, job: Job, tmp_path: Path, other: list[str]
-) -> None:
-    job("generate", *line(prompts, tmp_path / "run", *other))
+def test_the_same_samples_with_other_batches(prompts: Path, whole: Path, quick_job: Job, tmp_path: Path) -> None:
+    other = ["executor=inline", "engine.batch_tokens=64", "run.shard_rows=3"]
+    quick_job("generate", *line(prompts, tmp_path / "run", *other))
     assert texts(tmp_path / "run") == texts(whole)
 
 
-def test_the_same_samples_after_a_kill(prompts: Path, whole: Path, job: Job, tmp_path: Path) -> None:
+def test_the_same_samples_with_two_workers(prompts: Path, whole: Path, job: Job, tmp_path: Path) -> None:
+    job("generate", *line(prompts, tmp_path / "run", "executor.workers=2", "run.shard_rows=2"))
+    assert texts(tmp_path / "run") == texts(whole)
+
+
+def test_the_same_samples_after_a_kill(prompts: Path, whole: Path, quick_job: Job, tmp_path: Path) -> None:
     command = line(prompts, tmp_path / "run", "executor=inline", "run.shard_rows=2", "engine.batch_tokens=64")
     process = subprocess.Popen(
         [sys.executable, "-m", "jobs.generate", *command],
@@ -61,10 +61,10 @@ def test_the_same_samples_after_a_kill(prompts: Path, whole: Path, job: Job, tmp
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    job("generate", *command)
+    quick_job("generate", *command)
     assert texts(tmp_path / "run") == texts(whole)
 
 
-def test_another_seed_gives_other_samples(prompts: Path, whole: Path, job: Job, tmp_path: Path) -> None:
-    job("generate", *line(prompts, tmp_path / "run", "executor=inline", "generate.seed=1", "data.limit=2"))
+def test_another_seed_gives_other_samples(prompts: Path, whole: Path, quick_job: Job, tmp_path: Path) -> None:
+    quick_job("generate", *line(prompts, tmp_path / "run", "executor=inline", "generate.seed=1", "data.limit=2"))
     assert texts(tmp_path / "run") != texts(whole)[:2]

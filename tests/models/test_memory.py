@@ -221,5 +221,5 @@ def test_what_can_be_refused_before_loading(tiny: Path, tmp_path: Path, monkeypa
         tabulate(work(tiny), engine(tmp_path))
 
 
-def test_other_engines_are_refused(job: Job) -> None:
-    assert "transformers engine" in job("memory", "engine=dummy", code=2).stderr
+def test_other_engines_are_refused(quick_job: Job) -> None:
+    assert "transformers engine" in quick_job("memory", "engine=dummy", code=2).stderr

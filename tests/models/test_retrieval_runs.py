@@ -21,7 +21,7 @@ def jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scifact(shared: Path, tmp_path_factory: pytest.TempPathFactory, job: Job) -> Path:
+def scifact(shared: Path, tmp_path_factory: pytest.TempPathFactory, job: Job, quick_job: Job) -> Path:
     """A part of SciFact: some queries, their documents and others; both embedded by MiniLM."""
     folder = tmp_path_factory.mktemp("scifact")
     lines = (shared / "scifact" / "qrels_test.tsv").read_text().splitlines()
@@ -37,14 +37,14 @@ def scifact(shared: Path, tmp_path_factory: pytest.TempPathFactory, job: Job) ->
     (folder / "qrels.tsv").write_text("\n".join(rows) + "\n")
     common = ["data.id=_id", "engine=all_minilm_l6_v2", "executor=inline"]
     job("embed", *common, f"data.path={folder}/corpus.jsonl", "embed.text='{title} {text}'", f"run.dir={folder}/corpus")
-    job("embed", *common, f"data.path={folder}/queries.jsonl", "embed.role=query", f"run.dir={folder}/queries")
+    quick_job("embed", *common, f"data.path={folder}/queries.jsonl", "embed.role=query", f"run.dir={folder}/queries")
     return folder
 
 
-def retrieve(folder: Path, job: Job, retriever: str, *more: str) -> list[dict[str, Any]]:
+def retrieve(folder: Path, quick_job: Job, retriever: str, *more: str) -> list[dict[str, Any]]:
     run = folder / retriever
     line = [f"data.path={folder}/queries/result.parquet", f"retriever={retriever}", f"retriever.corpus={folder}/corpus"]
-    job("retrieve", *line, "retrieve.k=20", f"run.dir={run}", *more)
+    quick_job("retrieve", *line, "retrieve.k=20", f"run.dir={run}", *more)
     return pq.read_table(run / "result.parquet").to_pylist()
 
 
@@ -70,10 +70,10 @@ def by_hand(folder: Path, rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("retriever", ["exact", "bm25_en", "hybrid_en"])
-def test_metrics_equal_an_independent_computation(scifact: Path, job: Job, retriever: str) -> None:
-    rows = retrieve(scifact, job, retriever)
+def test_metrics_equal_an_independent_computation(scifact: Path, quick_job: Job, retriever: str) -> None:
+    rows = retrieve(scifact, quick_job, retriever)
     assert len(rows) == QUERIES
-    job("evaluate", f"run.dir={scifact / retriever}", f"qrels={scifact / 'qrels.tsv'}")
+    quick_job("evaluate", f"run.dir={scifact / retriever}", f"qrels={scifact / 'qrels.tsv'}")
     metrics = json.loads((scifact / retriever / "metrics.json").read_text())
     for name, value in by_hand(scifact, rows).items():
         assert metrics[name] == pytest.approx(value, abs=1e-9)
@@ -91,8 +91,8 @@ def test_vectors_are_those_of_sentence_transformers(scifact: Path) -> None:
     np.testing.assert_allclose(np.stack(table["vector"].to_pylist()), expected, atol=1e-4)
 
 
-def test_exact_search_is_the_order_of_the_dot_products(scifact: Path, job: Job) -> None:
-    rows = retrieve(scifact, job, "exact")
+def test_exact_search_is_the_order_of_the_dot_products(scifact: Path, quick_job: Job) -> None:
+    rows = retrieve(scifact, quick_job, "exact")
     corpus = pq.read_table(scifact / "corpus" / "result.parquet")
     queries = pq.read_table(scifact / "queries" / "result.parquet")
     products = np.stack(queries["vector"].to_pylist()) @ np.stack(corpus["vector"].to_pylist()).T
@@ -102,25 +102,25 @@ def test_exact_search_is_the_order_of_the_dot_products(scifact: Path, job: Job) 
 
 
 @pytest.mark.parametrize(("engine", "by", "rows"), [("smollm2_135m", "labels", 1), ("dummy", "cross_encoder", 3)])
-def test_reranking_keeps_what_was_found(scifact: Path, job: Job, engine: str, by: str, rows: int) -> None:
-    before = {row["id"]: row for row in retrieve(scifact, job, "exact")}
+def test_reranking_keeps_what_was_found(scifact: Path, quick_job: Job, engine: str, by: str, rows: int) -> None:
+    before = {row["id"]: row for row in retrieve(scifact, quick_job, "exact")}
     run = scifact / f"rerank-{engine}"
     line = [f"data.path={scifact}/exact/result.parquet", f"rerank.by={by}", f"engine={engine}", f"data.limit={rows}"]
-    job("rerank", *line, "rerank.top_n=5", "executor=inline", f"run.dir={run}")
+    quick_job("rerank", *line, "rerank.top_n=5", "executor=inline", f"run.dir={run}")
     for row in pq.read_table(run / "result.parquet").to_pylist():
         assert len(row["passage_ids"]) == 5
         assert row["scores"] == sorted(row["scores"], reverse=True)
         ranks = row["retrieved_ranks"]
         assert row["passage_ids"] == [before[row["id"]]["passage_ids"][rank] for rank in ranks]
-    job("evaluate", f"run.dir={run}", f"qrels={scifact / 'qrels.tsv'}")
+    quick_job("evaluate", f"run.dir={run}", f"qrels={scifact / 'qrels.tsv'}")
 
 
-def test_vectors_of_another_model_are_refused(scifact: Path, job: Job) -> None:
-    job("embed", f"data.path={scifact}/queries.jsonl", "data.id=_id", "engine=dummy", f"run.dir={scifact}/dummy",
+def test_vectors_of_another_model_are_refused(scifact: Path, quick_job: Job) -> None:
+    quick_job("embed", f"data.path={scifact}/queries.jsonl", "data.id=_id", "engine=dummy", f"run.dir={scifact}/dummy",
         "executor=inline")  # fmt: skip
     line = ["retriever=exact", f"retriever.corpus={scifact}/corpus", f"run.dir={scifact}/refused"]
-    done = job("retrieve", f"data.path={scifact}/dummy/result.parquet", *line, code=2)
+    done = quick_job("retrieve", f"data.path={scifact}/dummy/result.parquet", *line, code=2)
     assert "the queries' vectors have 16 numbers" in done.stderr
-    done = job("retrieve", f"data.path={scifact}/queries.jsonl", "data.columns.question=text", *line, code=2)
+    done = quick_job("retrieve", f"data.path={scifact}/queries.jsonl", "data.columns.question=text", *line, code=2)
     assert "has no column vector" in done.stderr
     assert not (scifact / "refused" / "manifest.json").exists()

@@ -33,8 +33,8 @@ def undisturbed(line: list[str], job: Job, tmp_path_factory: pytest.TempPathFact
     return run
 
 
-def test_vllm_judges_as_transformers_does(line: list[str], undisturbed: Path, job: Job, tmp_path: Path) -> None:
-    job("judge", *line, "engine=smollm2_135m", "executor=inline", f"run.dir={tmp_path / 'run'}")
+def test_vllm_judges_as_transformers_does(line: list[str], undisturbed: Path, quick_job: Job, tmp_path: Path) -> None:
+    quick_job("judge", *line, "engine=smollm2_135m", "executor=inline", f"run.dir={tmp_path / 'run'}")
     assert probabilities(undisturbed).shape == (ROWS, 3)
     assert np.abs(probabilities(undisturbed) - probabilities(tmp_path / "run")).max() < TOLERANCE
     columns = ["row", "tokens", "cut_prompt", "cut_response_a", "cut_response_b"]

@@ -13,9 +13,7 @@ from lib.data.reading.ids import IdCheck, Place
 from lib.data.reading.readers import batches, column_names, largest_row_group, parquet_cells, row_range
 from lib.data.reading.selection import Selection
 from lib.data.reading.sources import FileFormat, Seen, Source, Stat, content_hash, look, resolve, source_of, stat
-from lib.data.rows.base import BadCell, OnBadRow, RowsConfig, read_name
-from lib.data.rows.documents import ChunkRows
-from lib.data.rows.kinds import kind_of
+from lib.data.rows.base import BadCell, OnBadRow, Rows, read_name
 from lib.data.run_folder import INPUT
 from lib.errors import InputError, RunFolderError
 
@@ -85,7 +83,7 @@ class Intake:
     report: Report
 
 
-def take_in(config: RowsConfig, folder: Path, suffix: str = "", seen: Sequence[Seen] | None = None) -> Intake:
+def take_in(config: Rows, folder: Path, suffix: str = "", seen: Sequence[Seen] | None = None) -> Intake:
     """Read and check the whole input, and write the chosen rows into the run folder as canonical Parquet.
 
     Parquet of which every row is chosen is checked only, and read where it lies (unless its row groups are too large to
@@ -96,8 +94,8 @@ def take_in(config: RowsConfig, folder: Path, suffix: str = "", seen: Sequence[S
     chosen; and where a source was changed since it was seen.
     """
     seen = [look(source) for source in resolve(config.path)] if seen is None else seen
-    sources, kind = [file.source for file in seen], kind_of(config)
-    columns = [kind.present_columns(column_names(source), config, source.url) for source in sources]
+    sources = [file.source for file in seen]
+    columns = [config.present_columns(column_names(source), source.url) for source in sources]
     check = _Check(config, _selection(config, sources, columns), has_ids=_has_ids(config, sources, columns))
     inputs = []
     for number, (file, names) in enumerate(zip(seen, columns, strict=True)):
@@ -108,7 +106,7 @@ def take_in(config: RowsConfig, folder: Path, suffix: str = "", seen: Sequence[S
         if in_place:
             deque(tables, maxlen=0)
         else:
-            _write(tables, kind.schema(config), folder / parquet)
+            _write(tables, config.schema, folder / parquet)
         _require_unchanged(source, file.stat)
         if file.stat.mtime_ns is None and content_hash(source) != file.sha256:  # nothing else tells
             raise InputError(f"{source.url}: was changed while it was read; run the same line again")
@@ -128,14 +126,13 @@ def take_in(config: RowsConfig, folder: Path, suffix: str = "", seen: Sequence[S
     return Intake(inputs, check.report)
 
 
-def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: RowsConfig) -> pa.Table:
+def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: Rows) -> pa.Table:
     """Chosen rows [start, stop) of an input file, in canonical form.
 
     Raises InputError where a source that is read in place was changed, RunFolderError where our file is damaged.
     """
     assert 0 <= start <= stop <= file.rows
-    kind = kind_of(config)
-    schema = kind.schema(config)
+    schema = config.schema
     if file.canonical:
         path = run_folder / file.parquet
         try:
@@ -145,10 +142,10 @@ def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: 
             raise RunFolderError(f"{path}: cannot be read ({error}); use another run.dir to start afresh") from error
     source = source_of(file.source)
     _require_unchanged(source, Stat(file.size, file.mtime_ns))
-    columns = kind.present_columns(column_names(source), config, source.url)
+    columns = config.present_columns(column_names(source), source.url)
     tables, row = [schema.empty_table()], start
     for cells in parquet_cells(source, columns, start, stop):
-        tables.append(kind.canonical(cells, config, source.url, row).table)
+        tables.append(config.canonical(cells, source.url, row).table)
         row += tables[-1].num_rows
     return pa.concat_tables(tables)
 
@@ -162,7 +159,7 @@ def relocated(files: Sequence[InputFile], seen: Sequence[Seen]) -> tuple[InputFi
     return tuple(found)
 
 
-def read_ids(file: InputFile, run_folder: Path, config: RowsConfig) -> pa.Array:
+def read_ids(file: InputFile, run_folder: Path, config: Rows) -> pa.Array:
     """The ids of an input file's chosen rows (strings, [rows])."""
     if file.canonical:
         return pq.read_table(run_folder / file.parquet, columns=["id"])["id"].combine_chunks()
@@ -172,11 +169,11 @@ def read_ids(file: InputFile, run_folder: Path, config: RowsConfig) -> pa.Array:
 class _Check:
     """Goes through the input once, counting and collecting what is wrong."""
 
-    def __init__(self, config: RowsConfig, selection: Selection, *, has_ids: bool) -> None:
+    def __init__(self, config: Rows, selection: Selection, *, has_ids: bool) -> None:
         self.selection = selection
-        self._config, self._kind = config, kind_of(config)
+        self._config = config
         self.report = Report(has_ids=has_ids)
-        self._ids = IdCheck(self._kind.id_column(config) or "id", self._kind.WITHOUT_IDS)
+        self._ids = IdCheck(config.id_column or "id", config.without_ids)
         self._bad: list[str] = []
         self._bad_rows = 0
 
@@ -184,7 +181,7 @@ class _Check:
         """The chosen rows of a source, a few at a time."""
         row = 0
         for cells in batches(source, columns):
-            table, repaired, bad = self._kind.canonical(cells, self._config, source.url, row)
+            table, repaired, bad = self._config.canonical(cells, source.url, row)
             if self.report.has_ids:
                 self._ids.add(table["id"].to_pylist(), source.url, row)
             if bad and self._config.on_bad_row is OnBadRow.fail:
@@ -206,14 +203,14 @@ class _Check:
             raise InputError(
                 f"data.path={self._config.path}: no row is chosen by data.fold, data.sample and data.limit"
             )
-        self.report.details = self._kind.describe(self.report.counts, self.report.chosen)
+        self.report.details = self._config.describe(self.report.counts, self.report.chosen)
 
     def _count(self, chosen: pa.Table, repaired: int) -> None:
         report = self.report
         report.chosen += chosen.num_rows
         report.repaired_cells += repaired
         report.bad_rows += chosen.num_rows - chosen["error"].null_count
-        report.counts += self._kind.tally(chosen)
+        report.counts += self._config.tally(chosen)
 
     def _collect(self, bad: list[BadCell], source: Source) -> None:
         shown = bad[: max(_SHOWN - len(self._bad), 0)]
@@ -233,7 +230,7 @@ class _Check:
             )
 
 
-def _selection(config: RowsConfig, sources: list[Source], columns: list[list[str]]) -> Selection:
+def _selection(config: Rows, sources: list[Source], columns: list[list[str]]) -> Selection:
     if config.sample is None:
         return Selection(config)
     first = [names[0] for names in columns]
@@ -243,20 +240,19 @@ def _selection(config: RowsConfig, sources: list[Source], columns: list[list[str
     return Selection(config, sum(counts))
 
 
-def _has_ids(config: RowsConfig, sources: list[Source], columns: list[list[str]]) -> bool:
-    kind = kind_of(config)
-    name = kind.id_column(config)
+def _has_ids(config: Rows, sources: list[Source], columns: list[list[str]]) -> bool:
+    name = config.id_column
     have = [name in names for names in columns]
     if any(have) and not all(have):
         raise InputError(
             f"{sources[have.index(False)].url}: no column {name!r}, which {sources[have.index(True)].url} "
-            f"has; give all files ids, or set {kind.WITHOUT_IDS} to do without"
+            f"has; give all files ids, or set {config.without_ids} to do without"
         )
     return all(have)
 
 
-def _ids(sources: list[Source], config: RowsConfig) -> Iterator[tuple[str | None, Place]]:
-    name = str(kind_of(config).id_column(config))
+def _ids(sources: list[Source], config: Rows) -> Iterator[tuple[str | None, Place]]:
+    name = str(config.id_column)
     for source in sources:
         row = 0
         for cells in batches(source, [name]):
@@ -265,10 +261,13 @@ def _ids(sources: list[Source], config: RowsConfig) -> Iterator[tuple[str | None
                 row += 1
 
 
-def _in_place(source: Source, selection: Selection, config: RowsConfig) -> bool:
-    if isinstance(config, ChunkRows):  # not one row for each of the source's
-        return False
-    return source.format is FileFormat.PARQUET and selection.all and largest_row_group(source) <= _IN_PLACE_BYTES
+def _in_place(source: Source, selection: Selection, config: Rows) -> bool:
+    return (
+        config.one_for_one
+        and source.format is FileFormat.PARQUET
+        and selection.all
+        and largest_row_group(source) <= _IN_PLACE_BYTES
+    )
 
 
 def _require_unchanged(source: Source, before: Stat) -> None:

@@ -1,6 +1,8 @@
 """What all kinds of rows share: where they are, which of them are taken, and what a reader makes of them."""
 
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
@@ -11,6 +13,7 @@ import pyarrow as pa
 from omegaconf import MISSING
 
 from lib.config import transient
+from lib.data.reading.readers import Cells
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError
 
@@ -81,6 +84,55 @@ class Canonical(NamedTuple):
     table: pa.Table
     repaired: npt.NDArray[np.int64]
     bad: list[BadCell]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(RowsConfig, ABC):
+    """Rows of one kind, and how they are read: from the cells of files to canonical rows."""
+
+    @property
+    @abstractmethod
+    def schema(self) -> pa.Schema:
+        """The columns of canonical rows: those of PLACE first, `error` last."""
+
+    @property
+    @abstractmethod
+    def carried(self) -> Sequence[str]:
+        """The columns of canonical rows that a result keeps: file, row, id first."""
+
+    @property
+    @abstractmethod
+    def id_column(self) -> str | None:
+        """The user's column of ids; None where rows are not told apart by one."""
+
+    @property
+    def without_ids(self) -> str | None:
+        """The setting that does without ids, None where all rows need one."""
+        return None
+
+    @property
+    def one_for_one(self) -> bool:
+        """Whether each row of a file is one row here, so that a file may be read where it lies."""
+        return True
+
+    @abstractmethod
+    def present_columns(self, names: Sequence[str], file: str) -> list[str]:
+        """The columns of a file that are read. Raises InputError where one is missing that must be there."""
+
+    @abstractmethod
+    def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
+        """Canonical form of consecutive rows of a file, of the columns that `present_columns` gave.
+
+        first_row: the number of the first row in its file. A cell that can't be used is null in the table.
+        """
+
+    def tally(self, rows: pa.Table) -> Counter[str]:
+        """What is counted for the report, besides rows."""
+        return Counter()
+
+    def describe(self, counts: Counter[str], rows: int) -> list[str]:
+        """What the tally of so many rows says, in words."""
+        return []
 
 
 class CellReader:

@@ -1,12 +1,18 @@
-"""Battles: two responses to one prompt, of a user's own columns or of ours."""
+"""Battles: two responses to one prompt, of a user's own columns or of ours; what can't be used has its reason."""
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from lib.data.rows.base import ITEMS, PLACE, RowsConfig
+from lib.data.reading.readers import Cells
+from lib.data.rows.base import ITEMS, PLACE, Canonical, CellReader, Rows, read_items, read_name
 from lib.errors import ConfigError, InputError
 
 SCHEMA = pa.schema(
@@ -27,6 +33,9 @@ error: why the row can't be used, with the column's name. Null is what is unknow
 TEXTS = ("prompt", "response_a", "response_b")
 NAMES = ("id", "model_a", "model_b")
 WINNERS = ("winner_a", "winner_b", "winner_tie")
+_TRUTH = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0}
+_LABELS = ("A", "B", "tie")
+_UNEQUAL = "rows with unequal numbers of turns (kept as they are)"
 
 
 class Turns(Enum):
@@ -56,7 +65,7 @@ class BattleColumns:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BattlesConfig(RowsConfig):
+class BattlesConfig(Rows):
     """Battles, and what their columns are called.
 
     label_values: what A, B and tie are called in `columns.label`. turns: `json` cells hold a list of turns, or one
@@ -74,22 +83,121 @@ class BattlesConfig(RowsConfig):
                 f"data.label_values={self.label_values}: must be three different values, for A, B and tie"
             )
 
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of canonical battles."""
+        return SCHEMA
 
-def present_columns(names: Sequence[str], config: BattlesConfig, file: str) -> list[str]:
-    """The columns of a file that are read.
+    @property
+    def carried(self) -> Sequence[str]:
+        """The columns that a result keeps."""
+        return ("file", "row", "id", "label")
 
-    Raises InputError where one is missing that must be there: the texts, what was named in the config, and the
-    winners that go with those that are there.
-    """
-    columns, usual = config.columns, BattleColumns()
-    roles = {f.name: getattr(columns, f.name) for f in fields(columns)}
+    @property
+    def id_column(self) -> str | None:
+        """The user's column of ids."""
+        return self.columns.id
+
+    @property
+    def without_ids(self) -> str | None:
+        """Ids are not needed."""
+        return "data.columns.id=null"
+
+    def present_columns(self, names: Sequence[str], file: str) -> list[str]:
+        """The columns of a file that are read.
+
+        Raises InputError where one is missing that must be there: the texts, what was named in the config, and the
+        winners that go with those that are there.
+        """
+        columns, usual = self.columns, BattleColumns()
+        roles = {f.name: getattr(columns, f.name) for f in fields(columns)}
+        if columns.label is not None:
+            roles = {role: name for role, name in roles.items() if role not in WINNERS}
+        some_winners = any(roles.get(role) in names for role in WINNERS)
+        for role, name in roles.items():
+            needed = role in TEXTS or (role in WINNERS and some_winners) or name != getattr(usual, role)
+            if name is not None and names.count(name) != 1 and (needed or name in names):
+                problem = "is there twice" if name in names else "is missing"
+                hint = f"data.columns.{role}=NAME names the column to be used"
+                raise InputError(f"{file}: column {name!r} {problem}; the columns are {list(names)}; {hint}")
+        return list(dict.fromkeys(name for name in roles.values() if name in names))
+
+    def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
+        """Canonical form of consecutive rows of a file, of the columns that `present_columns` gave.
+
+        first_row: the number of the first row in its file. A cell that can't be used is null in the table.
+        """
+        rows = len(cells[self.columns.prompt])
+        reader = CellReader(file, first_row, rows)
+        for role in TEXTS:
+            name = getattr(self.columns, role)
+            reader.values[role] = reader.read(name, cells[name], lambda cell: _turns(cell, self.turns))
+        for role in NAMES:
+            name = getattr(self.columns, role)
+            reader.values[role] = reader.read(name, cells.get(name, [None] * rows), read_name)
+        reader.values["label"] = _labels(cells, self, reader)
+        return reader.table(SCHEMA)
+
+    def tally(self, rows: pa.Table) -> Counter[str]:
+        """Canonical rows by label, and those with unequal numbers of turns."""
+        counts = np.bincount(rows["label"].drop_null().to_numpy(), minlength=3).tolist()
+        prompt, a, b = (pc.list_value_length(rows[name]) for name in TEXTS)
+        unequal = pc.sum(pc.or_(pc.not_equal(prompt, a), pc.not_equal(prompt, b))).as_py() or 0
+        return Counter({**dict(zip(_LABELS, counts, strict=True)), _UNEQUAL: unequal})
+
+    def describe(self, counts: Counter[str], rows: int) -> list[str]:
+        """What the tally of so many rows says, in words."""
+        a, b, tie = (counts[label] for label in _LABELS)
+        parts = [f"labels: {a:,} A, {b:,} B, {tie:,} tie" if a + b + tie else "no labels"]
+        missing = rows - a - b - tie if a + b + tie else 0
+        findings = {"rows without a label": missing, _UNEQUAL: counts[_UNEQUAL]}
+        return parts + [f"{what}: {count:,}" for what, count in findings.items() if count]
+
+
+def _turns(cell: Any, form: Turns) -> tuple[list[str | None], int]:
+    if isinstance(cell, str) and form is Turns.json:
+        try:
+            cell = json.loads(cell)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"malformed JSON ({error})") from error
+    turns, repairs = read_items(cell)
+    if not turns:
+        raise ValueError("an empty list of turns")
+    return turns, repairs
+
+
+def _labels(cells: Cells, config: BattlesConfig, reader: CellReader) -> list[int | None]:
+    columns = config.columns
     if columns.label is not None:
-        roles = {role: name for role, name in roles.items() if role not in WINNERS}
-    some_winners = any(roles.get(role) in names for role in WINNERS)
-    for role, name in roles.items():
-        needed = role in TEXTS or (role in WINNERS and some_winners) or name != getattr(usual, role)
-        if name is not None and names.count(name) != 1 and (needed or name in names):
-            problem = "is there twice" if name in names else "is missing"
-            hint = f"data.columns.{role}=NAME names the column to be used"
-            raise InputError(f"{file}: column {name!r} {problem}; the columns are {list(names)}; {hint}")
-    return list(dict.fromkeys(name for name in roles.values() if name in names))
+        values = {value: label for label, value in enumerate(config.label_values)}
+        return reader.read(columns.label, cells[columns.label], lambda cell: (_label(cell, values), 0))
+    winners = [str(getattr(columns, role)) for role in WINNERS]
+    if not all(name in cells for name in winners):
+        return [None] * len(reader.repaired)
+    triples = zip(*(cells[name] for name in winners), strict=True)
+    return reader.read("/".join(winners), triples, lambda triple: (_one_hot(triple), 0))
+
+
+def _label(cell: Any, values: dict[str, int]) -> int | None:
+    value, _ = read_name(cell)
+    if value is None:
+        return None
+    if value not in values:
+        raise ValueError(f"{value!r} is none of data.label_values={list(values)}")
+    return values[value]
+
+
+def _one_hot(cells: tuple[Any, Any, Any]) -> int | None:
+    """Which of three is 1, the others being 0; None where all three are null (no label)."""
+    if cells == (None, None, None):
+        return None
+    bits = [_TRUTH.get(str(cell).strip().lower()) for cell in cells]
+    if None in bits:
+        raise ValueError(f"{_shown(cells)}, not one 1 and two 0")
+    if sum(filter(None, bits)) != 1:
+        raise ValueError(f"{_shown(cells)}, which do not sum to one")
+    return bits.index(1)
+
+
+def _shown(cells: tuple[Any, Any, Any]) -> str:
+    return "/".join("null" if cell is None else str(cell)[:20] for cell in cells)

@@ -1,6 +1,5 @@
 """Documents, cut into chunks: each chunk is a row of its own, and says where in its document it stood."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
@@ -12,37 +11,9 @@ import pyarrow as pa
 
 from lib.data.reading.readers import TEXT, Cells
 from lib.data.reading.sources import FileFormat, source_of
-from lib.data.rows.base import PLACE, BadCell, Canonical, CellReader, RowsConfig, read_items, read_name
+from lib.data.rows.base import PLACE, BadCell, Canonical, CellReader, Rows, RowsConfig, read_items, read_name
 from lib.data.rows.chunking import ChunkConfig, Spans, chunks
 from lib.errors import InputError
-
-WITHOUT_IDS = None  # chunks are called after them
-
-
-@dataclass(frozen=True, kw_only=True)
-class DocumentsConfig(RowsConfig):
-    """Documents: plain texts (.txt, each one document), or tables with one in each row.
-
-    text: the column of texts; a list of them is one document, a blank line between. id: the column of names, which
-    chunks are called after; a plain text has its file's.
-    """
-
-    text: str = TEXT
-    id: str = "id"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChunkRows(DocumentsConfig):
-    """Documents and how they are cut. spans: of the tokenizer that counts `chunk.max_tokens`."""
-
-    chunk: ChunkConfig = field(default_factory=ChunkConfig)
-    spans: Spans | None = field(default=None, metadata={"transient": True})
-
-
-def chunk_rows(config: DocumentsConfig, chunk: ChunkConfig, spans: Spans | None) -> ChunkRows:
-    """The rows of documents that are cut so."""
-    return ChunkRows(**{f.name: getattr(config, f.name) for f in fields(DocumentsConfig)}, chunk=chunk, spans=spans)
-
 
 SCHEMA = pa.schema(
     {
@@ -59,66 +30,84 @@ SCHEMA = pa.schema(
 one of the document, so that neighbours can be put together again. row: number of the chunk in its file."""
 
 
-def schema(config: ChunkRows) -> pa.Schema:
-    """The columns of chunks."""
-    return SCHEMA
+@dataclass(frozen=True, kw_only=True)
+class DocumentsConfig(RowsConfig):
+    """Documents: plain texts (.txt, each one document), or tables with one in each row.
+
+    text: the column of texts; a list of them is one document, a blank line between. id: the column of names, which
+    chunks are called after; a plain text has its file's.
+    """
+
+    text: str = TEXT
+    id: str = "id"
 
 
-def carried(config: ChunkRows) -> Sequence[str]:
-    """Chunks are the result themselves."""
-    return tuple(name for name in SCHEMA.names if name != "error")
+@dataclass(frozen=True, kw_only=True)
+class ChunkRows(DocumentsConfig, Rows):
+    """Documents and how they are cut. spans: of the tokenizer that counts `chunk.max_tokens`."""
+
+    chunk: ChunkConfig = field(default_factory=ChunkConfig)
+    spans: Spans | None = field(default=None, metadata={"transient": True})
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of chunks."""
+        return SCHEMA
+
+    @property
+    def carried(self) -> Sequence[str]:
+        """Chunks are the result themselves."""
+        return tuple(name for name in SCHEMA.names if name != "error")
+
+    @property
+    def id_column(self) -> str | None:
+        """None: the ids of chunks are made here."""
+        return None
+
+    @property
+    def one_for_one(self) -> bool:
+        """A document has many chunks."""
+        return False
+
+    def present_columns(self, names: Sequence[str], file: str) -> list[str]:
+        """The columns of a file that are read. Raises InputError where there are no texts, or no ids in a table."""
+        wanted = [self.text] if source_of(file).format is FileFormat.TEXT else [self.text, self.id]
+        for name in wanted:
+            if names.count(name) != 1:
+                raise InputError(
+                    f"{file}: column {name!r} is not there once; the columns are {list(names)}; data.text=NAME and "
+                    "data.id=NAME name those of texts and of ids"
+                )
+        return wanted
+
+    def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
+        """The chunks of some documents. first_row: the number of the first chunk in its file."""
+        texts = cells[self.text]
+        reader = CellReader(file, first_row, len(texts))
+        documents = reader.read(self.text, texts, read_items)
+        names = reader.read(self.id, cells.get(self.id, [PurePosixPath(file).name] * len(texts)), _read_id)
+        failed = {cell.row - first_row: cell for cell in reader.bad}
+        values: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+        repaired: list[int] = []
+        bad: list[BadCell] = []
+        for number, (pieces, name) in enumerate(zip(documents, names, strict=True)):
+            row = first_row + len(repaired)
+            if number in failed:
+                cell = failed[number]
+                rows: list[dict[str, Any]] = [{"error": f"{cell.column}: {cell.reason}"}]
+                bad.append(cell._replace(row=row))
+            else:
+                rows = _chunks("\n\n".join(piece or "" for piece in pieces), name, self)
+            for place, found in enumerate(rows):
+                repaired.append(int(reader.repaired[number]) if place == 0 else 0)
+                for column, cells_of_column in values.items():
+                    cells_of_column.append({"file": file, "row": row + place, **found}.get(column))
+        return Canonical(pa.table(values, schema=SCHEMA), np.array(repaired, np.int64), bad)
 
 
-def id_column(config: ChunkRows) -> str | None:
-    """None: the ids of chunks are made here."""
-    return None
-
-
-def present_columns(names: Sequence[str], config: ChunkRows, file: str) -> list[str]:
-    """The columns of a file that are read. Raises InputError where there are no texts, or no ids in a table."""
-    wanted = [config.text] if source_of(file).format is FileFormat.TEXT else [config.text, config.id]
-    for name in wanted:
-        if names.count(name) != 1:
-            raise InputError(
-                f"{file}: column {name!r} is not there once; the columns are {list(names)}; data.text=NAME and "
-                "data.id=NAME name those of texts and of ids"
-            )
-    return wanted
-
-
-def canonical(cells: Cells, config: ChunkRows, file: str, first_row: int) -> Canonical:
-    """The chunks of some documents. first_row: the number of the first chunk in its file."""
-    texts = cells[config.text]
-    reader = CellReader(file, first_row, len(texts))
-    documents = reader.read(config.text, texts, read_items)
-    names = reader.read(config.id, cells.get(config.id, [PurePosixPath(file).name] * len(texts)), _read_id)
-    failed = {cell.row - first_row: cell for cell in reader.bad}
-    values: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
-    repaired: list[int] = []
-    bad: list[BadCell] = []
-    for number, (pieces, name) in enumerate(zip(documents, names, strict=True)):
-        row = first_row + len(repaired)
-        if number in failed:
-            cell = failed[number]
-            rows: list[dict[str, Any]] = [{"error": f"{cell.column}: {cell.reason}"}]
-            bad.append(cell._replace(row=row))
-        else:
-            rows = _chunks("\n\n".join(piece or "" for piece in pieces), name, config)
-        for place, found in enumerate(rows):
-            repaired.append(int(reader.repaired[number]) if place == 0 else 0)
-            for column, cells_of_column in values.items():
-                cells_of_column.append({"file": file, "row": row + place, **found}.get(column))
-    return Canonical(pa.table(values, schema=SCHEMA), np.array(repaired, np.int64), bad)
-
-
-def tally(rows: pa.Table) -> Counter[str]:
-    """Chunks are counted as rows."""
-    return Counter()
-
-
-def describe(counts: Counter[str], rows: int) -> list[str]:
-    """Nothing else was counted."""
-    return []
+def chunk_rows(config: DocumentsConfig, chunk: ChunkConfig, spans: Spans | None) -> ChunkRows:
+    """The rows of documents that are cut so."""
+    return ChunkRows(**{f.name: getattr(config, f.name) for f in fields(DocumentsConfig)}, chunk=chunk, spans=spans)
 
 
 def _read_id(cell: Any) -> tuple[str, int]:

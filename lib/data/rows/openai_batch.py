@@ -5,7 +5,6 @@ The format is that of OpenAI's Batch API (platform.openai.com/docs/api-reference
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -14,7 +13,7 @@ import pyarrow as pa
 
 from lib.data.reading.readers import Cells, batches, column_names
 from lib.data.reading.sources import FileFormat, Source, resolve
-from lib.data.rows.base import PLACE, Canonical, CellReader, OnBadRow, RowsConfig, kind, read_name
+from lib.data.rows.base import PLACE, Canonical, CellReader, OnBadRow, Rows, RowsConfig, kind, read_name
 from lib.data.rows.text_repair import repair
 from lib.errors import InputError
 
@@ -33,8 +32,6 @@ SCHEMA = pa.schema({**PLACE, "model": pa.string(), BODY: pa.string(), "error": p
 """Requests. id: the custom_id. model: as the body names it. body: JSON text. The `error` of a request that can't be
 used begins with `body: ` or `method: `."""
 
-WITHOUT_IDS = None  # answers are matched by them
-
 
 @dataclass(frozen=True, kw_only=True)
 class OpenAiBatchConfig(RowsConfig):
@@ -47,11 +44,51 @@ class OpenAiBatchConfig(RowsConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenAiBatchRows(OpenAiBatchConfig):
+class OpenAiBatchRows(OpenAiBatchConfig, Rows):
     """The requests to one url. check: raises ValueError for a body that can't be used; picklable."""
 
     url: str
     check: Callable[[Mapping[str, Any]], None] = field(metadata={"transient": True})  # the task's identity has it
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of requests."""
+        return SCHEMA
+
+    @property
+    def carried(self) -> Sequence[str]:
+        """The columns that a result keeps."""
+        return (*PLACE, "model")
+
+    @property
+    def id_column(self) -> str | None:
+        """Every request has a custom_id."""
+        return "custom_id"
+
+    def present_columns(self, names: Sequence[str], file: str) -> list[str]:
+        """The keys of a line. Raises InputError where one is in no line."""
+        if missing := [key for key in _KEYS if key not in names]:
+            raise InputError(
+                f"{file}: no line has the key {', '.join(missing)}; each line of an OpenAI batch file is a JSON object "
+                f"with {', '.join(_KEYS)}"
+            )
+        return list(_KEYS)
+
+    def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
+        """Requests, their bodies checked. Raises InputError for one to another url than the first line's."""
+        for number, url in enumerate(cells["url"], first_row):
+            if url != self.url:
+                known = "" if url in JOBS else f" (known are {', '.join(JOBS)})"
+                raise InputError(
+                    f"{file}, row {number}: url {url!r}{known}, but the first line's is {self.url}; all requests of a "
+                    "batch go to one url: split the file"
+                )
+        reader = CellReader(file, first_row, len(cells["url"]))
+        reader.values["id"] = reader.read("custom_id", cells["custom_id"], _read_id)
+        reader.read(METHOD, cells[METHOD], _read_method)
+        reader.values[BODY] = reader.read(BODY, cells[BODY], lambda body: _read_body(body, self.check))
+        reader.values["model"] = [_model(body) for body in cells[BODY]]
+        return reader.table(SCHEMA)
 
 
 def batch_url(config: OpenAiBatchConfig, job: str) -> str:
@@ -75,58 +112,6 @@ def batch_url(config: OpenAiBatchConfig, job: str) -> str:
 def open_batch(config: OpenAiBatchConfig, url: str, check: Callable[[Mapping[str, Any]], None]) -> OpenAiBatchRows:
     """The requests of a batch, all to `url`. check: as of OpenAiBatchRows."""
     return OpenAiBatchRows(**{f.name: getattr(config, f.name) for f in fields(OpenAiBatchConfig)}, url=url, check=check)
-
-
-def schema(config: OpenAiBatchRows) -> pa.Schema:
-    """The columns of requests."""
-    return SCHEMA
-
-
-def carried(config: OpenAiBatchRows) -> Sequence[str]:
-    """The columns that a result keeps."""
-    return (*PLACE, "model")
-
-
-def id_column(config: OpenAiBatchRows) -> str | None:
-    """Every request has a custom_id."""
-    return "custom_id"
-
-
-def present_columns(names: Sequence[str], config: OpenAiBatchRows, file: str) -> list[str]:
-    """The keys of a line. Raises InputError where one is in no line."""
-    if missing := [key for key in _KEYS if key not in names]:
-        raise InputError(
-            f"{file}: no line has the key {', '.join(missing)}; each line of an OpenAI batch file is a JSON object "
-            f"with {', '.join(_KEYS)}"
-        )
-    return list(_KEYS)
-
-
-def canonical(cells: Cells, config: OpenAiBatchRows, file: str, first_row: int) -> Canonical:
-    """Requests, their bodies checked. Raises InputError for one to another url than the first line's."""
-    for number, url in enumerate(cells["url"], first_row):
-        if url != config.url:
-            known = "" if url in JOBS else f" (known are {', '.join(JOBS)})"
-            raise InputError(
-                f"{file}, row {number}: url {url!r}{known}, but the first line's is {config.url}; all requests of a "
-                "batch go to one url: split the file"
-            )
-    reader = CellReader(file, first_row, len(cells["url"]))
-    reader.values["id"] = reader.read("custom_id", cells["custom_id"], _read_id)
-    reader.read(METHOD, cells[METHOD], _read_method)
-    reader.values[BODY] = reader.read(BODY, cells[BODY], lambda body: _read_body(body, config.check))
-    reader.values["model"] = [_model(body) for body in cells[BODY]]
-    return reader.table(SCHEMA)
-
-
-def tally(rows: pa.Table) -> Counter[str]:
-    """There is nothing to count but rows."""
-    return Counter()
-
-
-def describe(counts: Counter[str], rows: int) -> list[str]:
-    """Nothing was counted."""
-    return []
 
 
 def _require_keys(source: Source) -> None:

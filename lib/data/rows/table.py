@@ -1,7 +1,6 @@
 """Tables of texts: the fields that a job reads, of a user's own columns, and columns that its result keeps."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -11,12 +10,10 @@ import pyarrow as pa
 from lib.config import transient
 from lib.data.reading.readers import Cells, column_types
 from lib.data.reading.sources import resolve
-from lib.data.rows.base import ITEMS, PLACE, Canonical, CellReader, RowsConfig, read_items, read_name
+from lib.data.rows.base import ITEMS, PLACE, Canonical, CellReader, Rows, RowsConfig, read_items, read_name
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError, InputError
 from lib.types import slot_column
-
-WITHOUT_IDS = "data.id=null"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +43,7 @@ class TableConfig(RowsConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableRows(TableConfig):
+class TableRows(TableConfig, Rows):
     """A table of which certain fields are read, and other columns as they are.
 
     beside: such columns that the task looks at, where they are there; results don't keep them. types: of these and of
@@ -61,6 +58,63 @@ class TableRows(TableConfig):
     def plain(self) -> list[str]:
         """Columns that are read as they are."""
         return list(dict.fromkeys([*self.carry, *self.beside]))
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of canonical rows: each field as a list of texts, the others in their own type."""
+        read = {slot_column(name): ITEMS for name in self.fields}
+        return pa.schema({**PLACE, **read, **{name: self.types[name] for name in self.plain}, "error": pa.string()})
+
+    @property
+    def carried(self) -> Sequence[str]:
+        """The columns that a result keeps."""
+        return (*PLACE, *self.carry)
+
+    @property
+    def id_column(self) -> str | None:
+        """The user's column of ids."""
+        return self.id
+
+    @property
+    def without_ids(self) -> str | None:
+        """Ids are not needed."""
+        return "data.id=null"
+
+    def present_columns(self, names: Sequence[str], file: str) -> list[str]:
+        """The columns of a file that are read.
+
+        Raises InputError where one is missing that must be there: a field, one to carry, and what was named in the config.
+        """
+        roles = {f"++data.columns.{name}": self.column(name) for name in self.fields}
+        usual = TableConfig(path=self.path)
+        for role in ("id", "failed"):
+            if getattr(self, role) != getattr(usual, role) and getattr(self, role) is not None:
+                roles[f"data.{role}"] = getattr(self, role)
+        for key, name in [*roles.items(), *(("data.carry", name) for name in self.carry)]:
+            if names.count(name) != 1:
+                problem = "is there twice" if name in names else "is missing"
+                hint = f"{key}=NAME names the column to be used"
+                raise InputError(f"{file}: column {name!r} {problem}; the columns are {list(names)}; {hint}")
+        wanted = [self.id, *(self.column(name) for name in self.fields), *self.plain, self.failed]
+        return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
+
+    def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
+        """Canonical form of consecutive rows of a file, of the columns that `present_columns` gave.
+
+        first_row: the number of the first row in its file. A cell that can't be used is null in the table.
+        """
+        rows = len(next(iter(cells.values())))
+        reader = CellReader(file, first_row, rows)
+        nothing = [None] * rows
+        reader.values["id"] = reader.read(self.id or "id", cells.get(self.id or "", nothing), read_name)
+        for name in self.fields:
+            column = self.column(name)
+            reader.values[slot_column(name)] = reader.read(column, cells[column], read_items)
+        for name in self.plain:
+            as_text = pa.types.is_string(self.types[name]) or pa.types.is_large_string(self.types[name])
+            reader.values[name] = reader.read(name, cells[name], _text if as_text else lambda cell: (cell, 0))
+        reader.read(self.failed or "", cells.get(self.failed or "", nothing), _not_failed)
+        return reader.table(self.schema)
 
 
 def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str] = ()) -> TableRows:
@@ -84,70 +138,6 @@ def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str]
     there = tuple(name for name in beside if all(name in kinds for kinds in found))
     kept = {f.name: getattr(config, f.name) for f in fields(TableConfig)}
     return TableRows(**kept, fields=tuple(wanted), beside=there, types=types)
-
-
-def schema(config: TableRows) -> pa.Schema:
-    """The columns of canonical rows: each field as a list of texts, the others in their own type."""
-    read = {slot_column(name): ITEMS for name in config.fields}
-    return pa.schema({**PLACE, **read, **{name: config.types[name] for name in config.plain}, "error": pa.string()})
-
-
-def carried(config: TableRows) -> Sequence[str]:
-    """The columns that a result keeps."""
-    return (*PLACE, *config.carry)
-
-
-def id_column(config: TableRows) -> str | None:
-    """The user's column of ids."""
-    return config.id
-
-
-def present_columns(names: Sequence[str], config: TableRows, file: str) -> list[str]:
-    """The columns of a file that are read.
-
-    Raises InputError where one is missing that must be there: a field, one to carry, and what was named in the config.
-    """
-    roles = {f"++data.columns.{name}": config.column(name) for name in config.fields}
-    usual = TableConfig(path=config.path)
-    for role in ("id", "failed"):
-        if getattr(config, role) != getattr(usual, role) and getattr(config, role) is not None:
-            roles[f"data.{role}"] = getattr(config, role)
-    for key, name in [*roles.items(), *(("data.carry", name) for name in config.carry)]:
-        if names.count(name) != 1:
-            problem = "is there twice" if name in names else "is missing"
-            hint = f"{key}=NAME names the column to be used"
-            raise InputError(f"{file}: column {name!r} {problem}; the columns are {list(names)}; {hint}")
-    wanted = [config.id, *(config.column(name) for name in config.fields), *config.plain, config.failed]
-    return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
-
-
-def canonical(cells: Cells, config: TableRows, file: str, first_row: int) -> Canonical:
-    """Canonical form of consecutive rows of a file, of the columns that `present_columns` gave.
-
-    first_row: the number of the first row in its file. A cell that can't be used is null in the table.
-    """
-    rows = len(next(iter(cells.values())))
-    reader = CellReader(file, first_row, rows)
-    nothing = [None] * rows
-    reader.values["id"] = reader.read(config.id or "id", cells.get(config.id or "", nothing), read_name)
-    for name in config.fields:
-        column = config.column(name)
-        reader.values[slot_column(name)] = reader.read(column, cells[column], read_items)
-    for name in config.plain:
-        as_text = pa.types.is_string(config.types[name]) or pa.types.is_large_string(config.types[name])
-        reader.values[name] = reader.read(name, cells[name], _text if as_text else lambda cell: (cell, 0))
-    reader.read(config.failed or "", cells.get(config.failed or "", nothing), _not_failed)
-    return reader.table(schema(config))
-
-
-def tally(rows: pa.Table) -> Counter[str]:
-    """There is nothing to count but rows."""
-    return Counter()
-
-
-def describe(counts: Counter[str], rows: int) -> list[str]:
-    """Nothing was counted."""
-    return []
 
 
 def _text(cell: Any) -> tuple[str | None, int]:

@@ -6,9 +6,12 @@ Source: `modeling_internlm2.py` (`get_score`) and `tokenization_internlm2_fast.p
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 REWARD_MODEL = "InternLM2ForRewardModel"
 
@@ -31,7 +34,7 @@ def has_tokenizer(folder: Path) -> bool:
     return _tokenizer_settings(folder).get("tokenizer_class") in ("InternLM2Tokenizer", "InternLM2TokenizerFast")
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """transformers' tokenizer from InternLM2's `tokenizer.model`.
 
     A sentencepiece BPE with byte fallback that puts no blank before a text; unused pieces take the names in

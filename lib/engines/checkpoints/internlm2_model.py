@@ -7,8 +7,8 @@ other names, and with queries, keys and values in one matrix (Cai et al. 2024, "
 Importing this imports torch: import it late.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from transformers import (
     AutoConfig,
@@ -21,6 +21,10 @@ from transformers import (
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 from transformers.core_model_loading import ConversionOps, WeightConverter, WeightRenaming
 
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PretrainedConfig
+
 MODEL_TYPE = "internlm2"
 
 
@@ -31,7 +35,7 @@ class InternLM2Config(LlamaConfig):  # type: ignore[misc]
     attribute_map = {"bias": "attention_bias"}  # noqa: RUF012
     attention_bias: bool = True  # InternLM2's default: a checkpoint that means otherwise says so
 
-    def __post_init__(self, **kwargs: Any) -> None:
+    def __post_init__(self, **kwargs: object) -> None:
         super().__post_init__(**(kwargs | {"num_labels": 1}))
 
 
@@ -53,7 +57,14 @@ class _SplitQueriesKeysValues(ConversionOps):  # type: ignore[misc]
     A group is the query heads that share a key and a value head: its queries come first, then its key and its value.
     """
 
-    def convert(self, input_dict: Mapping[str, Any], *, target_patterns: Any, config: Any, **_: Any) -> dict[str, Any]:
+    def convert(
+        self,
+        input_dict: "Mapping[str, Sequence[Tensor]]",
+        *,
+        target_patterns: Sequence[str],
+        config: "PretrainedConfig",
+        **_: object,
+    ) -> "dict[str, Tensor]":
         ((packed,),) = input_dict.values()
         groups = config.num_key_value_heads
         queries = config.num_attention_heads // groups

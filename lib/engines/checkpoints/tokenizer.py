@@ -5,12 +5,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lib.engines.checkpoints import internlm2
 from lib.engines.checkpoints.hub import TOKENIZER_FILES
 from lib.errors import ConfigError
 from lib.types import Message, TokenIds, TokenPair
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _TODAY = datetime(2024, 7, 26)  # some templates print the date: a run must not change at midnight
 _PROBE = "5c1fd2a0"  # a word that no template prints by itself
@@ -19,7 +22,9 @@ _PROBE = "5c1fd2a0"  # a word that no template prints by itself
 class HuggingFaceTokenizer:
     """Text to token ids. Only the Rust tokenizer's read-only methods are used, so threads can share it."""
 
-    def __init__(self, tokenizer: Any, *, add_bos: bool | None = None, reward_token: int | None = None) -> None:
+    def __init__(
+        self, tokenizer: "PreTrainedTokenizerBase", *, add_bos: bool | None = None, reward_token: int | None = None
+    ) -> None:
         """Wrap a fast tokenizer.
 
         add_bos: whether `completion_prompt` begins with BOS; None: as the tokenizer does. reward_token: what ends a
@@ -89,7 +94,7 @@ class HuggingFaceTokenizer:
         return ids if self._reward_token is None else [*self._begun(ids), self._reward_token]
 
     @property
-    def huggingface(self) -> Any:
+    def huggingface(self) -> "PreTrainedTokenizerBase":
         """The tokenizer as transformers has it."""
         return self._tokenizer
 
@@ -209,7 +214,7 @@ def _load_once(
     return HuggingFaceTokenizer(tokenizer, add_bos=add_bos, reward_token=reward_token)
 
 
-def _load(folder: Path, trust_remote_code: bool) -> Any:
+def _load(folder: Path, trust_remote_code: bool) -> "PreTrainedTokenizerBase":
     """From tokenizer.json as it stands, where there is one: that also saves importing torch, which takes seconds."""
     if (folder / "tokenizer.json").is_file():
         from transformers import PreTrainedTokenizerFast

@@ -5,11 +5,15 @@ JSON is written without blanks and line breaks between its parts: small models w
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.errors import ConfigError, EngineError
 from lib.types import Sampling
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from xgrammar import CompiledGrammar, GrammarMatcher
 
 # What xgrammar reads past, wholly or for some types (tried out with 0.2.8), or vLLM does not give to it.
 _READ_PAST = {"uniqueItems", "contains", "multipleOf", "not", "if", "dependentRequired", "dependentSchemas",
@@ -40,7 +44,7 @@ def check(sampling: Sampling) -> None:
         raise ConfigError(f"generate.{key}={getattr(sampling, key)}: xgrammar can't read it: {error}") from error
 
 
-def _read_past(schema: Any) -> Iterator[str]:
+def _read_past(schema: object) -> Iterator[str]:
     """Keywords of a schema, and of those in it, that would have no effect."""
     if isinstance(schema, list):
         for item in schema:
@@ -78,17 +82,16 @@ class Grammars:
         )
         self._compiler = xgrammar.GrammarCompiler(tokens)  # it remembers what it compiled
 
-    def compile(self, sampling: Sampling) -> Any:
-        """xgrammar's compiled grammar; None where text is free. The sampling has gone through `check`."""
+    def compile(self, sampling: Sampling) -> "CompiledGrammar":
+        """xgrammar's compiled grammar. The sampling is constrained, and has gone through `check`."""
         if sampling.choice:
             # A JSON string is a literal of xgrammar's EBNF too.
             literals = " | ".join(json.dumps(text, ensure_ascii=False) for text in sampling.choice)
             return self._compiler.compile_grammar(f"root ::= {literals}")
         if sampling.regex is not None:
             return self._compiler.compile_regex(sampling.regex)
-        if sampling.json_schema is not None:
-            return self._compiler.compile_json_schema(sampling.json_schema, any_whitespace=False, separators=(",", ":"))
-        return None
+        assert sampling.json_schema is not None
+        return self._compiler.compile_json_schema(sampling.json_schema, any_whitespace=False, separators=(",", ":"))
 
 
 class Mask:
@@ -98,16 +101,16 @@ class Mask:
     text, or where its token budget ends.
     """
 
-    def __init__(self, grammar: Any, rows: int, width: int) -> None:
+    def __init__(self, grammar: "CompiledGrammar", rows: int, width: int) -> None:
         """width: of the padded prompts."""
         import xgrammar
 
-        self._matchers: list[Any] = [xgrammar.GrammarMatcher(grammar) for _ in range(rows)]
+        self._matchers: list[GrammarMatcher | None] = [xgrammar.GrammarMatcher(grammar) for _ in range(rows)]
         self._vocabulary: int = grammar.tokenizer_info.vocab_size
         self._bits = xgrammar.allocate_token_bitmask(rows, self._vocabulary)
         self._width = width
 
-    def __call__(self, ids: Any, scores: Any) -> Any:
+    def __call__(self, ids: "Tensor", scores: "Tensor") -> "Tensor":
         """scores: [rows, vocabulary]."""
         import xgrammar
 

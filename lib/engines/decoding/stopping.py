@@ -1,10 +1,14 @@
 """Where generated text ends: at an end token, at a stop text, or where its token budget does."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.types import Completion, TokenIds
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import StoppingCriteria
 
 _CONTEXT = 8  # tokens before a stop text, so that it is not decoded as the beginning of a text
 
@@ -25,7 +29,7 @@ class StopCriteria:
         self._stops = stops
         self._window = _CONTEXT + max((len(stop.encode()) for stop in stops), default=0)
 
-    def criterion(self, width: int, budgets: Sequence[int]) -> Any:
+    def criterion(self, width: int, budgets: Sequence[int]) -> "StoppingCriteria":
         """For transformers: which samples are over, by stop text or token budget. width: of the padded prompts.
 
         A stop text that it should miss costs time alone: `completion` has the last word.
@@ -34,7 +38,7 @@ class StopCriteria:
 
         limits = torch.tensor(budgets)
 
-        def is_over(ids: Any, scores: Any, **_: Any) -> Any:
+        def is_over(ids: "Tensor", scores: "Tensor", **_: object) -> "Tensor":
             new = ids.shape[1] - width
             over = limits.repeat_interleave(len(ids) // len(limits)) <= new  # beams of a row stand side by side
             if self._stops:

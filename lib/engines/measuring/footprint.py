@@ -14,11 +14,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib.engines.measuring.perplexity import perplexity, token_logprobs
 from lib.engines.transformers import loading
 from lib.errors import EngineError, OvernightError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _WARM_UP = 2  # tokens
 _STATUS, _FORGET, _FIRST_TO_GO = (Path("/proc/self") / name for name in ("status", "clear_refs", "oom_score_adj"))
@@ -122,7 +125,7 @@ def measure(order: Order) -> Footprint:
     )
 
 
-def _write(model: Any, prompts: list[list[int]], new_tokens: int) -> None:
+def _write(model: "PreTrainedModel", prompts: list[list[int]], new_tokens: int) -> None:
     """Write on, and wait until it is done."""
     import torch
     from transformers import GenerationConfig

@@ -6,12 +6,15 @@ read in overlapping windows, so that no token is judged with hardly any context:
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from lib.types import TokenIds
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _LOGITS = 1 << 25  # at once: 128 MiB in float32
 
@@ -33,7 +36,7 @@ def windows(count: int, length: int, stride: int) -> list[tuple[int, int, int]]:
 
 
 def token_logprobs(
-    model: Any, tokens: TokenIds, *, length: int, stride: int, at_once: int = _LOGITS
+    model: "PreTrainedModel", tokens: TokenIds, *, length: int, stride: int, at_once: int = _LOGITS
 ) -> npt.NDArray[np.float64]:
     """Natural-log probability [n - 1] of each token of a text but the first, under a transformers model.
 

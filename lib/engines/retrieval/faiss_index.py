@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from lib.engines.retrieval.ranking import Ranking, best, mean_recall
 from lib.engines.retrieval.retriever import CorpusConfig, CorpusEngine, require_vectors
 from lib.errors import ConfigError, EngineError
 from lib.types import Engine, Tokenizer
+
+if TYPE_CHECKING:
+    from faiss import Index
 
 TRAIN_ROWS = 1 << 18
 log = logging.getLogger("overnight")
@@ -103,7 +106,7 @@ class FaissRanker:
         return best(rows if self._rows is None else self._rows[rows], scores[found], k)
 
 
-def _built_or_read(corpus: Corpus, config: FaissConfig) -> Any:
+def _built_or_read(corpus: Corpus, config: FaissConfig) -> "Index":
     import faiss
 
     if config.folder is None:
@@ -120,7 +123,7 @@ def _built_or_read(corpus: Corpus, config: FaissConfig) -> Any:
         raise EngineError(f"{path}: can't be read by faiss ({error}); delete it, and it is built again") from error
 
 
-def _built(corpus: Corpus, config: FaissConfig) -> Any:
+def _built(corpus: Corpus, config: FaissConfig) -> "Index":
     index = _empty(config, corpus.width)
     with _one_thread():
         if not index.is_trained:
@@ -130,7 +133,7 @@ def _built(corpus: Corpus, config: FaissConfig) -> Any:
     return index
 
 
-def _train(index: Any, corpus: Corpus, config: FaissConfig) -> None:
+def _train(index: "Index", corpus: Corpus, config: FaissConfig) -> None:
     """Train an index on evenly spaced rows of the corpus."""
     every = -(-corpus.rows // TRAIN_ROWS)
     sample = []
@@ -147,7 +150,7 @@ def _train(index: Any, corpus: Corpus, config: FaissConfig) -> None:
         ) from error
 
 
-def _empty(config: FaissConfig, width: int) -> Any:
+def _empty(config: FaissConfig, width: int) -> "Index":
     import faiss
 
     try:
@@ -159,7 +162,7 @@ def _empty(config: FaissConfig, width: int) -> Any:
         ) from error
 
 
-def _tune(index: Any, config: FaissConfig) -> None:
+def _tune(index: "Index", config: FaissConfig) -> None:
     import faiss
 
     for key, name, value in (("nprobe", "nprobe", config.nprobe), ("ef_search", "efSearch", config.ef_search)):
@@ -183,7 +186,7 @@ def _one_thread() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def _memory(index: Any) -> int:
+def _memory(index: "Index") -> int:
     """Bytes of the vectors as the index keeps them; an HNSW's links come on top."""
     vectors = getattr(index, "storage", index)
     return int(vectors.sa_code_size() * index.ntotal)

@@ -96,7 +96,7 @@ class Pages:
             raise SearchFailed(f"{self._backend} answered with a page that ddgs can't read ({reason})") from error
         return [Page(link=r.href, title=r.title, snippet=r.body) for r in results if r.href]
 
-    def _request(self, method: str, url: str, **content: Any) -> str:
+    def _request(self, method: str, url: str, **content: object) -> str:
         """Send a request for ddgs, by as many tries as it takes; the text of the answer."""
         import primp
 

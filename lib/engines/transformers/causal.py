@@ -9,7 +9,7 @@ import inspect
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,10 @@ from lib.engines.transformers.batching import answer_all
 from lib.engines.transformers.loading import Loaded, out_of_memory
 from lib.engines.transformers.padding import right_padded
 from lib.types import Answers, Label, TokenIds
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import DynamicCache, PreTrainedModel
 
 
 class CausalEngine:
@@ -77,7 +81,7 @@ class CausalEngine:
         answers: npt.NDArray[np.float32] = torch.stack(summed, dim=1).cpu().numpy()
         return answers
 
-    def _read(self, batch: Sequence[TokenIds], path: Tokens, *, use_cache: bool) -> tuple[Any, Any]:
+    def _read(self, batch: Sequence[TokenIds], path: Tokens, *, use_cache: bool) -> "tuple[Tensor, DynamicCache]":
         """Logits [rows, 1 + len(path), vocabulary] after each prompt and each token of `path`, which follows it.
 
         Also the key-value cache [rows, longest + len(path)] if wanted.
@@ -93,7 +97,7 @@ class CausalEngine:
             output = self._model(input_ids=ids, past_key_values=cache, use_cache=use_cache)
         return output.logits, cache
 
-    def _continue(self, path: Tokens, cache: Any, lengths: Any) -> Any:
+    def _continue(self, path: Tokens, cache: "DynamicCache", lengths: "Tensor") -> "Tensor":
         """The same logits, but for those right after the prompt, from a cache padded left; leaves it as it was."""
         import torch
 
@@ -111,7 +115,7 @@ class CausalEngine:
         return output.logits
 
 
-def _can_continue(model: Any) -> bool:
+def _can_continue(model: "PreTrainedModel") -> bool:
     """Whether the key-value cache holds all that was read, by position: not so for recurrent or chunked layers."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
@@ -119,14 +123,14 @@ def _can_continue(model: Any) -> bool:
     return positions and not model._is_stateful and kinds <= {"full_attention", "sliding_attention"}
 
 
-def _steps(logits: Any, labels: Sequence[Sequence[Tokens]], path: Tokens) -> dict[Tokens, Any]:
+def _steps(logits: "Tensor", labels: Sequence[Sequence[Tokens]], path: Tokens) -> "dict[Tokens, Tensor]":
     """Each prefix of a label that leaves `path` or is it -> log P(its last token | those before) [rows].
 
     logits: [rows, n, vocabulary] after the last n prefixes of `path`, the whole of it included.
     """
     import torch
 
-    steps: dict[Tokens, Any] = {}
+    steps: dict[Tokens, Tensor] = {}
     for back in range(logits.shape[1]):
         prefix = path[: len(path) - back]
         tokens = next_tokens(labels, prefix)
@@ -137,7 +141,7 @@ def _steps(logits: Any, labels: Sequence[Sequence[Tokens]], path: Tokens) -> dic
 
 
 @contextmanager
-def _head_sees(model: Any, positions: Any) -> Iterator[None]:
+def _head_sees(model: "PreTrainedModel", positions: "Tensor") -> Iterator[None]:
     """Within, the language-model head gets the hidden states at `positions` [rows, k] alone."""
     rows = positions.new_tensor(range(len(positions)))[:, None]
     hook = model.get_output_embeddings().register_forward_pre_hook(
@@ -149,7 +153,7 @@ def _head_sees(model: Any, positions: Any) -> Iterator[None]:
         hook.remove()
 
 
-def _pad_left(cache: Any, lengths: Any) -> None:
+def _pad_left(cache: "DynamicCache", lengths: "Tensor") -> None:
     """Move each prompt's keys and values to the right end, so that what follows stands next to what it follows.
 
     What was read after a prompt is dropped.

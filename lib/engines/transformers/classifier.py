@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from lib.engines.transformers.batching import answer_all
 from lib.engines.transformers.loading import Loaded, out_of_memory
 from lib.engines.transformers.padding import last_states, right_padded, second_mask, token_mask
 from lib.types import Answers, TokenIds, TokenPair
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class ClassifierEngine:
                 out_of_memory=out_of_memory,
             )
 
-    def _at_last_token(self, batch: Sequence[_Input]) -> Any:
+    def _at_last_token(self, batch: Sequence[_Input]) -> "Tensor":
         """A decoder's score, read where the request ends.
 
         transformers itself searches for the last token that is not padding, which goes wrong where the padding
@@ -77,7 +80,7 @@ class ClassifierEngine:
         hidden = self._model.base_model(input_ids=ids, use_cache=False).last_hidden_state
         return self._model.score(last_states(hidden, rows))
 
-    def _whole(self, batch: Sequence[_Input]) -> Any:
+    def _whole(self, batch: Sequence[_Input]) -> "Tensor":
         """An encoder's score: it looks both ways, so padding is masked."""
         rows, device = [request.tokens for request in batch], self._model.device
         inputs = {"input_ids": right_padded(rows), "attention_mask": token_mask(rows)}

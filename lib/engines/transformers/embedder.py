@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,10 @@ from lib.engines.transformers.batching import answer_all
 from lib.engines.transformers.loading import Loaded, out_of_memory
 from lib.engines.transformers.padding import last_states, right_padded, token_mask
 from lib.types import Answers, TokenIds
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
 
 class EmbedderEngine:
@@ -54,13 +58,13 @@ class EmbedderEngine:
         errors = {n: answers.errors[place] for n, place in enumerate(places) if place in answers.errors}
         return Answers(answers.values[places], errors)
 
-    def _states(self, batch: Sequence[TokenIds]) -> Any:
+    def _states(self, batch: Sequence[TokenIds]) -> "Tensor":
         """Hidden states [rows, longest, width]. Padding is masked only where a token could see it."""
         device = self._model.device
         mask = {"attention_mask": token_mask(batch).to(device)} if self._looks_ahead else {}
         return self._model(input_ids=right_padded(batch).to(device), **mask).last_hidden_state
 
-    def _pool(self, states: Any, batch: Sequence[TokenIds]) -> Any:
+    def _pool(self, states: "Tensor", batch: Sequence[TokenIds]) -> "Tensor":
         """One vector a row, float32, of any length."""
         if self._pooling is Pooling.last:
             return last_states(states, batch).float()
@@ -70,14 +74,14 @@ class EmbedderEngine:
         return (states.float() * mask).sum(dim=1)  # the mean points the same way
 
 
-def _looks_ahead(model: Any) -> bool:
+def _looks_ahead(model: "PreTrainedModel") -> bool:
     """Whether a token's state depends on the tokens after it: tried out, since decoders can be made to do so.
 
     Such a checkpoint says `"is_causal": false` in its config.json, or has code of its own.
     """
     import torch
 
-    def state(after: int) -> Any:
+    def state(after: int) -> "Tensor":
         return model(input_ids=torch.tensor([[5, 6, after]], device=model.device)).last_hidden_state[0, 1]
 
     with torch.inference_mode():

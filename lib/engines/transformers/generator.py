@@ -7,7 +7,7 @@ the last digits with the rows beside it, as in every floating-point engine, whic
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.decoding.constraint import Grammars, Mask
@@ -18,6 +18,9 @@ from lib.engines.transformers.loading import Loaded, out_of_memory
 from lib.engines.transformers.padding import left_padded
 from lib.engines.transformers.token_sampling import Finite, Noise, processors
 from lib.types import Completion, Completions, Sampling, TokenIds
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class GeneratorEngine:
@@ -115,6 +118,7 @@ class GeneratorEngine:
                 logits_processor=logits_processors,
                 stopping_criteria=[stopping.criterion(width, budgets)],
             )
+        assert finite.broken is not None
         new = output[:, width:].view(len(batch), -1, output.shape[1] - width).tolist()
         return [
             "the model's output is not a finite number"
@@ -133,7 +137,7 @@ class GeneratorEngine:
         return [Mask(self._grammars.compile(sampling), rows, width)]
 
 
-def _end_tokens(model: Any, tokenizer: HuggingFaceTokenizer) -> frozenset[int]:
+def _end_tokens(model: "PreTrainedModel", tokenizer: HuggingFaceTokenizer) -> frozenset[int]:
     """What the checkpoint's generation config and its tokenizer end a text with."""
     ids = model.generation_config.eos_token_id
     named = ids if isinstance(ids, list) else [ids]

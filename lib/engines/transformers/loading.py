@@ -4,10 +4,14 @@ import logging
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lib.errors import EngineError
 from lib.imports import without
+
+if TYPE_CHECKING:
+    from torch import dtype as TorchDtype
+    from transformers import BitsAndBytesConfig, PreTrainedModel
 
 
 class Head(Enum):
@@ -26,7 +30,7 @@ _TALKATIVE = ("modeling_utils", "distributed.tensor_parallel")
 class Loaded:
     """A model ready to answer. memory: bytes of its weights as loaded, scales of quantised ones included."""
 
-    model: Any
+    model: "PreTrainedModel"
     device: str
     memory: int
 
@@ -67,11 +71,11 @@ def load(folder: Path, *, head: Head, dtype: str, quantization: str, device: str
     return Loaded(model.eval(), where.partition(":")[0], _memory(model))
 
 
-def _memory(model: Any) -> int:
+def _memory(model: "PreTrainedModel") -> int:
     """Bytes of all weights, buffers, and what bitsandbytes keeps beside weights: scales (and scales of scales)."""
     import torch
 
-    def size(holder: Any) -> int:
+    def size(holder: object) -> int:
         return sum(t.nbytes for t in vars(holder).values() if isinstance(t, torch.Tensor)) if holder is not None else 0
 
     total: int = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
@@ -82,7 +86,7 @@ def _memory(model: Any) -> int:
     return total
 
 
-def _quantization(name: str, compute_dtype: Any) -> Any:
+def _quantization(name: str, compute_dtype: "TorchDtype") -> "BitsAndBytesConfig | None":
     """A bitsandbytes config, None for `none`."""
     if name == "none":
         return None

@@ -1,14 +1,17 @@
 """Rows of unequal length as one tensor."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lib.types import TokenIds
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def right_padded(batch: Sequence[TokenIds]) -> Any:
+
+def right_padded(batch: Sequence[TokenIds]) -> "Tensor":
     """Token ids [rows, longest], padded with 0: any id does, since nothing looks at padding."""
     import torch
 
@@ -18,7 +21,7 @@ def right_padded(batch: Sequence[TokenIds]) -> Any:
     return torch.from_numpy(padded)
 
 
-def token_mask(batch: Sequence[TokenIds]) -> Any:
+def token_mask(batch: Sequence[TokenIds]) -> "Tensor":
     """Integers [rows, longest]: 1 where `right_padded` has a token, 0 where it has padding."""
     import torch
 
@@ -26,7 +29,7 @@ def token_mask(batch: Sequence[TokenIds]) -> Any:
     return (torch.arange(int(lengths.max())) < lengths[:, None]).long()
 
 
-def left_padded(batch: Sequence[TokenIds]) -> tuple[Any, Any]:
+def left_padded(batch: Sequence[TokenIds]) -> "tuple[Tensor, Tensor]":
     """Token ids [rows, longest], padded on the left, and their mask: 1 where there is a token, 0 for padding.
 
     A row is padded with its own first token: what counts a row's tokens (a repetition penalty) then sees no other.
@@ -39,14 +42,14 @@ def left_padded(batch: Sequence[TokenIds]) -> tuple[Any, Any]:
     return ids, mask.long()
 
 
-def second_mask(batch: Sequence[TokenIds], firsts: Sequence[int]) -> Any:
+def second_mask(batch: Sequence[TokenIds], firsts: Sequence[int]) -> "Tensor":
     """Integers [rows, longest]: 0 for the first `firsts` tokens of a row, 1 behind them (padding included)."""
     import torch
 
     return (torch.arange(max(map(len, batch))) >= torch.tensor(firsts)[:, None]).long()
 
 
-def last_states(hidden: Any, batch: Sequence[TokenIds]) -> Any:
+def last_states(hidden: "Tensor", batch: Sequence[TokenIds]) -> "Tensor":
     """The states [rows, width] at each row's last token, of hidden states [rows, longest, width]."""
     import torch
 

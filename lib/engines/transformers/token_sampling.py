@@ -7,18 +7,22 @@ depends on the row's seed, the sample's number and the step alone, so that neith
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lib.types import Sampling
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import LogitsProcessor
 
 _GOLDEN, _MIX = 0x9E3779B97F4A7C15, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
-def processors(sampling: Sampling) -> list[Any]:
+def processors(sampling: Sampling) -> "list[LogitsProcessor]":
     """What reshapes the distribution, in the order that Sampling tells."""
     from transformers.generation import logits_process as of
 
-    found: list[Any] = []
+    found: list[LogitsProcessor] = []
     if sampling.repetition_penalty != 1:
         found.append(of.RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty)))
     if sampling.temperature:
@@ -42,7 +46,7 @@ class Noise:
         self._streams = streams
         self._width = width
 
-    def __call__(self, ids: Any, scores: Any) -> Any:
+    def __call__(self, ids: "Tensor", scores: "Tensor") -> "Tensor":
         """scores: [rows, vocabulary], logits or log-probabilities."""
         step = ids.shape[1] - self._width
         keys = [key(seed, sample, step) for seed, sample in self._streams]
@@ -54,9 +58,9 @@ class Finite:
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
-        self.broken: Any = None
+        self.broken: Tensor | None = None
 
-    def __call__(self, ids: Any, scores: Any) -> Any:
+    def __call__(self, ids: "Tensor", scores: "Tensor") -> "Tensor":
         """scores: [rows or rows * beams, vocabulary]; -inf, of a token that can't be, is fine."""
         broken = ~(scores < float("inf")).all(dim=1).view(self._rows, -1).all(dim=1)
         self.broken = broken if self.broken is None else self.broken | broken
@@ -68,7 +72,7 @@ def key(seed: int, sample: int, step: int) -> int:
     return int.from_bytes(blake2b(f"{seed} {sample} {step}".encode(), digest_size=8).digest(), "little")
 
 
-def gumbel(keys: Sequence[int], count: int, device: Any = "cpu") -> Any:
+def gumbel(keys: Sequence[int], count: int, device: str = "cpu") -> "Tensor":
     """Standard Gumbel noise float32 [keys, count]: -log(-log(u)) of outputs of SplitMix64, which a key each starts.
 
     SplitMix64: Steele et al. 2014, "Fast splittable pseudorandom number generators".
@@ -89,6 +93,6 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-def _shifted(x: Any, bits: int) -> Any:
+def _shifted(x: "Tensor", bits: int) -> "Tensor":
     """x >> bits as if x were unsigned."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)

@@ -10,10 +10,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lib.errors import EngineError, OvernightError
 from lib.types import TokenIds
+
+if TYPE_CHECKING:
+    from vllm import PoolingParams, RequestOutput, SamplingParams
+    from vllm.v1.engine.llm_engine import LLMEngine
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Request:
     """Token ids and vLLM's SamplingParams or PoolingParams."""
 
     tokens: TokenIds
-    params: Any
+    params: "SamplingParams | PoolingParams"
 
 
 @dataclass
@@ -29,11 +33,11 @@ class _Call:
     """Requests that are answered together: those not yet given to the engine, and the answers that are there."""
 
     waiting: deque[tuple[int, Request]]
-    answers: list[Any]
+    answers: "list[RequestOutput | None]"
     left: int
     done: Future[None] = field(default_factory=Future)
 
-    def take(self, index: int, answer: Any) -> None:
+    def take(self, index: int, answer: "RequestOutput") -> None:
         self.answers[index] = answer
         self.left -= 1
         if self.left == 0:
@@ -46,18 +50,18 @@ class VllmLoop:
     load: steps so far, and the requests inside the engine (running or next in line) in each of them, summed.
     """
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    def __init__(self, make: Callable[[], "LLMEngine"]) -> None:
         """Make the engine in the thread that runs it. make: returns a vllm LLMEngine. Raises what `make` raises."""
         self._calls: deque[_Call] = deque()
         self._running: dict[str, tuple[_Call, int]] = {}
         self._changed = threading.Condition()
         self._dead: str | None = None
         self.load = (0, 0)
-        made: Future[Any] = Future()
+        made: Future[LLMEngine] = Future()
         threading.Thread(target=self._live, args=(make, made), name="vllm-loop", daemon=True).start()
         self.engine = made.result()
 
-    def answer(self, requests: Sequence[Request]) -> list[Any]:
+    def answer(self, requests: Sequence[Request]) -> "list[RequestOutput]":
         """vLLM's outputs for the requests, in their order; for one that it refused, the exception.
 
         The engine takes them in that order too. Raises EngineError where the engine died.
@@ -73,7 +77,7 @@ class VllmLoop:
         call.done.result()
         return call.answers
 
-    def _live(self, make: Callable[[], Any], made: "Future[Any]") -> None:
+    def _live(self, make: Callable[[], "LLMEngine"], made: "Future[LLMEngine]") -> None:
         try:
             engine = make()
         except BaseException as error:
@@ -88,7 +92,7 @@ class VllmLoop:
             why = str(error) if isinstance(error, OvernightError) else f"{type(error).__name__}: {error}"
             self._bury(f"the vLLM engine died ({why}); its log above says more")
 
-    def _step(self, engine: Any, most: int) -> None:
+    def _step(self, engine: "LLMEngine", most: int) -> None:
         from vllm.exceptions import VLLMValidationError
         from vllm.inputs import tokens_input
 

@@ -1,7 +1,7 @@
 """Answers of a vLLM engine: labels and text from a language model, vectors and scores from a pooler."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from lib.engines.decoding.stopping import split_stops
 from lib.engines.decoding.token_budget import token_budgets
 from lib.engines.vllm.loop import Request, VllmLoop
 from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds, Tokenizer, TokenPair, Usage
+
+if TYPE_CHECKING:
+    from vllm import RequestOutput, SamplingParams
 
 
 class VllmEngine:
@@ -35,13 +38,13 @@ class VllmEngine:
             if not 0 < len(tokens) <= most
         }
 
-    def _answer(self, requests: Sequence[Request], each: int = 1) -> tuple[list[Any], Usage]:
+    def _answer(self, requests: Sequence[Request], each: int = 1) -> "tuple[list[RequestOutput], Usage]":
         """Outputs in the order of the requests, which the engine gets in the order that its cache likes best.
 
         each: requests of one prompt, side by side; cached tokens count for the first of them.
         """
         order = meeting_order([request.tokens for request in requests], self._block)
-        outputs: list[Any] = [None] * len(requests)
+        outputs: list[RequestOutput] = [None] * len(requests)
         before = self._loop.load
         for index, output in zip(order, self._loop.answer([requests[i] for i in order]), strict=True):
             outputs[index] = output
@@ -147,7 +150,7 @@ class PoolingEngine(VllmEngine):
         """A cross-encoder's output for each pair of query and passage, without an activation: [n, 1]."""
         from vllm import PoolingParams
 
-        def params(tokens: TokenIds, first: int) -> Any:
+        def params(tokens: TokenIds, first: int) -> "SamplingParams":
             told = self._has_types and first < len(tokens)
             types = {"compressed_token_type_ids": first} if told else None
             return PoolingParams(task="classify", use_activation=False, extra_kwargs=types)
@@ -186,7 +189,9 @@ def _answers(values: Any, errors: dict[int, str], usage: Usage) -> Answers:
     return Answers(values, errors, usage)
 
 
-def _sampling_params(sampling: Sampling, budget: int, stops: tuple[list[str], list[int]], seed: int) -> Any:
+def _sampling_params(
+    sampling: Sampling, budget: int, stops: tuple[list[str], list[int]], seed: int
+) -> "SamplingParams":
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
@@ -212,7 +217,7 @@ def _sampling_params(sampling: Sampling, budget: int, stops: tuple[list[str], li
     )
 
 
-def _final() -> Any:
+def _final() -> object:
     from vllm.sampling_params import RequestOutputKind
 
     return RequestOutputKind.FINAL_ONLY

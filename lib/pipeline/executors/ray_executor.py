@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
-from typing import Any
 
 from lib import ROOT
 from lib.config import transient
@@ -84,7 +83,9 @@ def _connect() -> None:
                 f"RAY_ADDRESS={address}: no Ray answers there ({error}); start it, or unset RAY_ADDRESS to start a "
                 "local one with the run"
             ) from error
-    local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 256 << 20} if address == "local" else {}
+    local: dict[str, object] = (
+        {"include_dashboard": False, "object_store_memory": 256 << 20} if address == "local" else {}
+    )
     with chdir(ROOT):  # workers import from the folder that Ray is begun in
         ray.init(address=address, logging_level=logging.ERROR, **local)
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -71,7 +70,7 @@ class Outcome:
         """Measure several merged runs side by side. out: folder of the table and the page."""
         raise ConfigError(f"{folders[0]}: runs of jobs.{read_manifest(folders[0]).job} are not compared side by side")
 
-    def score(self, metrics: Mapping[str, Any]) -> str | None:
+    def score(self, metrics: Mapping[str, object]) -> str | None:
         """The one figure of `metrics.json` that a line about the run shows."""
         return None
 
@@ -111,7 +110,7 @@ def engine_usage(manifest: Manifest, folder: Path) -> dict[str, float | int | No
     return RunUsage(footers).content()
 
 
-def write_metrics(folder: Path, manifest: Manifest, content: Mapping[str, Any]) -> None:
+def write_metrics(folder: Path, manifest: Manifest, content: Mapping[str, object]) -> None:
     """Write a run's `metrics.json`: what was measured, how its engines were used, and what they cost."""
     usage = engine_usage(manifest, folder)
     everything = {**content, "engine": usage, "cost": _cost(folder, float(usage["seconds"] or 0))}

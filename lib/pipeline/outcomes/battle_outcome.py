@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -44,7 +43,7 @@ class BattleOutcome(Outcome):
         """The report again."""
         self.report(folder)
 
-    def score(self, metrics: Mapping[str, Any]) -> str | None:
+    def score(self, metrics: Mapping[str, object]) -> str | None:
         """The log loss, where there are labels."""
         loss = metrics.get("log_loss")
         return None if loss is None else f"log loss {loss:.4f}"

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from lib.data.atomic import write_text
 from lib.data.manifest import Manifest, read_manifest
@@ -65,7 +64,7 @@ class TextOutcome(FormatOutcome):
 TEXTS = TextOutcome()
 
 
-def _settings(manifest: Manifest) -> Mapping[str, Any]:
+def _settings(manifest: Manifest) -> Mapping[str, object]:
     """What may differ between runs of a sweep."""
     parts = ("task.generate.", "task.prompt.", "engine.", "input.")
     return {key: value for key, value in manifest.identity.items() if key.startswith(parts)}

@@ -9,7 +9,7 @@ import lib
 from lib.config import identity
 from lib.data.reading.intake import take_in
 from lib.data.rows.base import OnBadRow
-from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns, present_columns
+from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
 from lib.errors import ConfigError, InputError
 
 ROOT = Path(lib.__file__).parents[1]
@@ -101,7 +101,7 @@ def test_values_that_cannot_be(key: str, change: dict[str, Any]):
 )
 def test_present_columns(names: list[str], columns: dict[str, Any], present: list[str]):
     config = BattlesConfig(path="x", columns=BattleColumns(**columns))
-    assert set(present_columns(names, config, "x.csv")) == set(present)
+    assert set(config.present_columns(names, "x.csv")) == set(present)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +119,4 @@ def test_present_columns(names: list[str], columns: dict[str, Any], present: lis
 def test_columns_that_do_not_fit(names: list[str], columns: dict[str, Any], message: str):
     config = BattlesConfig(path="x", columns=BattleColumns(**columns))
     with pytest.raises(InputError, match=f"^x.csv: {message}"):
-        present_columns(names, config, "x.csv")
+        config.present_columns(names, "x.csv")

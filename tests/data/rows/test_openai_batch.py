@@ -12,7 +12,6 @@ import pytest
 from lib.data.manifest import Manifest, read_manifest
 from lib.data.openai_output import is_batch, write_openai_files
 from lib.data.reading.intake import read_rows, take_in
-from lib.data.rows.kinds import carried
 from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
 from lib.errors import InputError
 
@@ -192,6 +191,6 @@ def test_completions_embeddings_and_scores_are_written_as_their_servers_do(tmp_p
 
 def test_a_result_keeps_what_the_files_need_and_other_runs_are_told_apart(tmp_path: Path) -> None:
     config = OpenAiBatchConfig(path=str(write(tmp_path / "x.jsonl", [line("a", {})])))
-    assert carried(open_batch(config, CHAT, only_small)) == ("file", "row", "id", "model")
+    assert open_batch(config, CHAT, only_small).carried == ("file", "row", "id", "model")
     other = Manifest(job="generate", fingerprint="f", identity={"data.id": "id"}, inputs=(), shard_rows=8)
     assert not is_batch(other)

@@ -8,7 +8,6 @@ import pytest
 
 from lib.data.reading.intake import read_rows, take_in
 from lib.data.rows.base import OnBadRow
-from lib.data.rows.kinds import carried
 from lib.data.rows.table import TableConfig, open_table
 from lib.errors import ConfigError, InputError
 from lib.types import slot_column
@@ -59,7 +58,7 @@ def test_columns_beside_are_read_where_all_files_have_them(tmp_path: Path) -> No
     assert rows.plain == ["rank"]
     rows = open_table(TableConfig(path=str(tmp_path / "*.jsonl")), ["text"], ["rank", "score"])
     assert rows.plain == ["rank"]
-    assert carried(rows) == ("file", "row", "id")
+    assert rows.carried == ("file", "row", "id")
 
 
 def test_what_failed_before_is_a_bad_row(tmp_path: Path) -> None:
@@ -126,4 +125,4 @@ def test_a_sample_is_drawn_from_all_files(tmp_path: Path) -> None:
 
 def test_results_keep_the_place_and_what_is_carried(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "x.jsonl", [{"text": "fine", "n": 1}])
-    assert carried(open_table(TableConfig(path=path, carry=["n"]), ["text"])) == ("file", "row", "id", "n")
+    assert open_table(TableConfig(path=path, carry=["n"]), ["text"]).carried == ("file", "row", "id", "n")

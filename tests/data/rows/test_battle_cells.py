@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from lib.data.rows.battle_rows import Canonical, canonical
+from lib.data.rows.base import Canonical
 from lib.data.rows.battles import SCHEMA, TEXTS, BattleColumns, BattlesConfig, Turns
 
 FINE = '["fine"]'
@@ -11,7 +11,7 @@ FINE = '["fine"]'
 def read(cells: dict[str, list[Any]], first_row: int = 0, **config: Any) -> Canonical:
     rows = len(next(iter(cells.values())))
     texts = {name: [FINE] * rows for name in TEXTS}
-    return canonical({**texts, **cells}, BattlesConfig(path="x", **config), "x.csv", first_row)
+    return BattlesConfig(path="x", **config).canonical({**texts, **cells}, "x.csv", first_row)
 
 
 def one(column: str, cell: Any, **config: Any) -> tuple[Any, str | None]:
@@ -181,5 +181,5 @@ def test_a_label_that_is_none():
 def test_other_column_names():
     columns = BattleColumns(prompt="q", response_a="first", response_b="second", id="key")
     cells = {"q": ["Q"], "first": ["A"], "second": ["B"], "key": [5]}
-    table = canonical(cells, BattlesConfig(path="x", columns=columns, turns=Turns.text), "x", 0).table
+    table = BattlesConfig(path="x", columns=columns, turns=Turns.text).canonical(cells, "x", 0).table
     assert [table[name][0].as_py() for name in ("id", *TEXTS)] == ["5", ["Q"], ["A"], ["B"]]
