@@ -83,7 +83,7 @@ class TableRows(TableConfig, Rows):
     def present_columns(self, names: Sequence[str], file: str) -> list[str]:
         """The columns of a file that are read.
 
-        Raises InputError where one is missing that must be there: a field, one to carry, and what was named in the config.
+        Raises InputError where one is missing that must be there: a field, one to carry, and what the config names.
         """
         roles = {f"++data.columns.{name}": self.column(name) for name in self.fields}
         usual = TableConfig(path=self.path)
