@@ -108,7 +108,7 @@ def from_submission(submission: Path, labels: Path) -> Predictions:
     return Predictions(probabilities=submitted.probabilities, labels=known[positions.to_numpy()])
 
 
-def _label_numbers(words: pa.ChunkedArray, path: Path) -> Labels:
+def _label_numbers(words: pa.ChunkedArray, path: Path) -> LabelArray:
     """The places of labels among VERDICTS, -1 for null. Raises InputError for another word."""
     numbers = pc.index_in(words.cast(pa.string()), value_set=pa.array(VERDICTS))
     if numbers.null_count != words.null_count:

@@ -150,7 +150,7 @@ class BattlesConfig(Rows):
         return parts + [f"{what}: {count:,}" for what, count in findings.items() if count]
 
 
-def _turns(cell: Any, form: Turns) -> tuple[list[str | None], int]:
+def _turns(cell: object, form: Turns) -> tuple[list[str | None], int]:
     if isinstance(cell, str) and form is Turns.json:
         try:
             cell = json.loads(cell)
@@ -174,7 +174,7 @@ def _labels(cells: Cells, config: BattlesConfig, reader: CellReader) -> list[str
     return reader.read("/".join(winners), triples, lambda triple: (_one_hot(triple), 0))
 
 
-def _label(cell: Any, values: dict[str, str]) -> str | None:
+def _label(cell: object, values: dict[str, str]) -> str | None:
     value, _ = read_name(cell)
     if value is None:
         return None

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import pyarrow as pa
 
@@ -140,13 +139,13 @@ def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str]
     return TableRows(**kept, fields=tuple(wanted), beside=there, types=types)
 
 
-def _text(cell: Any) -> tuple[str | None, int]:
+def _text(cell: object) -> tuple[str | None, int]:
     if cell is None:
         return None, 0
     return repair(cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False))
 
 
-def _not_failed(cell: Any) -> tuple[None, int]:
+def _not_failed(cell: object) -> tuple[None, int]:
     if cell is not None:
         raise ValueError(str(cell))
     return None, 0
