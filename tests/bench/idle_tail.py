@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from lib.engines.vllm import start as vllm_loading
 from lib.engines.vllm.loop import Request, VllmLoop
+from lib.engines.vllm.start import environment
 from lib.engines.vllm.vllm_config import VllmConfig
 
 ROWS, SHARD, SLOTS, ROUNDS = 200, 50, 16, 3
@@ -154,8 +154,8 @@ async def _async_llm() -> Any:
     from vllm import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    os.environ.update({**vllm_loading._ENVIRONMENT, **vllm_loading._ON_CPU})
-    arguments = vllm_loading._arguments(CONFIG, "generate")
+    os.environ.update(environment(num_gpus=0))
+    arguments = CONFIG._arguments("generate")
     return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
 
 

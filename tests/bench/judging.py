@@ -8,12 +8,11 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 
 import conf
-from jobs.judge import Config, asked
+from jobs.judge import JOB, Config
 from lib.data.manifest import Shard
 from lib.data.reading.intake import read_rows
 from lib.launch import typed
-from lib.pipeline.run import open_run
-from lib.pipeline.worker import Spec
+from lib.pipeline.run import Run
 from lib.tasks.base import Prepared
 from lib.types import Tokenizer
 
@@ -27,16 +26,16 @@ def overrides(*more: str, rows: int) -> list[str]:
 
 
 @contextmanager
-def planned(line: list[str]) -> Iterator[Spec]:
+def planned(line: list[str]) -> Iterator[Run]:
     """A judge run, planned in a folder that is removed afterwards. line: the job's command line."""
-    conf.register("judge", Config)
+    conf.register(JOB.name, Config)
     with tempfile.TemporaryDirectory() as folder:
         with initialize_config_dir(str(Path(conf.__file__).parent), version_base="1.3"):
             config: Config = typed(compose("judge", overrides=[*line, f"run.dir={folder}"]))
-        yield open_run("judge", config.run, asked(config))
+        yield JOB.open(config)
 
 
-def prepared(spec: Spec, shard: Shard, tokenizer: Tokenizer) -> Prepared:
+def prepared(run: Run, shard: Shard, tokenizer: Tokenizer) -> Prepared:
     """A shard's requests, cut and tokenized."""
-    rows = read_rows(spec.manifest.inputs[0], spec.folder, shard.start, shard.stop, spec.data)
-    return spec.task.prepare(rows, tokenizer, spec.engine.max_model_len)
+    rows = read_rows(run.manifest.inputs[0], run.folder, shard.start, shard.stop, run.data)
+    return run.task.prepare(rows, tokenizer, run.engine.max_tokens)

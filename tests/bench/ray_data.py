@@ -25,10 +25,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.data.shards import FOLDER
+from lib.data.run_folder import SHARDS
 from lib.engines.checkpoints.checkpoint import weights_folder
 from lib.engines.decoding.label_tokens import distinct, next_tokens
-from lib.engines.vllm import start as vllm_loading
+from lib.engines.vllm.start import environment
+from lib.engines.vllm.vllm_config import CPU_BLOCK, CPU_CACHE_BYTES
 from tests.bench.judging import ROOT, overrides, planned, prepared
 
 ROWS, ROUNDS, MAX_TOKENS = 1000, 2, 256
@@ -44,9 +45,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         sides = {
             "jobs.judge": lambda run: _judge([*line, "executor=ray", "executor.workers=1"], run),
             "Ray Data LLM": lambda run: _ray_data(ask, run),
-            f"Ray Data LLM, blocks of {vllm_loading._CPU_BLOCK}": lambda run: _ray_data(
-                {**ask, "block_size": vllm_loading._CPU_BLOCK}, run
-            ),
+            f"Ray Data LLM, blocks of {CPU_BLOCK}": lambda run: _ray_data({**ask, "block_size": CPU_BLOCK}, run),
         }
         taken: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
         for number in range(ROUNDS):
@@ -65,13 +64,13 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 def _write_requests(line: list[str], folder: Path) -> dict[str, Any]:
     """The requests as Parquet, and what Ray Data's driver must know."""
-    with planned(line) as spec:
-        tokenizer = spec.engine.load_tokenizer()
-        ready = [prepared(spec, shard, tokenizer) for shard in spec.manifest.shards()]
+    with planned(line) as run:
+        tokenizer = run.engine.load_tokenizer()
+        ready = [prepared(run, shard, tokenizer) for shard in run.manifest.shards()]
         requests = [list(request) for shard in ready for request in shard.requests]
         pq.write_table(pa.table({"tokenized_prompt": requests}), folder / "requests.parquet")
         _, labels = ready[0].notes
-        model = str(weights_folder(spec.engine))
+        model = str(weights_folder(run.engine))
     return {
         "requests": str(folder / "requests.parquet"),
         "prompts": len(requests),
@@ -94,7 +93,7 @@ def _judge(line: list[str], run: Path) -> tuple[float, float]:
             if "a worker is ready" in message:
                 ready = time.time()
     assert process.returncode == 0, "".join(said)
-    return time.time() - start, max(file.stat().st_mtime for file in (run / FOLDER).iterdir()) - ready
+    return time.time() - start, max(file.stat().st_mtime for file in (run / SHARDS).iterdir()) - ready
 
 
 def _ray_data(ask: dict[str, Any], run: Path) -> tuple[float, float]:
@@ -119,12 +118,12 @@ def drive(ask: dict[str, Any], run: Path) -> None:
     import ray
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-    environment = {**vllm_loading._ENVIRONMENT, **vllm_loading._ON_CPU, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    variables = {**environment(num_gpus=0), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     ray.init(address="local", include_dashboard=False, object_store_memory=256 << 20, log_to_driver=False)
     engine = {
         "dtype": "float32",
         "max_model_len": MAX_TOKENS,
-        "kv_cache_memory_bytes": vllm_loading._CPU_CACHE_BYTES,
+        "kv_cache_memory_bytes": CPU_CACHE_BYTES,
         "enforce_eager": True,
         "skip_tokenizer_init": True,
         **({"block_size": ask["block_size"]} if ask["block_size"] else {}),
@@ -134,7 +133,7 @@ def drive(ask: dict[str, Any], run: Path) -> None:
         vLLMEngineProcessorConfig(
             model_source=ask["model"],
             engine_kwargs=engine,
-            runtime_env={"env_vars": environment},
+            runtime_env={"env_vars": variables},
             placement_group_config={"bundle_per_worker": {"CPU": 1}},  # else it asks for a GPU
             concurrency=1,
             batch_size=64,

@@ -18,6 +18,7 @@ import torch
 
 from lib.data.manifest import Shard
 from lib.data.shards import Footer
+from lib.pipeline.executors.base import shards_in_flight
 from lib.pipeline.executors.inline import work
 from lib.pipeline.stop import Stop
 from lib.pipeline.worker import Worker
@@ -31,16 +32,17 @@ def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
     shard_rows = f"run.shard_rows={rows // SHARDS}"
     line = overrides("judge.swap=none", f"engine.max_model_len={MAX_TOKENS}", shard_rows, rows=rows)
-    with planned(line) as spec:
+    with planned(line) as run:
         start = time.perf_counter()
-        worker = Worker(spec)
+        worker = Worker(run)
         print(f"start-up of the worker: {time.perf_counter() - start:.1f} s")
 
-        tokenizer = spec.engine.load_tokenizer()
-        engine = spec.engine.load(tokenizer, spec.task.method)
-        shards = spec.manifest.shards()
-        ready = [prepared(spec, shard, tokenizer) for shard in shards]
-        spec.task.ask(engine, ready[0])  # warm-up
+        tokenizer = run.engine.load_tokenizer()
+        engine = run.engine.load(tokenizer, run.task.method)
+        shards = run.manifest.shards()
+        in_flight = shards_in_flight(run.engine.most_at_once, run.manifest.shard_rows)
+        ready = [prepared(run, shard, tokenizer) for shard in shards]
+        run.task.ask(engine, ready[0])  # warm-up
         size = len(shards) // GROUPS
         seconds = {"loop": 0.0, "runner": 0.0}
         spent = watch(worker)
@@ -50,9 +52,9 @@ def main() -> None:
                 start = time.perf_counter()
                 if side == "loop":
                     for requests in ready[inside]:
-                        spec.task.ask(engine, requests)
+                        run.task.ask(engine, requests)
                 else:
-                    for _ in work(worker, shards[inside], Stop(0)):
+                    for _ in work(worker, shards[inside], Stop(0), in_flight):
                         pass
                 seconds[side] += time.perf_counter() - start
         tokens = sum(len(request) for requests in ready for request in requests.requests)

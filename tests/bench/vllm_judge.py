@@ -26,15 +26,17 @@ import numpy as np
 import torch
 
 from lib.data.manifest import Shard
-from lib.engines import forward_flops, peak_flops
 from lib.engines.checkpoints.checkpoint import weights_folder
 from lib.engines.decoding.label_tokens import distinct, next_tokens, prefixes
 from lib.engines.decoding.prefixes import reusable_tokens
-from lib.engines.vllm import start as vllm_loading
-from lib.engines.vllm.vllm_config import VllmConfig
+from lib.engines.sizing.flops import forward_flops, peak_flops
+from lib.engines.vllm.start import environment
+from lib.engines.vllm.vllm_config import CPU_CACHE_BYTES, VllmConfig
+from lib.pipeline.executors.base import shards_in_flight
 from lib.pipeline.executors.inline import work
+from lib.pipeline.run import Run
 from lib.pipeline.stop import Stop
-from lib.pipeline.worker import Spec, Worker
+from lib.pipeline.worker import Worker
 from lib.types import Label, TokenIds
 from tests.bench.judging import overrides, planned, prepared
 
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("rows", type=int, nargs="?", default=ROWS)
     rows = parser.parse_args(arguments).rows
     line = overrides(f"engine.max_model_len={MAX_TOKENS}", f"run.shard_rows={-(-rows // SHARDS)}", rows=rows)
-    os.environ.update({**vllm_loading._ENVIRONMENT, **vllm_loading._ON_CPU})
+    os.environ.update(environment(num_gpus=0))
     start = time.perf_counter()
     import vllm  # noqa: F401
 
@@ -114,7 +116,7 @@ def _direct(name: str, config: Any, labels: Sequence[Label], **changes: Any) -> 
         skip_tokenizer_init=True,
         dtype=config.dtype.value,
         max_model_len=config.max_model_len,
-        kv_cache_memory_bytes=vllm_loading._CPU_CACHE_BYTES,
+        kv_cache_memory_bytes=CPU_CACHE_BYTES,
         enforce_eager=True,
         **changes,
     )
@@ -129,16 +131,17 @@ def _direct(name: str, config: Any, labels: Sequence[Label], **changes: Any) -> 
     return Side(name, start_up, lambda _, prompts: outputs.extend(ask(prompts)), outputs, block)
 
 
-def _runner(name: str, spec: Spec) -> Side:
+def _runner(name: str, run: Run) -> Side:
     """Our runner, whose engine's outputs are kept."""
     start = time.perf_counter()
-    worker = Worker(spec)
+    worker = Worker(run)
+    in_flight = shards_in_flight(run.engine.most_at_once, run.manifest.shard_rows)
     start_up = time.perf_counter() - start
     engine: Any = worker._engine
     engine.label_logprobs(_WARM_UP, [((1,),), ((2,),)])
     outputs: list[Any] = []
     block = None
-    if isinstance(spec.engine, VllmConfig):
+    if isinstance(run.engine, VllmConfig):
         block, answer = engine._block, engine._loop.answer
 
         def kept(requests: Any) -> list[Any]:
@@ -147,7 +150,7 @@ def _runner(name: str, spec: Spec) -> Side:
             return answers
 
         engine._loop.answer = kept
-    return Side(name, start_up, lambda shards, _: list(work(worker, shards, Stop(0))), outputs, block)
+    return Side(name, start_up, lambda shards, _: list(work(worker, shards, Stop(0), in_flight)), outputs, block)
 
 
 def _require_equal(one: Sequence[Any], other: Sequence[Any]) -> None:

@@ -6,10 +6,11 @@ Folders of sentence-transformers have modules.json, which lists what a text goes
 import json
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lib.errors import ConfigError
 
+Content = TypeVar("Content", list[Any], dict[str, Any])
 FILES = ("modules.json", "1_Pooling/config.json")
 _MODULES = {"Transformer", "Pooling", "Normalize"}
 
@@ -37,7 +38,8 @@ def read(folder: Path, key: str) -> Pooling | None:
 
     Raises ConfigError, naming `key`, for a model that needs more than states, pooling and length one.
     """
-    modules, settings = (_json(folder / name, key) for name in FILES)
+    modules = _json(folder / FILES[0], list, key)
+    settings = _json(folder / FILES[1], dict, key)
     if modules is None or settings is None:
         return None
     others = {module["type"].rpartition(".")[2] for module in modules} - _MODULES
@@ -52,10 +54,13 @@ def read(folder: Path, key: str) -> Pooling | None:
     return _NAMES[names[0]]
 
 
-def _json(path: Path, key: str) -> Any:
+def _json(path: Path, kind: type[Content], key: str) -> Content | None:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{key}: {path} cannot be read: {error}") from error
+    if not isinstance(content, kind):
+        raise ConfigError(f"{key}: {path} holds a {type(content).__name__}, but must hold a {kind.__name__}")
+    return content

@@ -16,13 +16,18 @@ _ON_CPU = {
 }
 
 
+def environment(num_gpus: float) -> dict[str, str]:
+    """The environment variables that this engine wants, unless they are set already."""
+    return {**_ENVIRONMENT, **({} if num_gpus else _ON_CPU)}
+
+
 def load(model: str, arguments: Mapping[str, object], extra: Mapping[str, object], num_gpus: float) -> VllmLoop:
     """The engine with its weights, and the loop that runs it.
 
     model: its name in our config. arguments: EngineArgs by name, of which extra are those that our fields don't set.
     Raises ConfigError for what vLLM refuses before it loads weights, EngineError where it cannot load them.
     """
-    for name, value in {**_ENVIRONMENT, **({} if num_gpus else _ON_CPU)}.items():
+    for name, value in environment(num_gpus).items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of vLLM's own use of torch
         return _load(model, arguments, extra, num_gpus)

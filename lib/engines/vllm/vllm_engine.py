@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.decoding.label_tokens import distinct, next_tokens, prefixes
@@ -15,6 +16,8 @@ from lib.types import Answers, Completion, Completions, Label, Sampling, TokenId
 
 if TYPE_CHECKING:
     from vllm import RequestOutput, SamplingParams
+
+Vectors = npt.NDArray[np.float32]
 
 
 class VllmEngine:
@@ -164,12 +167,12 @@ class PoolingEngine(VllmEngine):
         params = PoolingParams(task="embed", use_activation=True)
         return self._pool([Request(tokens, params) for tokens in texts])
 
-    def _pool(self, requests: Sequence[Request], read: Callable[[Any], Any] = lambda output: output) -> Answers:
+    def _pool(self, requests: Sequence[Request], read: Callable[[Vectors], Vectors] = lambda output: output) -> Answers:
         """Answers [n, width]; read: what vLLM gives for a request -> [width]."""
         errors = self._too_long([request.tokens for request in requests], 0)
         rows = [number for number in range(len(requests)) if number not in errors]
         outputs, usage = self._answer([requests[row] for row in rows])
-        found: dict[int, Any] = {}
+        found: dict[int, Vectors] = {}
         for row, output in zip(rows, outputs, strict=True):
             if isinstance(output, Exception):
                 errors[row] = f"vLLM refused the request: {output}"
@@ -182,7 +185,7 @@ class PoolingEngine(VllmEngine):
         return _answers(values, errors, usage)
 
 
-def _answers(values: Any, errors: dict[int, str], usage: Usage) -> Answers:
+def _answers(values: Vectors, errors: dict[int, str], usage: Usage) -> Answers:
     for number in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
         errors.setdefault(number, "the model's output is not a finite number")
         values[number] = np.nan

@@ -240,6 +240,14 @@ def test_what_the_engine_lacks_is_refused(save: Save, modules: list[str], settin
     config_of(folder, pooling=Pooling.mean).check("embed")
 
 
+def test_a_folder_that_says_it_otherwise_is_refused(save: Save) -> None:
+    folder = save(tiny("bert"))
+    say(folder, ["Transformer", "Pooling"], {})
+    (folder / "modules.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"modules\.json holds a dict, but must hold a list"):
+        config_of(folder).check("embed")
+
+
 def test_a_classifier_is_no_embedder(save: Save) -> None:
     with pytest.raises(ConfigError, match="LlamaForSequenceClassification gives no embeddings"):
         config_of(save(test_classifier.tiny("llama"))).check("embed")
