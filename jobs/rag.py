@@ -207,6 +207,7 @@ def plan(config: Config, estimate: EstimateConfig) -> None:
         print(f"{name}:")
         try:
             answer(way, _root(config), StagePlanner(estimate))
+            print("all stages are done")
         except Unplanned as stage:
             print(f"the stages behind {stage} are planned when it is done")
 

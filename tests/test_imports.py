@@ -43,8 +43,10 @@ def test_a_run_imports_what_it_uses(tmp_path: Path) -> None:
     assert imported(*DUMMY, *with_a_score) == {"matplotlib"}  # its report has a picture
 
 
-def test_without_hides_one_package_and_only_within() -> None:
-    name = next(name for name in ("sacrebleu", "ir_measures", "bm25s") if name not in sys.modules)
+def test_without_hides_one_package_and_only_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "only_here.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "only_here"
     finders = list(sys.meta_path)
     with without(name):
         assert importlib.util.find_spec(name) is None

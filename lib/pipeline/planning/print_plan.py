@@ -58,6 +58,8 @@ def _row_lines(run: Run, tokens: Tokens) -> Iterator[str]:
     manifest = run.manifest
     whole = tokens.tokens.times(manifest.rows)
     yield f"rows    {manifest.rows:,} in {len(manifest.shards()):,} shards of {manifest.shard_rows:,} ({run.folder})"
+    if not run.engine.max_tokens:
+        return  # it reads no tokens
     yield f"texts   {tokens.texts.mean:.1f} ± {tokens.texts.error:.1f} a row, turns counted one by one"
     yield (
         f"tokens  {tokens.tokens.mean:,.0f} ± {tokens.tokens.error:,.0f} a row, {whole.mean:,.0f} ± {whole.error:,.0f} "
@@ -65,7 +67,7 @@ def _row_lines(run: Run, tokens: Tokens) -> Iterator[str]:
     )
     yield (
         f"cut     {tokens.share_cut.mean:.1%} ± {tokens.share_cut.error:.1%} of the rows, by {tokens.cut_tokens:,.0f} "
-        f"tokens on average (engine.max_tokens={run.engine.max_tokens:,})"
+        f"tokens on average (engine.max_model_len={run.engine.max_tokens:,})"
     )
 
 
