@@ -27,8 +27,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # beside each other, models are many ti
 class Lane:
     """Tests that take the same care; `make fast` runs the lane `fast`, `make test` all.
 
-    timeout: seconds for one test, its fixtures included; None: as pyproject.toml says. together: on one worker, one after another, since two of
-    these at once would take too much memory or time from each other; otherwise each file may be on another worker.
+    timeout: seconds for one test, its fixtures included; None: as pyproject.toml says.
+    together: on one worker, one after another, since two of these at once would take too much memory or time from each
+    other; otherwise each file may be on another worker.
     needs: a package without which they are skipped.
     """
 
