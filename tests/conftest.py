@@ -27,18 +27,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # beside each other, models are many ti
 class Lane:
     """Tests that take the same care; `make fast` runs the lane `fast`, `make test` all.
 
-    timeout: seconds for one test, its fixtures included. together: on one worker, one after another, since two of
-    these at once would take too much memory or time from each other; otherwise each file may be on another worker.
+    timeout: seconds for one test, its fixtures included; None: as pyproject.toml says.
+    together: on one worker, one after another, since two of these at once would take too much memory or time from each
+    other; otherwise each file may be on another worker.
     needs: a package without which they are skipped.
     """
 
     name: str
-    timeout: float
+    timeout: float | None = None
     together: bool = False
     needs: str | None = None
 
 
-FAST = Lane(name="fast", timeout=60)
+FAST = Lane(name="fast")
 _VLLM = Lane(name="vllm", timeout=600, together=True, needs="vllm")
 _MODELS = Lane(name="models", timeout=600)
 _RAY = Lane(name="ray", timeout=600, together=True)
@@ -72,7 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         lane = lane_of(item.path)
         item.add_marker(lane.name)
-        if item.get_closest_marker("timeout") is None:
+        if lane.timeout is not None:
             item.add_marker(pytest.mark.timeout(lane.timeout))
         if lane.needs is not None and importlib.util.find_spec(lane.needs) is None:
             item.add_marker(pytest.mark.skip(reason=f"needs {lane.needs}"))
