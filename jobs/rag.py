@@ -27,7 +27,7 @@ from lib.pipeline.staged.staged_job import StagedJob
 from lib.pipeline.staged.stages import Stage, StageRunner, below, find_or_make, run_stage, write_stages
 from lib.report.answers_page import write_answers
 from lib.tasks.embedding import EmbedConfig, Role
-from lib.tasks.passages import PASSAGES
+from lib.tasks.passage_columns import PASSAGES
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.reranking import RerankConfig
 from lib.tasks.retrieving import RetrieveConfig

@@ -13,6 +13,15 @@ TokenIds = Sequence[int]
 Label = tuple[tuple[int, ...], ...]
 """The token sequences that mean one label; their probabilities are summed."""
 
+BATTLE_TEXTS = ("prompt", "response_a", "response_b")
+"""The texts of a battle."""
+
+PROBABILITIES = ("p_a", "p_b", "p_tie")
+"""The columns of a battle's probabilities."""
+
+VERDICTS = ("A", "B", "tie")
+"""What a battle can end with, in the order of its probabilities: the words of labels and verdicts."""
+
 
 def slot_column(name: str) -> str:
     """The column of canonical rows that holds what goes into a prompt's slot, as a list of texts."""
@@ -102,6 +111,14 @@ class Usage:
 
     cached_tokens: int = 0
     queued: float = 0.0
+
+
+class Reply(Protocol):
+    """Any engine's answers: what answering took, beside them."""
+
+    @property
+    def usage(self) -> Usage:
+        """What answering took."""
 
 
 @dataclass(frozen=True)

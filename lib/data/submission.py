@@ -20,9 +20,10 @@ from lib.data.atomic import atomic_path
 from lib.data.merging import MergeConfig
 from lib.errors import ConfigError, InputError, RunFailed
 from lib.scoring.probabilities import blend, to_millionths
+from lib.types import PROBABILITIES
 
-PROBABILITIES = ("winner_model_a", "winner_model_b", "winner_tie")
-COLUMNS = ("id", *PROBABILITIES)
+WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
+COLUMNS = ("id", *WINNERS)
 _BLOCK_ROWS = 65_536
 _TOLERANCE = 1.5e-6  # of a row's sum, when each of its values was rounded to 6 decimals
 
@@ -107,7 +108,7 @@ def read_submission(path: Path) -> Submission:
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.column_names)}")
     try:
-        columns = [table[name].cast(pa.float64()).to_numpy() for name in PROBABILITIES]
+        columns = [table[name].cast(pa.float64()).to_numpy() for name in WINNERS]
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: a probability is not a number ({error})") from error
     probabilities = np.column_stack(columns)
@@ -159,7 +160,7 @@ def blend_submissions(paths: Sequence[Path], weights: Sequence[float], out: Path
 def _filled(result: Path, filler: npt.NDArray[np.float64] | None) -> Iterator[npt.NDArray[np.float64]]:
     """Probabilities [n, 3] of a result, block by block, the failed rows filled."""
     with pq.ParquetFile(result) as file:
-        for batch in file.iter_batches(batch_size=_BLOCK_ROWS, columns=["p_a", "p_b", "p_tie"]):
+        for batch in file.iter_batches(batch_size=_BLOCK_ROWS, columns=list(PROBABILITIES)):
             block = np.column_stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])
             failed = np.isnan(block).any(axis=1)
             if filler is not None:

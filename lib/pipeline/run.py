@@ -19,7 +19,7 @@ from lib.pipeline.progress import Progress
 from lib.pipeline.run_config import RunConfig
 from lib.pipeline.run_plan import find_or_plan
 from lib.pipeline.stop import Stop
-from lib.tasks.base import Task
+from lib.tasks.base import AnyTask
 
 _BROKEN_AFTER = 100  # rows after which a majority of failed ones means that the engine is at fault
 
@@ -30,7 +30,7 @@ class Recipe:
 
     data: Rows
     engine: EngineConfig
-    task: Task
+    task: AnyTask
 
 
 class Executor(Protocol):
@@ -53,7 +53,7 @@ class Run:
     config: RunConfig
     data: Rows
     engine: EngineConfig
-    task: Task
+    task: AnyTask
 
     @staticmethod
     def open(job: str, config: RunConfig, recipe: Recipe, array: ArrayConfig | None = None) -> "Run":
@@ -113,7 +113,7 @@ def _require_sound_engine(progress: Progress, config: RunConfig) -> None:
         )
 
 
-def _require_own_columns(data: Rows, task: Task) -> None:
+def _require_own_columns(data: Rows, task: AnyTask) -> None:
     """Raise ConfigError where a column that is carried along would hide one of the task's."""
     if both := sorted(set(data.carried).intersection(task.schema.names)):
         raise ConfigError(

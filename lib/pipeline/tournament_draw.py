@@ -15,6 +15,7 @@ from lib.data.rows.battles import BattlesConfig, Turns
 from lib.errors import ConfigError, InputError
 from lib.log import log
 from lib.scoring.pairings import pairings
+from lib.types import BATTLE_TEXTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ def draw_battles(config: TournamentConfig, folder: Path) -> BattlesConfig:
         log.warning("%s of %s battles are left out, since an answer failed", left_out, len(meetings))
     if not rows:
         raise InputError("tournament.answers: no question was answered by two systems, so there is no battle")
-    columns = ("id", "prompt", "response_a", "response_b", "model_a", "model_b", "question")
+    columns = ("id", *BATTLE_TEXTS, "model_a", "model_b", "question")
     table = pa.table([pa.array(cells, pa.string()) for cells in zip(*rows, strict=True)], names=columns)
     digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
     path = folder / f"battles-{digest[:8]}.parquet"

@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from lib.data.submission import PROBABILITIES, read_submission
+from lib.data.submission import WINNERS, read_submission
 from lib.errors import InputError
 from lib.scoring.probabilities import FloatArray
+from lib.types import PROBABILITIES, VERDICTS
 
 LabelArray = npt.NDArray[np.int8]
 
-_NAMES = ("p_a", "p_b", "p_tie")
 _EXAMPLES = 20
 
 
@@ -66,18 +65,16 @@ def from_result(path: Path) -> Predictions:
         raise InputError(f"{path}: not a Parquet file ({error})") from error
     with file:
         columns = set(file.schema_arrow.names)
-        missing = [name for name in (*_NAMES, "label", "error") if name not in columns]
+        missing = [name for name in (*PROBABILITIES, "label", "error") if name not in columns]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(file.schema_arrow.names)}")
-        labels = np.asarray(pc.fill_null(_read(file, "label"), -1), dtype=np.int8)
-        if not np.isin(labels, (-1, 0, 1, 2)).all():
-            raise InputError(f"{path}: a label is none of 0 (A), 1 (B), 2 (tie) and null")
+        labels = _label_numbers(_read(file, "label"), path)
         errors = _read(file, "error")
         reasons = Counter({item["values"]: item["counts"] for item in pc.value_counts(errors.drop_null()).to_pylist()})
-        probabilities = _stack(file, _NAMES)
+        probabilities = _stack(file, PROBABILITIES)
         probabilities[errors.is_valid().to_numpy()] = np.nan  # a row with an error counts as failed, whatever it holds
         orders = [
-            _stack(file, tuple(f"{order}_{name}" for name in _NAMES)) if f"{order}_p_a" in columns else None
+            _stack(file, tuple(f"{order}_{name}" for name in PROBABILITIES)) if f"{order}_p_a" in columns else None
             for order in ("ab", "ba")
         ]
         numbers = {name: _floats(file, name) for name in ("label_mass", "score_a", "score_b") if name in columns}
@@ -111,7 +108,15 @@ def from_submission(submission: Path, labels: Path) -> Predictions:
     return Predictions(probabilities=submitted.probabilities, labels=known[positions.to_numpy()])
 
 
-def _read(file: pq.ParquetFile, name: str) -> Any:
+def _label_numbers(words: pa.ChunkedArray, path: Path) -> LabelArray:
+    """The places of labels among VERDICTS, -1 for null. Raises InputError for another word."""
+    numbers = pc.index_in(words.cast(pa.string()), value_set=pa.array(VERDICTS))
+    if numbers.null_count != words.null_count:
+        raise InputError(f"{path}: a label is none of {', '.join(VERDICTS)} and null")
+    return np.asarray(pc.fill_null(numbers, -1), dtype=np.int8)
+
+
+def _read(file: pq.ParquetFile, name: str) -> pa.ChunkedArray:
     return file.read(columns=[name])[name]
 
 
@@ -140,8 +145,8 @@ def _read_labels(path: Path) -> tuple[pa.Array, FloatArray]:
     """Ids (strings [m]) and one-hot labels [m, 3] of a labels file; its texts are not read."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    names = ["id", *PROBABILITIES]
-    types = {"id": pa.string(), **dict.fromkeys(PROBABILITIES, pa.float64())}
+    names = ["id", *WINNERS]
+    types = {"id": pa.string(), **dict.fromkeys(WINNERS, pa.float64())}
     try:
         table = pacsv.read_csv(
             path,
@@ -151,11 +156,11 @@ def _read_labels(path: Path) -> tuple[pa.Array, FloatArray]:
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise InputError(f"{path}: not a CSV file with the columns {', '.join(names)} ({error})") from error
     ids = table["id"].combine_chunks()
-    one_hot = np.stack([table[name].to_numpy() for name in PROBABILITIES], axis=1)
+    one_hot = np.stack([table[name].to_numpy() for name in WINNERS], axis=1)
     wrong = ~(np.isin(one_hot, (0, 1)).all(axis=1) & (one_hot.sum(axis=1) == 1))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(f"{path}, row {row} (id {ids[row]}): exactly one of {', '.join(PROBABILITIES)} must be 1")
+        raise InputError(f"{path}, row {row} (id {ids[row]}): exactly one of {', '.join(WINNERS)} must be 1")
     if len(ids.unique()) < len(ids):
         repeated = next(item["values"] for item in ids.value_counts().to_pylist() if item["counts"] > 1)
         raise InputError(f"{path}: id {repeated} is there twice, so it is unclear which label holds")

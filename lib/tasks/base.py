@@ -1,12 +1,17 @@
 """What a task is: what is asked of a model about a row, and how the answer is read."""
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pyarrow as pa
 
-from lib.types import Tokenizer
+from lib.types import Reply, Tokenizer
+
+Notes = TypeVar("Notes")
+Asked = TypeVar("Asked", contravariant=True)
+Answered = TypeVar("Answered", bound=Reply)
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Prepared(Generic[Notes]):
     """Requests about n rows, ready for an engine, and what the task wants to remember of the rows.
 
     requests: token ids, in the order in which the task reads the answers. counts: how many of them each row has; None
@@ -32,33 +37,53 @@ class Prepared:
 
     requests: list[list[int]]
     cut: list[int]
-    notes: Any
+    notes: Notes
     new_tokens: int = 0
     counts: list[int] | None = None
 
 
-class Task(Protocol):
-    """Asks one kind of question about rows. Immutable; sent to every worker."""
+class Task(ABC, Generic[Asked, Notes, Answered]):
+    """Asks one kind of question about rows. Immutable; sent to every worker.
+
+    Asked: the engine that it asks. Notes: what it remembers of rows. Answered: what the engine answers.
+    version: of its code, in as far as that changes results. method: the engine's method that answers, such as
+    `label_logprobs` or `embed` (lib/types.py has them all). schema: the columns that the task adds to a row.
+    """
+
+    version: ClassVar[int] = 1
+    method: ClassVar[str]
 
     @property
-    def method(self) -> str:
-        """The engine's method that answers, such as `label_logprobs` or `embed` (lib/types.py has them all)."""
-
-    @property
+    @abstractmethod
     def schema(self) -> pa.Schema:
         """The columns that the task adds to a row."""
 
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results, its code's version included."""
+        return {"version": self.version}
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Raise ConfigError for what cannot work with this tokenizer, before a model is loaded."""
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+    @abstractmethod
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[Notes]:
         """Requests about the rows, none longer than `max_tokens`."""
 
-    def ask(self, engine: Any, prepared: Prepared) -> Any:
-        """Have the engine answer the requests: Answers, Completions or Found, each with its `usage`."""
+    @abstractmethod
+    def ask(self, engine: Asked, prepared: Prepared[Notes]) -> Answered:
+        """Have the engine answer the requests."""
 
-    def read(self, prepared: Prepared, answers: Any) -> Result:
+    @abstractmethod
+    def read(self, prepared: Prepared[Notes], answers: Answered) -> Result:
         """Results from answers."""
+
+    def result(self, columns: Sequence[Any], errors: Mapping[int, str], *, nan_is_null: bool = False) -> Result:
+        """A result of these columns, in the order of the schema. nan_is_null: whether a NaN stands for nothing."""
+        arrays = [
+            pa.array(column, field.type, from_pandas=nan_is_null)
+            for column, field in zip(columns, self.schema, strict=True)
+        ]
+        return Result(pa.table(arrays, schema=self.schema), errors)
+
+
+AnyTask = Task[Any, Any, Any]

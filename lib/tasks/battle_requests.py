@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from lib.errors import ConfigError
-from lib.tasks.base import Prepared
+from lib.scoring.probabilities import FloatArray
+from lib.tasks.base import Notes, Prepared
 from lib.tasks.prompts.fitting import MIN_TURN_TOKENS, Fitted, Sides, fit
 from lib.tasks.prompts.truncation import Truncate, drop_turns
-from lib.types import Tokenizer
+from lib.types import BATTLE_TEXTS, PROBABILITIES, VERDICTS, Tokenizer
 
-SIDES = ("prompt", "response_a", "response_b")
-PROBABILITY_NAMES = ("p_a", "p_b", "p_tie")
-TOKEN_FIELDS = [(name, pa.int32()) for name in ("tokens", *(f"cut_{side}" for side in SIDES))]
+VERDICT_FIELDS = [*((name, pa.float64()) for name in PROBABILITIES), ("verdict", pa.string())]
+TOKEN_FIELDS = [(name, pa.int32()) for name in ("tokens", *(f"cut_{side}" for side in BATTLE_TEXTS))]
 
 Render = Callable[[Sides], list[list[int]]]
 
@@ -39,7 +39,7 @@ def fit_battles(
         dropped = [_tokens(side, tokenizer) - _tokens(rest, tokenizer) for side, rest in zip(sides, kept, strict=True)]
         return replace(fitted, cut=[more + cut for more, cut in zip(dropped, fitted.cut, strict=True)])
 
-    battles = zip(*(rows[side].to_pylist() for side in SIDES), strict=True)
+    battles = zip(*(rows[side].to_pylist() for side in BATTLE_TEXTS), strict=True)
     return [cut([[turn or "" for turn in side] for side in battle]) for battle in battles]
 
 
@@ -47,7 +47,7 @@ def _tokens(turns: Sequence[str], tokenizer: Tokenizer) -> int:
     return sum(len(tokenizer.encode(turn)) for turn in turns)
 
 
-def as_requests(fitted: Sequence[Fitted], notes: Any) -> Prepared:
+def as_requests(fitted: Sequence[Fitted], notes: Notes) -> Prepared[Notes]:
     """The requests of all rows, one row's after another's."""
     return Prepared([request for row in fitted for request in row.requests], [sum(row.cut) for row in fitted], notes)
 
@@ -57,8 +57,8 @@ def require_room(render: Render, max_tokens: int, *, output: int = 0) -> None:
 
     output: tokens that the answer takes.
     """
-    fixed = max(map(len, render([[""]] * len(SIDES))))
-    least = fixed + output + len(SIDES) * MIN_TURN_TOKENS
+    fixed = max(map(len, render([[""]] * len(BATTLE_TEXTS))))
+    least = fixed + output + len(BATTLE_TEXTS) * MIN_TURN_TOKENS
     if least > max_tokens:
         raise ConfigError(
             f"engine.max_model_len={max_tokens}: the fixed text of a request alone has {fixed} tokens; "
@@ -66,7 +66,14 @@ def require_room(render: Render, max_tokens: int, *, output: int = 0) -> None:
         )
 
 
+def verdict_columns(probabilities: FloatArray) -> list[Sequence[object]]:
+    """The columns of VERDICT_FIELDS for probabilities [n, 3]. Of equal ones the first is the verdict, of NaN none."""
+    known = ~np.isnan(probabilities).any(axis=1)
+    likeliest = np.where(known, np.nan_to_num(probabilities).argmax(axis=1), -1).tolist()
+    return [*probabilities.T, [None if place < 0 else VERDICTS[place] for place in likeliest]]
+
+
 def token_columns(fitted: Sequence[Fitted]) -> list[list[int]]:
     """The columns of TOKEN_FIELDS: tokens of the row's requests, and tokens cut from each text."""
     tokens = [sum(map(len, row.requests)) for row in fitted]
-    return [tokens, *([row.cut[side] for row in fitted] for side in range(len(SIDES)))]
+    return [tokens, *([row.cut[side] for row in fitted] for side in range(len(BATTLE_TEXTS)))]

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from lib.config import identity
 from lib.errors import ConfigError
-from lib.tasks.base import Prepared, Result
+from lib.tasks.base import Prepared, Result, Task
 from lib.tasks.prompts.prompt import Chat, PromptConfig
 from lib.tasks.prompts.slots import slot_values
 from lib.types import Answers, EmbedEngine, Tokenizer
@@ -51,7 +51,7 @@ class EmbedConfig:
 
 
 @dataclass(frozen=True)
-class Embed:
+class Embed(Task[EmbedEngine, list[str], Answers]):
     """The task of `jobs.embed`. prefix: the engine's prompt for the role. width: values of the engine's vectors.
 
     Columns: text (without the prefix), vector (float32, of length one), tokens, cut (tokens cut from the text's end).
@@ -87,7 +87,7 @@ class Embed:
         if fixed >= max_tokens:
             raise ConfigError(f"engine.max_model_len={max_tokens}: the prompt before a text alone has {fixed} tokens")
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[list[str]]:
         """One request a row: prefix and text, the text cut at its end as embedders are trained to."""
         values = slot_values(rows, self.fields)
         texts = [self.config.template.fill({slot: " ".join(v) for slot, v in row.items()}) for row in values]
@@ -98,11 +98,11 @@ class Embed:
             cut.append(lost)
         return Prepared(requests, cut, texts)
 
-    def ask(self, engine: EmbedEngine, prepared: Prepared) -> Answers:
+    def ask(self, engine: EmbedEngine, prepared: Prepared[list[str]]) -> Answers:
         """Vectors [rows, width]."""
         return engine.embed(prepared.requests)
 
-    def read(self, prepared: Prepared, answers: Answers) -> Result:
+    def read(self, prepared: Prepared[list[str]], answers: Answers) -> Result:
         """Keep the dimensions that are wanted, and make the vectors' length one again."""
         size = self.config.dimensions or self.width
         assert answers.values.shape[1] in (self.width, 0), "the engine's vectors are of another width than it said"
@@ -112,8 +112,7 @@ class Embed:
         flat = pa.array(vectors.astype(np.float32).ravel())
         tokens = [len(request) for request in prepared.requests]
         columns = [prepared.notes, pa.FixedSizeListArray.from_arrays(flat, size), tokens, prepared.cut]
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
-        return Result(pa.table(arrays, schema=self.schema), answers.errors)
+        return self.result(columns, answers.errors)
 
     def _request(self, text: str, tokenizer: Tokenizer, max_tokens: int) -> tuple[list[int], int]:
         request = tokenizer.embedding_prompt(self.prefix + text)

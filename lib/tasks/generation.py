@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from lib.config import identity
-from lib.tasks.base import Prepared, Result
+from lib.tasks.base import Prepared, Result, Task
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.slots import check_prompt, fit_slots, slot_values
 from lib.tasks.sampling import (
@@ -27,7 +27,7 @@ _OF_A_SAMPLE = {"text": pa.string(), "finish_reason": pa.string(), "new_tokens":
 
 
 @dataclass(frozen=True)
-class Generate:
+class Generate(Task[GenerateEngine, list[int], Completions]):
     """The task of `jobs.generate`.
 
     Columns: text (never with the prompt in it), finish_reason (`stop`: an end token or a stop text; `length`: cut off
@@ -62,7 +62,7 @@ class Generate:
         output = reserved_tokens(self.config)
         check_prompt(self.prompt, tokenizer, total_tokens(self.config, max_tokens), output=output)
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[list[int]]:
         """One request a row, with room for the answer behind it."""
         most = total_tokens(self.config, max_tokens) - reserved_tokens(self.config)
         fitted = [fit_slots(values, self.prompt, tokenizer, most) for values in slot_values(rows, self.fields)]
@@ -71,11 +71,11 @@ class Generate:
         most_new = new_tokens(self.config, requests, max_tokens)
         return Prepared(requests, [sum(row.cut) for row in fitted], seeds, new_tokens=most_new)
 
-    def ask(self, engine: GenerateEngine, prepared: Prepared) -> Completions:
+    def ask(self, engine: GenerateEngine, prepared: Prepared[list[int]]) -> Completions:
         """The samples of each row."""
         return engine.generate(prepared.requests, sampling(self.config), prepared.notes)
 
-    def read(self, prepared: Prepared, answers: Completions) -> Result:
+    def read(self, prepared: Prepared[list[int]], answers: Completions) -> Result:
         """Texts with how they ended."""
         own: list[list[Any]] = [
             [[c.text for c in row] for row in answers.texts],
@@ -86,8 +86,7 @@ class Generate:
             own = [[next(iter(row), None) for row in column] for column in own]
         seeds = prepared.notes if self.config.temperature else [None] * len(prepared.cut)
         columns = [*own, [len(request) for request in prepared.requests], prepared.cut, seeds]
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
-        return Result(pa.table(arrays, schema=self.schema), {**self._breaches(answers), **answers.errors})
+        return self.result(columns, {**self._breaches(answers), **answers.errors})
 
     def _breaches(self, answers: Completions) -> dict[int, str]:
         """Rows with a finished text that is not of the schema: engines take some schemas more loosely than they are."""

@@ -4,20 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from lib.tasks.base import Prepared, Result
-from lib.types import Answers, Tokenizer
+from lib.tasks.base import Prepared, Result, Task
+from lib.types import Completions, Engine, Tokenizer
 
 
 @dataclass(frozen=True)
-class Keep:
-    """Asks nothing and adds nothing. tokenizer: what identifies the one by which they were made."""
+class Keep(Task[Engine, None, Completions]):
+    """Asks nothing and adds nothing. tokenizer: what identifies the one by which the rows were made."""
 
     tokenizer: Mapping[str, str]
 
-    version = 1
     method = "nothing"
     schema = pa.schema([])
 
@@ -25,17 +23,14 @@ class Keep:
         """Everything about the task that changes results."""
         return {"version": self.version, "tokenizer": self.tokenizer}
 
-    def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
-        """There is nothing to check."""
-
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[None]:
         """No requests."""
         return Prepared([], [0] * rows.num_rows, None)
 
-    def ask(self, engine: Any, prepared: Prepared) -> Answers:
+    def ask(self, engine: Engine, prepared: Prepared[None]) -> Completions:
         """No answers."""
-        return Answers(np.zeros((0, 0), np.float32))
+        return Completions([])
 
-    def read(self, prepared: Prepared, answers: Answers) -> Result:
+    def read(self, prepared: Prepared[None], answers: Completions) -> Result:
         """No columns."""
-        return Result(pa.table({}), {})
+        return self.result([], {})

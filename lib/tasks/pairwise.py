@@ -4,32 +4,32 @@ Both orders are asked by default and averaged, since judges favour a position (Z
 LLM-as-a-Judge with MT-Bench and Chatbot Arena", section 3.3).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from lib.config import identity
 from lib.scoring.probabilities import FloatArray, average_orders, normalise_labels, swap_ab
-from lib.tasks.base import Prepared, Result
+from lib.tasks.base import Prepared, Result, Task
 from lib.tasks.battle_requests import (
-    PROBABILITY_NAMES,
-    SIDES,
     TOKEN_FIELDS,
+    VERDICT_FIELDS,
     Render,
     as_requests,
     fit_battles,
     require_room,
     token_columns,
+    verdict_columns,
 )
 from lib.tasks.prompts.fitting import Fitted, Sides
 from lib.tasks.prompts.labels import label_spellings, longest
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.truncation import Truncate
-from lib.types import Answers, LabelEngine, Tokenizer
+from lib.types import BATTLE_TEXTS, PROBABILITIES, Answers, Label, LabelEngine, Tokenizer
 
 
 class Mode(Enum):
@@ -65,7 +65,10 @@ class PairwiseConfig:
         return 2 if self.swap is Swap.both else 1
 
 
-ORDER_FIELDS = [(f"{prefix}{name}", pa.float64()) for prefix in ("", "ab_", "ba_") for name in PROBABILITY_NAMES]
+ORDER_FIELDS = [
+    *VERDICT_FIELDS,
+    *((f"{order}_{name}", pa.float64()) for order in ("ab", "ba") for name in PROBABILITIES),
+]
 
 
 def render_orders(prompt: PromptConfig, orders: int, tokenizer: Tokenizer) -> Render:
@@ -81,35 +84,43 @@ def render_orders(prompt: PromptConfig, orders: int, tokenizer: Tokenizer) -> Re
     return render
 
 
-def order_columns(probabilities: FloatArray, orders: int) -> list[FloatArray]:
-    """The columns of ORDER_FIELDS: the mean of the orders, and each of them in terms of the row's own A and B.
+def order_columns(probabilities: FloatArray, orders: int) -> list[Sequence[object]]:
+    """The columns of ORDER_FIELDS: the mean of the orders with its verdict, and each of them.
 
-    probabilities: [n * orders, 3], of what was shown first, what was shown second, and a tie.
+    Each in terms of the row's own A and B. probabilities: [n * orders, 3], of what was shown first, what was shown
+    second, and a tie.
     """
     ab = probabilities[0::orders]
     ba = swap_ab(probabilities[1::2]) if orders == 2 else np.full_like(ab, np.nan)
     final = average_orders(ab, ba) if orders == 2 else ab
-    return [*final.T, *ab.T, *ba.T]
+    return [*verdict_columns(final), *ab.T, *ba.T]
+
+
+class _Notes(NamedTuple):
+    """What is remembered of rows, and the labels that are asked for."""
+
+    fitted: list[Fitted]
+    labels: list[Label]
 
 
 @dataclass(frozen=True)
-class Pairwise:
+class Pairwise(Task[LabelEngine, _Notes, Answers]):
     """The task of `jobs.judge` with judge.mode=labels.
 
-    Columns: p_a, p_b, p_tie; the same for each order shown (ab_: A first, ba_: B first; both in terms of the
-    row's own A and B); label_mass (probability of all labels together before renormalising, mean of the
-    orders); tokens (of the row's requests); cut_* (tokens cut from each text).
+    Columns: p_a, p_b, p_tie; verdict (the likeliest: A, B or tie); p_* for each order shown (ab_: A first, ba_: B
+    first; both in terms of the row's own A and B); label_mass (probability of all labels together before
+    renormalising, mean of the orders); tokens (of the row's requests); cut_* (tokens cut from each text).
     """
 
     config: PairwiseConfig
     prompt: PromptConfig
 
-    version = 2
+    version = 3
     method = "label_logprobs"
     schema = pa.schema([*ORDER_FIELDS, ("label_mass", pa.float64()), *TOKEN_FIELDS])
 
     def __post_init__(self) -> None:
-        self.prompt.require(SIDES)
+        self.prompt.require(BATTLE_TEXTS)
         self.prompt.require_labels("A is better", "B is better", "a tie")
 
     def identity(self) -> Mapping[str, Any]:
@@ -122,35 +133,30 @@ class Pairwise:
         self.prompt.check(tokenizer)
         require_room(self._render(tokenizer), max_tokens, output=longest(labels))
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes]:
         """One request per row and order, with room for the longest label; the two of a row stand side by side."""
         labels = label_spellings(self.prompt.labels, tokenizer)
         fitted = fit_battles(
             rows,
-            [range(len(SIDES))] * self.config.orders,
+            [range(len(BATTLE_TEXTS))] * self.config.orders,
             self._render(tokenizer),
             tokenizer,
             max_tokens - longest(labels),
             self.config.truncate,
         )
-        return as_requests(fitted, (fitted, labels))
+        return as_requests(fitted, _Notes(fitted, labels))
 
-    def ask(self, engine: LabelEngine, prepared: Prepared) -> Answers:
+    def ask(self, engine: LabelEngine, prepared: Prepared[_Notes]) -> Answers:
         """Label log-probabilities [requests, 3]."""
-        _, labels = prepared.notes
-        return engine.label_logprobs(prepared.requests, labels)
+        return engine.label_logprobs(prepared.requests, prepared.notes.labels)
 
-    def read(self, prepared: Prepared, answers: Answers) -> Result:
+    def read(self, prepared: Prepared[_Notes], answers: Answers) -> Result:
         """Renormalise over the labels, put the second order back into terms of A and B, average."""
-        fitted: list[Fitted] = prepared.notes[0]
         orders = self.config.orders
         probabilities, mass = normalise_labels(answers.values)
         mass = mass.reshape(-1, orders).mean(axis=1)
-        columns: list[Any] = [*order_columns(probabilities, orders), mass, *token_columns(fitted)]
-        arrays = [
-            pa.array(column, type=f.type, from_pandas=True) for column, f in zip(columns, self.schema, strict=True)
-        ]
-        return Result(pa.table(arrays, schema=self.schema), {n // orders: why for n, why in answers.errors.items()})
+        columns = [*order_columns(probabilities, orders), mass, *token_columns(prepared.notes.fitted)]
+        return self.result(columns, {n // orders: why for n, why in answers.errors.items()}, nan_is_null=True)
 
     def _render(self, tokenizer: Tokenizer) -> Render:
         return render_orders(self.prompt, self.config.orders, tokenizer)

@@ -8,23 +8,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from lib.config import identity
 from lib.errors import ConfigError
-from lib.tasks.base import Prepared, Result
-from lib.tasks.passages import BESIDE, PASSAGES, passage_columns, read_passages
+from lib.tasks.base import Asked, Prepared, Result, Task
+from lib.tasks.passage_columns import BESIDE, PASSAGES, passage_columns, read_passages
 from lib.tasks.prompts.labels import label_spellings, longest
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.slots import check_prompt, fit_slots, slot_values
-from lib.types import Answers, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
+from lib.types import Answers, Label, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
 
 __all__ = ["BESIDE", "FIELDS", "CrossEncode", "JudgeRelevance", "RerankBy", "RerankConfig"]
 
 FIELDS = ("question", "passages")
+
+About = TypeVar("About")
 
 
 class RerankBy(Enum):
@@ -50,13 +53,20 @@ class RerankConfig:
             raise ConfigError(f"rerank.top_n={self.top_n}: must be at least 1, or null for all")
 
 
+class _Notes(NamedTuple, Generic[About]):
+    """What is remembered of rows: questions, their passages, and what else the requests are about."""
+
+    questions: list[str]
+    passages: list[list[Passage]]
+    about: About
+
+
 @dataclass(frozen=True)
-class _Reranker:
+class _Reranker(Task[Asked, _Notes[About], Answers], Generic[Asked, About]):
     """What both ways share: rows in, rows with their passages in a new order out."""
 
     config: RerankConfig
 
-    version = 1
     schema = pa.schema(
         {"question": pa.string(), **PASSAGES, "retrieved_ranks": pa.list_(pa.int32()), "tokens": pa.int32()}
     )
@@ -65,19 +75,14 @@ class _Reranker:
         questions = [" ".join(values["question"]) for values in slot_values(rows, ["question"])]
         return questions, read_passages(rows)
 
-    def _result(
-        self,
-        prepared: Prepared,
-        passages: Sequence[Sequence[Passage]],
-        questions: list[str],
-        scores: Any,
-        errors: Mapping[int, str],
+    def _reranked(
+        self, prepared: Prepared[_Notes[About]], scores: npt.NDArray[np.float64], errors: Mapping[int, str]
     ) -> Result:
         """scores: [requests]; errors: request number -> why. A row of which a passage has no score has failed."""
         assert prepared.counts is not None
         first = np.cumsum([0, *prepared.counts]).tolist()
         kept, ranks, failed = [], [], {}
-        for row, own in enumerate(passages):
+        for row, own in enumerate(prepared.notes.passages):
             part = scores[first[row] : first[row + 1]].tolist()
             bad = [place for place in range(len(own)) if first[row] + place in errors]
             if bad:
@@ -87,9 +92,8 @@ class _Reranker:
             ranks.append(order)
         lengths = [len(request) for request in prepared.requests]
         tokens = [sum(lengths[a:b]) for a, b in pairwise(first)]
-        columns = [questions, *passage_columns(kept), ranks, tokens]
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
-        return Result(pa.table(arrays, schema=self.schema), failed)
+        columns = [prepared.notes.questions, *passage_columns(kept), ranks, tokens]
+        return self.result(columns, failed)
 
     def _order(self, scores: Sequence[float]) -> list[int]:
         """Places of the passages that are kept, best first; of equal scores the one that was retrieved first."""
@@ -100,7 +104,7 @@ class _Reranker:
 
 
 @dataclass(frozen=True)
-class JudgeRelevance(_Reranker):
+class JudgeRelevance(_Reranker[LabelEngine, list[Label]]):
     """The task of `jobs.rerank` with a language model, by the labels of its prompt: yes, then no.
 
     Columns: question, those of PASSAGES in the new order with the new scores, retrieved_ranks (where each stood before,
@@ -123,7 +127,7 @@ class JudgeRelevance(_Reranker):
         """Refuse labels that can't be told apart, and a prompt that leaves no room."""
         check_prompt(self.prompt, tokenizer, max_tokens, output=longest(label_spellings(self.prompt.labels, tokenizer)))
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes[list[Label]]]:
         """One request for each passage."""
         labels = label_spellings(self.prompt.labels, tokenizer)
         questions, passages = self._rows(rows)
@@ -137,24 +141,22 @@ class JudgeRelevance(_Reranker):
         return Prepared(
             [one.requests[0] for row in fitted for one in row],
             [sum(sum(one.cut) for one in row) for row in fitted],
-            (questions, passages, labels),
+            _Notes(questions, passages, labels),
             counts=[len(own) for own in passages],
         )
 
-    def ask(self, engine: LabelEngine, prepared: Prepared) -> Answers:
+    def ask(self, engine: LabelEngine, prepared: Prepared[_Notes[list[Label]]]) -> Answers:
         """Log-probabilities of yes and no [requests, 2]."""
-        *_, labels = prepared.notes
-        return engine.label_logprobs(prepared.requests, labels)
+        return engine.label_logprobs(prepared.requests, prepared.notes.about)
 
-    def read(self, prepared: Prepared, answers: Answers) -> Result:
+    def read(self, prepared: Prepared[_Notes[list[Label]]], answers: Answers) -> Result:
         """Scores are log-odds: log P(yes) - log P(no)."""
-        questions, passages, _ = prepared.notes
         values = answers.values.astype(np.float64).reshape(-1, 2)
-        return self._result(prepared, passages, questions, values[:, 0] - values[:, 1], answers.errors)
+        return self._reranked(prepared, values[:, 0] - values[:, 1], answers.errors)
 
 
 @dataclass(frozen=True)
-class CrossEncode(_Reranker):
+class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
     """The task of `jobs.rerank` with a cross-encoder. Columns: as of JudgeRelevance."""
 
     method = "relevance"
@@ -169,7 +171,7 @@ class CrossEncode(_Reranker):
         if fixed >= max_tokens:
             raise ConfigError(f"engine.max_model_len={max_tokens}: the tokens around two texts alone are {fixed}")
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes[list[TokenPair]]]:
         """One pair for each passage: what is too long is cut at the end of the passage."""
         questions, passages = self._rows(rows)
         pairs, cuts = [], []
@@ -177,19 +179,17 @@ class CrossEncode(_Reranker):
             fitted = [_pair(question, passage.text, tokenizer, max_tokens) for passage in own]
             pairs += [pair for pair, _ in fitted]
             cuts.append(sum(cut for _, cut in fitted))
-        notes = (questions, passages, pairs)
+        notes = _Notes(questions, passages, pairs)
         return Prepared([list(tokens) for tokens, _ in pairs], cuts, notes, counts=[len(own) for own in passages])
 
-    def ask(self, engine: RelevanceEngine, prepared: Prepared) -> Answers:
+    def ask(self, engine: RelevanceEngine, prepared: Prepared[_Notes[list[TokenPair]]]) -> Answers:
         """Scores [requests, 1]."""
-        *_, pairs = prepared.notes
-        return engine.relevance(pairs)
+        return engine.relevance(prepared.notes.about)
 
-    def read(self, prepared: Prepared, answers: Answers) -> Result:
+    def read(self, prepared: Prepared[_Notes[list[TokenPair]]], answers: Answers) -> Result:
         """The engine's scores as they are."""
-        questions, passages, _ = prepared.notes
         scores = answers.values.astype(np.float64).reshape(-1)
-        return self._result(prepared, passages, questions, scores, answers.errors)
+        return self._reranked(prepared, scores, answers.errors)
 
 
 def _pair(question: str, passage: str, tokenizer: Tokenizer, max_tokens: int) -> tuple[TokenPair, int]:

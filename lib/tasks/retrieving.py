@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from lib.config import identity
 from lib.errors import ConfigError
-from lib.tasks.base import Prepared, Result
-from lib.tasks.passages import PASSAGES, passage_columns
+from lib.tasks.base import Prepared, Result, Task
+from lib.tasks.passage_columns import PASSAGES, passage_columns
 from lib.tasks.prompts.slots import slot_values
 from lib.types import Found, SearchEngine, Tokenizer
 
@@ -30,8 +30,15 @@ class RetrieveConfig:
             raise ConfigError(f"retrieve.k={self.k}: must be at least 1")
 
 
+class _Queries(NamedTuple):
+    """Texts and, where they are embedded, their vectors [n, d]."""
+
+    texts: list[str]
+    vectors: npt.NDArray[np.float32] | None
+
+
 @dataclass(frozen=True)
-class Retrieve:
+class Retrieve(Task[SearchEngine, _Queries, Found]):
     """The task of `jobs.retrieve`: of the field `question`, and of `vector`, where the table has that.
 
     Columns: question, those of PASSAGES (best first), tokens (0: nothing is read by a model).
@@ -47,25 +54,20 @@ class Retrieve:
         """Everything about the task that changes results."""
         return {"version": self.version, "retrieve": identity(self.config)}
 
-    def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
-        """There is nothing that a tokenizer could tell."""
-
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Queries]:
         """The queries, with their vectors where the table has them. No request is made of tokens."""
         queries = [" ".join(values["question"]) for values in slot_values(rows, FIELDS)]
-        return Prepared([[] for _ in queries], [0] * len(queries), (queries, _vectors(rows)))
+        return Prepared([[] for _ in queries], [0] * len(queries), _Queries(queries, _vectors(rows)))
 
-    def ask(self, engine: SearchEngine, prepared: Prepared) -> Found:
+    def ask(self, engine: SearchEngine, prepared: Prepared[_Queries]) -> Found:
         """Passages of each query."""
-        queries, vectors = prepared.notes
-        return engine.search(queries, vectors, self.config.k)
+        return engine.search(*prepared.notes, self.config.k)
 
-    def read(self, prepared: Prepared, answers: Found) -> Result:
+    def read(self, prepared: Prepared[_Queries], answers: Found) -> Result:
         """Passages as columns."""
-        queries, _ = prepared.notes
+        queries = prepared.notes.texts
         columns = [queries, *passage_columns(answers.passages), [0] * len(queries)]
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
-        return Result(pa.table(arrays, schema=self.schema), answers.errors)
+        return self.result(columns, answers.errors)
 
 
 def _vectors(rows: pa.Table) -> npt.NDArray[np.float32] | None:

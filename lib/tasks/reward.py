@@ -13,14 +13,15 @@ import pyarrow as pa
 from lib.config import identity
 from lib.errors import ConfigError
 from lib.scoring.probabilities import davidson, threshold
-from lib.tasks.base import Prepared, Result
+from lib.tasks.base import Prepared, Result, Task
 from lib.tasks.battle_requests import (
-    PROBABILITY_NAMES,
     TOKEN_FIELDS,
+    VERDICT_FIELDS,
     as_requests,
     fit_battles,
     require_room,
     token_columns,
+    verdict_columns,
 )
 from lib.tasks.prompts.fitting import Fitted, Sides
 from lib.tasks.prompts.truncation import Truncate
@@ -61,22 +62,24 @@ class ArenaConfig:
 
 
 _COLUMNS = [
-    *[(name, pa.float64()) for name in (*PROBABILITY_NAMES, "score_a", "score_b")],
+    *VERDICT_FIELDS,
+    ("score_a", pa.float64()),
+    ("score_b", pa.float64()),
     *TOKEN_FIELDS,
 ]
 
 
 @dataclass(frozen=True)
-class Reward:
+class Reward(Task[ScoreEngine, list[Fitted], Answers]):
     """The task of `jobs.arena`.
 
-    Columns: p_a, p_b, p_tie; score_a, score_b (the reward model's own); tokens (of both conversations);
-    cut_* (tokens cut from each text).
+    Columns: p_a, p_b, p_tie; verdict (the likeliest: A, B or tie); score_a, score_b (the reward model's own); tokens
+    (of both conversations); cut_* (tokens cut from each text).
     """
 
     config: ArenaConfig
 
-    version = 1
+    version = 2
     method = "score"
     schema = pa.schema(_COLUMNS)
 
@@ -90,30 +93,26 @@ class Reward:
             raise ConfigError("jobs.arena: the engine's tokenizer has no chat template; give engine.chat_template")
         require_room(partial(_render, tokenizer=tokenizer), max_tokens)
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[list[Fitted]]:
         """Two conversations per row: with A's responses, then with B's."""
         render = partial(_render, tokenizer=tokenizer)
         fitted = fit_battles(rows, [(0, 1), (0, 2)], render, tokenizer, max_tokens, self.config.truncate)
         return as_requests(fitted, fitted)
 
-    def ask(self, engine: ScoreEngine, prepared: Prepared) -> Answers:
+    def ask(self, engine: ScoreEngine, prepared: Prepared[list[Fitted]]) -> Answers:
         """Rewards [requests, 1]."""
         return engine.score(prepared.requests)
 
-    def read(self, prepared: Prepared, answers: Answers) -> Result:
+    def read(self, prepared: Prepared[list[Fitted]], answers: Answers) -> Result:
         """Apply the rule to the two scores of each row."""
-        fitted: list[Fitted] = prepared.notes
         score_a, score_b = answers.values.astype("float64").reshape(-1, 2).T
         c = self.config
         if c.rule is Rule.davidson:
             probabilities = davidson(score_a, score_b, scale=c.scale, bias=c.bias, log_nu=c.log_nu)
         else:
             probabilities = threshold(score_a, score_b, tie_margin=c.tie_margin)
-        columns: list[Any] = [*probabilities.T, score_a, score_b, *token_columns(fitted)]
-        arrays = [
-            pa.array(column, type=f.type, from_pandas=True) for column, f in zip(columns, self.schema, strict=True)
-        ]
-        return Result(pa.table(arrays, schema=self.schema), {n // 2: why for n, why in answers.errors.items()})
+        columns = [*verdict_columns(probabilities), score_a, score_b, *token_columns(prepared.notes)]
+        return self.result(columns, {n // 2: why for n, why in answers.errors.items()}, nan_is_null=True)
 
 
 def _render(sides: Sides, tokenizer: Tokenizer) -> list[list[int]]:

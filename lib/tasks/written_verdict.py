@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from lib.config import identity
 from lib.errors import ConfigError
-from lib.tasks.base import Prepared, Result
-from lib.tasks.battle_requests import SIDES, TOKEN_FIELDS, fit_battles, token_columns
+from lib.tasks.base import Prepared, Result, Task
+from lib.tasks.battle_requests import TOKEN_FIELDS, fit_battles, token_columns
 from lib.tasks.pairwise import ORDER_FIELDS, PairwiseConfig, order_columns, render_orders
 from lib.tasks.prompts.fitting import Fitted
 from lib.tasks.prompts.prompt import PromptConfig
@@ -25,29 +25,36 @@ from lib.tasks.sampling import (
     total_tokens,
 )
 from lib.tasks.verdict import THINK, verdict
-from lib.types import Completion, Completions, GenerateEngine, Tokenizer
+from lib.types import BATTLE_TEXTS, Completion, Completions, GenerateEngine, Tokenizer
 
 _ENDING = 60  # characters of an answer that an error quotes
 _HEADER = 16  # tokens in which a chat template says that the reasoning begins
 
 
 @dataclass(frozen=True)
-class _Request:
+class _Begun:
     """What is remembered of a request: its seed, and the beginning of the answer that its prompt already holds."""
 
     seed: int
     begun: str
 
 
+class _Notes(NamedTuple):
+    """What is remembered of rows and of their requests."""
+
+    fitted: list[Fitted]
+    asked: list[_Begun]
+
+
 @dataclass(frozen=True)
-class WrittenVerdict:
+class WrittenVerdict(Task[GenerateEngine, _Notes, Completions]):
     """The task of `jobs.judge` with judge.mode=text.
 
     The probabilities of an order are the shares of its samples with each verdict. A sample without one counts for
     none, and neither does one that the limit of tokens ended: what it names last is not what it would have ended with.
     A row whose samples of an order are all such has failed.
 
-    Columns: p_a, p_b, p_tie, and the same for each order shown, as of `Pairwise`; no_verdict (samples without one),
+    Columns: p_a, p_b, p_tie, verdict, and p_* for each order shown, as of `Pairwise`; no_verdict (samples without one),
     unfinished (those of them that the limit ended); texts and verdicts (of all samples, A first and then B first, as
     they were written: in the second half A is the row's B; null for none); new_tokens (of all samples); tokens (of the
     row's requests), cut_* (tokens cut from each text).
@@ -57,7 +64,7 @@ class WrittenVerdict:
     generate: SamplingConfig
     prompt: PromptConfig
 
-    version = 1
+    version = 2
     method = "generate"
     schema = pa.schema(
         [
@@ -72,7 +79,7 @@ class WrittenVerdict:
     )
 
     def __post_init__(self) -> None:
-        self.prompt.require(SIDES)
+        self.prompt.require(BATTLE_TEXTS)
         self.prompt.require_labels("A is better", "B is better", "a tie")
         for number, label in enumerate(self.prompt.labels):
             if verdict(label, self.prompt.labels) != number:
@@ -92,12 +99,12 @@ class WrittenVerdict:
         output = reserved_tokens(self.generate)
         check_prompt(self.prompt, tokenizer, total_tokens(self.generate, max_tokens), output=output)
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes]:
         """One request per row and order, with room for the answer; the two of a row stand side by side."""
         orders = self.config.orders
         fitted = fit_battles(
             rows,
-            [range(len(SIDES))] * orders,
+            [range(len(BATTLE_TEXTS))] * orders,
             render_orders(self.prompt, orders, tokenizer),
             tokenizer,
             total_tokens(self.generate, max_tokens) - reserved_tokens(self.generate),
@@ -109,23 +116,22 @@ class WrittenVerdict:
         return Prepared(
             requests,
             [sum(row.cut) for row in fitted],
-            (fitted, list(map(_Request, seeds, begun))),
+            _Notes(fitted, list(map(_Begun, seeds, begun))),
             new_tokens=new_tokens(self.generate, requests, max_tokens),
         )
 
-    def ask(self, engine: GenerateEngine, prepared: Prepared) -> Completions:
+    def ask(self, engine: GenerateEngine, prepared: Prepared[_Notes]) -> Completions:
         """The samples of each request."""
-        _, asked = prepared.notes
-        return engine.generate(prepared.requests, sampling(self.generate), [request.seed for request in asked])
+        return engine.generate(
+            prepared.requests, sampling(self.generate), [request.seed for request in prepared.notes.asked]
+        )
 
-    def read(self, prepared: Prepared, answers: Completions) -> Result:
+    def read(self, prepared: Prepared[_Notes], answers: Completions) -> Result:
         """Count verdicts, put the second order back into terms of A and B, average."""
-        fitted: list[Fitted] = prepared.notes[0]
-        asked: list[_Request] = prepared.notes[1]
         orders = self.config.orders
         verdicts = [
             [self._verdict(request.begun, sample) for sample in samples]
-            for request, samples in zip(asked, answers.texts, strict=True)
+            for request, samples in zip(prepared.notes.asked, answers.texts, strict=True)
         ]
         counts = np.array([[found.count(label) for label in range(3)] for found in verdicts], np.float64).reshape(-1, 3)
         with np.errstate(invalid="ignore"):
@@ -136,19 +142,16 @@ class WrittenVerdict:
                 errors[n // orders] = self._no_verdict("AB"[n % orders], samples)
         texts = [[sample for samples in row for sample in samples] for row in _rows(answers.texts, orders)]
         labels = [[v for found in row for v in found] for row in _rows(verdicts, orders)]
-        columns: list[Any] = [
+        columns = [
             *order_columns(shares, orders),
             [row.count(None) for row in labels],
             [sum(map(_unfinished, row)) for row in texts],
             [[sample.text for sample in row] for row in texts],
             [[None if v is None else self.prompt.labels[v] for v in row] for row in labels],
             [sum(len(sample.tokens) for sample in row) for row in texts],
-            *token_columns(fitted),
+            *token_columns(prepared.notes.fitted),
         ]
-        arrays = [
-            pa.array(column, type=f.type, from_pandas=True) for column, f in zip(columns, self.schema, strict=True)
-        ]
-        return Result(pa.table(arrays, schema=self.schema), errors)
+        return self.result(columns, errors, nan_is_null=True)
 
     def _verdict(self, begun: str, sample: Completion) -> int | None:
         return None if _unfinished(sample) else verdict(begun + sample.text, self.prompt.labels)

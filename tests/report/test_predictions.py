@@ -18,7 +18,7 @@ def write_result(path, *, extra=(), drop=()):
         "file": ["data/a.csv"] * 4,
         "row": pa.array(range(4), pa.int64()),
         "id": ["x0", "x1", None, None],
-        "label": pa.array([0, 2, None, 1], pa.int8()),
+        "label": ["A", "tie", None, "B"],
         "error": pa.array([None, "killed the worker", None, "too long"]),
         "p_a": [0.5, None, 0.2, None],
         "p_b": [0.3, None, 0.2, None],
@@ -60,7 +60,7 @@ def test_only_the_first_failures_are_kept_but_all_are_counted(tmp_path):
     n = 1_000
     nothing = pa.array([None] * n, pa.float64())
     columns = {"file": ["a"] * n, "row": range(n), "id": pa.array([None] * n, pa.string()), "error": ["why"] * n}
-    columns |= {"label": pa.array([None] * n, pa.int8()), **dict.fromkeys(NAMES, nothing)}
+    columns |= {"label": pa.array([None] * n, pa.string()), **dict.fromkeys(NAMES, nothing)}
     pq.write_table(pa.table(columns), tmp_path / "result.parquet", row_group_size=100)
     read = from_result(tmp_path / "result.parquet")
     assert read.reasons == {"why": n}
@@ -81,8 +81,8 @@ def test_results_that_cannot_be_read_are_named(tmp_path):
         from_result(tmp_path / "text.parquet")
     with pytest.raises(InputError, match=r"no column p_tie, label; it has file, row"):
         from_result(write_result(tmp_path / "few.parquet", drop=("p_tie", "label")))
-    with pytest.raises(InputError, match="a label is none of 0"):
-        from_result(write_result(tmp_path / "label.parquet", extra={"label": [0, 1, 2, 3]}))
+    with pytest.raises(InputError, match="a label is none of A, B, tie and null"):
+        from_result(write_result(tmp_path / "label.parquet", extra={"label": ["A", "B", "tie", "a"]}))
 
 
 HEADER = "id,winner_model_a,winner_model_b,winner_tie\n"

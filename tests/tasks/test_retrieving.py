@@ -4,7 +4,7 @@ import pytest
 
 from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.errors import ConfigError
-from lib.tasks.passages import read_passages
+from lib.tasks.passage_columns import read_passages
 from lib.tasks.retrieving import Retrieve, RetrieveConfig
 from lib.types import Found, Passage, slot_column
 from tests.tasks.tables import rows

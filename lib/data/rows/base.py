@@ -166,7 +166,7 @@ class CellReader:
         return Canonical(pa.table({**self.values, "error": errors}, schema=schema), self.repaired, sorted(self.bad))
 
 
-def read_name(cell: Any) -> tuple[str | None, int]:
+def read_name(cell: object) -> tuple[str | None, int]:
     """A name or id, as text: numbers as well (whole floats without their point, as pandas makes them of integers)."""
     if cell is None or cell != cell or cell == "":
         return None, 0
@@ -177,7 +177,7 @@ def read_name(cell: Any) -> tuple[str | None, int]:
     return repair(str(cell))
 
 
-def read_items(cell: Any) -> tuple[list[str | None], int]:
+def read_items(cell: object) -> tuple[list[str | None], int]:
     """A text, or a list of texts (of which some may be null, but not all be missing)."""
     if cell is None:
         raise ValueError("null (or an empty cell), not a text")
@@ -196,7 +196,7 @@ def read_items(cell: Any) -> tuple[list[str | None], int]:
     return items, repairs
 
 
-def kind(value: Any) -> str:
+def kind(value: object) -> str:
     """What a value is, in words."""
     return {"dict": "an object", "list": "a list", "bool": "a truth value"}.get(
         type(value).__name__, f"a value of type {type(value).__name__}"

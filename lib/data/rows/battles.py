@@ -7,34 +7,30 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data.reading.readers import Cells
 from lib.data.rows.base import ITEMS, PLACE, Canonical, CellReader, Rows, read_items, read_name
 from lib.errors import ConfigError, InputError
+from lib.types import BATTLE_TEXTS, VERDICTS
 
 SCHEMA = pa.schema(
     {
         **PLACE,
-        "prompt": ITEMS,
-        "response_a": ITEMS,
-        "response_b": ITEMS,
+        **dict.fromkeys(BATTLE_TEXTS, ITEMS),
         "model_a": pa.string(),
         "model_b": pa.string(),
-        "label": pa.int8(),
+        "label": pa.string(),
         "error": pa.string(),
     }
 )
-"""Canonical battles. row: number of the record in its file, from 0. Turns may be null. label: 0 A, 1 B, 2 tie.
+"""Canonical battles. row: number of the record in its file, from 0. Turns may be null. label: one of VERDICTS.
 error: why the row can't be used, with the column's name. Null is what is unknown (or, in `error`, not there)."""
 
-TEXTS = ("prompt", "response_a", "response_b")
 NAMES = ("id", "model_a", "model_b")
 WINNERS = ("winner_a", "winner_b", "winner_tie")
 _TRUTH = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0}
-_LABELS = ("A", "B", "tie")
 _UNEQUAL = "rows with unequal numbers of turns (kept as they are)"
 
 
@@ -73,7 +69,7 @@ class BattlesConfig(Rows):
     """
 
     columns: BattleColumns = field(default_factory=BattleColumns)
-    label_values: list[str] = field(default_factory=lambda: ["A", "B", "tie"])
+    label_values: list[str] = field(default_factory=lambda: list(VERDICTS))
     turns: Turns = Turns.json
 
     def __post_init__(self) -> None:
@@ -115,7 +111,7 @@ class BattlesConfig(Rows):
             roles = {role: name for role, name in roles.items() if role not in WINNERS}
         some_winners = any(roles.get(role) in names for role in WINNERS)
         for role, name in roles.items():
-            needed = role in TEXTS or (role in WINNERS and some_winners) or name != getattr(usual, role)
+            needed = role in BATTLE_TEXTS or (role in WINNERS and some_winners) or name != getattr(usual, role)
             if name is not None and names.count(name) != 1 and (needed or name in names):
                 problem = "is there twice" if name in names else "is missing"
                 hint = f"data.columns.{role}=NAME names the column to be used"
@@ -129,7 +125,7 @@ class BattlesConfig(Rows):
         """
         rows = len(cells[self.columns.prompt])
         reader = CellReader(file, first_row, rows)
-        for role in TEXTS:
+        for role in BATTLE_TEXTS:
             name = getattr(self.columns, role)
             reader.values[role] = reader.read(name, cells[name], lambda cell: _turns(cell, self.turns))
         for role in NAMES:
@@ -140,21 +136,21 @@ class BattlesConfig(Rows):
 
     def tally(self, rows: pa.Table) -> Counter[str]:
         """Canonical rows by label, and those with unequal numbers of turns."""
-        counts = np.bincount(rows["label"].drop_null().to_numpy(), minlength=3).tolist()
-        prompt, a, b = (pc.list_value_length(rows[name]) for name in TEXTS)
+        labels = Counter(rows["label"].drop_null().to_pylist())
+        prompt, a, b = (pc.list_value_length(rows[name]) for name in BATTLE_TEXTS)
         unequal = pc.sum(pc.or_(pc.not_equal(prompt, a), pc.not_equal(prompt, b))).as_py() or 0
-        return Counter({**dict(zip(_LABELS, counts, strict=True)), _UNEQUAL: unequal})
+        return labels + Counter({_UNEQUAL: unequal})
 
     def describe(self, counts: Counter[str], rows: int) -> list[str]:
         """What the tally of so many rows says, in words."""
-        a, b, tie = (counts[label] for label in _LABELS)
+        a, b, tie = (counts[label] for label in VERDICTS)
         parts = [f"labels: {a:,} A, {b:,} B, {tie:,} tie" if a + b + tie else "no labels"]
         missing = rows - a - b - tie if a + b + tie else 0
         findings = {"rows without a label": missing, _UNEQUAL: counts[_UNEQUAL]}
         return parts + [f"{what}: {count:,}" for what, count in findings.items() if count]
 
 
-def _turns(cell: Any, form: Turns) -> tuple[list[str | None], int]:
+def _turns(cell: object, form: Turns) -> tuple[list[str | None], int]:
     if isinstance(cell, str) and form is Turns.json:
         try:
             cell = json.loads(cell)
@@ -166,10 +162,10 @@ def _turns(cell: Any, form: Turns) -> tuple[list[str | None], int]:
     return turns, repairs
 
 
-def _labels(cells: Cells, config: BattlesConfig, reader: CellReader) -> list[int | None]:
+def _labels(cells: Cells, config: BattlesConfig, reader: CellReader) -> list[str | None]:
     columns = config.columns
     if columns.label is not None:
-        values = {value: label for label, value in enumerate(config.label_values)}
+        values = dict(zip(config.label_values, VERDICTS, strict=True))
         return reader.read(columns.label, cells[columns.label], lambda cell: (_label(cell, values), 0))
     winners = [str(getattr(columns, role)) for role in WINNERS]
     if not all(name in cells for name in winners):
@@ -178,7 +174,7 @@ def _labels(cells: Cells, config: BattlesConfig, reader: CellReader) -> list[int
     return reader.read("/".join(winners), triples, lambda triple: (_one_hot(triple), 0))
 
 
-def _label(cell: Any, values: dict[str, int]) -> int | None:
+def _label(cell: object, values: dict[str, str]) -> str | None:
     value, _ = read_name(cell)
     if value is None:
         return None
@@ -187,7 +183,7 @@ def _label(cell: Any, values: dict[str, int]) -> int | None:
     return values[value]
 
 
-def _one_hot(cells: tuple[Any, Any, Any]) -> int | None:
+def _one_hot(cells: tuple[Any, Any, Any]) -> str | None:
     """Which of three is 1, the others being 0; None where all three are null (no label)."""
     if cells == (None, None, None):
         return None
@@ -196,7 +192,7 @@ def _one_hot(cells: tuple[Any, Any, Any]) -> int | None:
         raise ValueError(f"{_shown(cells)}, not one 1 and two 0")
     if sum(filter(None, bits)) != 1:
         raise ValueError(f"{_shown(cells)}, which do not sum to one")
-    return bits.index(1)
+    return VERDICTS[bits.index(1)]
 
 
 def _shown(cells: tuple[Any, Any, Any]) -> str:

@@ -110,7 +110,7 @@ def chunk_rows(config: DocumentsConfig, chunk: ChunkConfig, spans: Spans | None)
     return ChunkRows(**{f.name: getattr(config, f.name) for f in fields(DocumentsConfig)}, chunk=chunk, spans=spans)
 
 
-def _read_id(cell: Any) -> tuple[str, int]:
+def _read_id(cell: object) -> tuple[str, int]:
     name, repairs = read_name(cell)
     if name is None:
         raise ValueError("null (or an empty cell), but chunks are called after it")

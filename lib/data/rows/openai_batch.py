@@ -121,24 +121,24 @@ def _require_keys(source: Source) -> None:
         raise InputError(f"{source.url}: the lines have no url, so this is no OpenAI batch file; a table is data=table")
 
 
-def _read_id(cell: Any) -> tuple[str | None, int]:
+def _read_id(cell: object) -> tuple[str | None, int]:
     """A custom_id. What is no text counts as none, since no answer could be matched by it."""
     return read_name(cell) if isinstance(cell, str) else (None, 0)
 
 
-def _read_method(cell: Any) -> tuple[str, int]:
+def _read_method(cell: object) -> tuple[str, int]:
     if cell != "POST":
         raise ValueError(f"{cell!r}; it must be POST")
     return cell, 0
 
 
-def _read_body(cell: Any, check: Callable[[Mapping[str, Any]], None]) -> tuple[str, int]:
+def _read_body(cell: object, check: Callable[[Mapping[str, Any]], None]) -> tuple[str, int]:
     if not isinstance(cell, dict):
         raise ValueError("there is none" if cell is None else f"{kind(cell)}, not an object")
     check(cell)
     return repair(json.dumps(cell, ensure_ascii=False))
 
 
-def _model(body: Any) -> str | None:
+def _model(body: object) -> str | None:
     model = body.get("model") if isinstance(body, dict) else None
     return repair(model)[0] if isinstance(model, str) else None

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import pyarrow as pa
 
@@ -83,7 +82,7 @@ class TableRows(TableConfig, Rows):
     def present_columns(self, names: Sequence[str], file: str) -> list[str]:
         """The columns of a file that are read.
 
-        Raises InputError where one is missing that must be there: a field, one to carry, and what was named in the config.
+        Raises InputError where one is missing that must be there: a field, one to carry, and what the config names.
         """
         roles = {f"++data.columns.{name}": self.column(name) for name in self.fields}
         usual = TableConfig(path=self.path)
@@ -140,13 +139,13 @@ def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str]
     return TableRows(**kept, fields=tuple(wanted), beside=there, types=types)
 
 
-def _text(cell: Any) -> tuple[str | None, int]:
+def _text(cell: object) -> tuple[str | None, int]:
     if cell is None:
         return None, 0
     return repair(cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False))
 
 
-def _not_failed(cell: Any) -> tuple[None, int]:
+def _not_failed(cell: object) -> tuple[None, int]:
     if cell is not None:
         raise ValueError(str(cell))
     return None, 0

@@ -16,6 +16,7 @@ from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, print_places
 from lib.report.tournament_page import Tournament, render_tournament, summary_lines
 from lib.scoring.probabilities import IntArray
 from lib.scoring.ratings import Battles, bradley_terry, davidson, wins
+from lib.types import PROBABILITIES
 
 
 class RatingOutcome(Outcome):
@@ -41,12 +42,12 @@ def rate(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
     answers = read_all_answers(OmegaConf.load(folder / CONFIG).tournament.answers)
     (drawn,) = read_manifest(folder).inputs
     battles = pq.read_table(drawn.source, columns=["model_a", "model_b", "question"])
-    result = pq.read_table(folder / RESULT, columns=["row", "p_a", "p_b", "p_tie"])
+    result = pq.read_table(folder / RESULT, columns=["row", *PROBABILITIES])
     battles = battles.take(result["row"])
     names = tuple(answers)
     number = {name: i for i, name in enumerate(names)}
     first, second = ([number[name] for name in battles[column].to_pylist()] for column in ("model_a", "model_b"))
-    outcomes = np.column_stack([result[name].to_numpy() for name in ("p_a", "p_b", "p_tie")]).astype(np.float64)
+    outcomes = np.column_stack([result[name].to_numpy() for name in PROBABILITIES]).astype(np.float64)
     questions = {key: i for i, key in enumerate(dict.fromkeys(battles["question"].to_pylist()))}
     judged = Battles(
         names=names,

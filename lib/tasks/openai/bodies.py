@@ -157,7 +157,7 @@ def read_score(given: Mapping[str, Any]) -> list[tuple[str, str]]:
     return list(zip(first, second, strict=True))
 
 
-def _messages(given: Any) -> list[Message]:
+def _messages(given: list[object] | None) -> list[Message]:
     if not given:
         raise ValueError("messages: must be a list of messages")
     messages = [_message(message, number) for number, message in enumerate(given, 1)]
@@ -168,7 +168,7 @@ def _messages(given: Any) -> list[Message]:
     return messages
 
 
-def _message(given: Any, number: int) -> Message:
+def _message(given: object, number: int) -> Message:
     where = f"messages: turn {number}"
     if not isinstance(given, dict):
         raise ValueError(f"{where} is not an object with role and content")
@@ -180,8 +180,9 @@ def _message(given: Any, number: int) -> Message:
     for part in parts:
         if not (isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)):
             raise ValueError(f"{where} has a content that is neither a text nor a list of parts of type text")
-    role = given.get("role")
-    return Message(role="system" if role == "developer" else role, content="".join(part["text"] for part in parts))
+    role: Any = given.get("role")
+    text = "".join(str(part["text"]) for part in parts)
+    return Message(role="system" if role == "developer" else role, content=text)
 
 
 def _sampling(body: Body, most: int) -> tuple[Sampling, int | None]:
@@ -246,6 +247,6 @@ def _constraint(body: Body) -> dict[str, Any]:
     return {**found, "json_schema": None if schema is None else json.dumps(schema, ensure_ascii=False)}
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:60]}…"

@@ -5,84 +5,105 @@ request's own fault begins with `body: `.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from lib.tasks.base import Prepared, Result
+from lib.tasks.base import Answered, Asked, Prepared, Result, Task
+from lib.types import TokenIds, Tokenizer, TokenPair
+
+Body = Mapping[str, object]
+"""A request's JSON object."""
+
+Request = TypeVar("Request")
+About = TypeVar("About")
+Answer = TypeVar("Answer")
 
 
-class BodyRequests(NamedTuple):
+class BodyRequests(NamedTuple, Generic[Request, About]):
     """What one row asks: requests as the engine gets them, and what the task wants to remember."""
 
-    requests: Sequence[Any]
+    requests: Sequence[Request]
     lengths: Sequence[int]
-    about: Any
+    about: About
 
 
-class Notes(NamedTuple):
-    """rows: what was remembered of each row; None where the row is not asked. errors: row number -> why it isn't."""
+@dataclass(frozen=True)
+class BodyNotes(Generic[Request, About]):
+    """requests: as the engine gets them. rows: what was remembered of each row; None where the row is not asked.
 
-    requests: list[Any]
-    rows: list[Any]
+    errors: row number -> why it isn't.
+    """
+
+    requests: list[Request]
+    rows: list[About | None]
     errors: Mapping[int, str]
 
 
-def prepare(
-    rows: pa.Table, ask: Callable[[str, Mapping[str, Any]], BodyRequests], max_tokens: int, output: int = 0
-) -> Prepared:
-    """Requests of all rows, in `requests` their tokens and in `notes` themselves.
+class BodyTask(Task[Asked, BodyNotes[Request, About], Answered], Generic[Asked, Request, About, Answer, Answered]):
+    """A task whose rows are bodies. output: tokens that an answer takes at least."""
 
-    ask: custom_id, body -> what is asked; a ValueError fails the row, and so does a request that, with `output` tokens
-    behind it, is longer than `max_tokens`.
-    """
-    found: list[BodyRequests | None] = []
-    errors: dict[int, str] = {}
-    for row, (name, body) in enumerate(zip(rows["id"].to_pylist(), rows["body"].to_pylist(), strict=True)):
-        try:
-            asked = ask(name, json.loads(body))
-            if (longest := max(asked.lengths)) + output > max_tokens:
-                room = " for prompt and answer together" if output else ""
-                raise ValueError(f"too long: {longest} tokens, and engine.max_model_len={max_tokens}{room}")
-        except ValueError as error:
-            errors[row] = f"body: {error}"
-            found.append(None)
-        else:
-            found.append(asked)
-    requests = [request for asked in found if asked for request in asked.requests]
-    notes = Notes(requests, [asked and asked.about for asked in found], errors)
-    counts = [len(asked.requests) if asked else 0 for asked in found]
-    return Prepared([_tokens(request) for request in requests], [0] * len(found), notes, counts=counts)
+    output = 0
+
+    @abstractmethod
+    def check_body(self, body: Body) -> None:
+        """Raise ValueError, saying why, for a body that can't be answered."""
+
+    @abstractmethod
+    def requests(self, name: str, body: Body, tokenizer: Tokenizer) -> BodyRequests[Request, About]:
+        """What the body with the custom_id `name` asks. Raises ValueError for one that can't be answered."""
+
+    @abstractmethod
+    def cells(self, about: About, answers: Sequence[Answer]) -> list[object]:
+        """The task's own cells of a row: all but the last two of the schema, which are tokens and cut."""
+
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[BodyNotes[Request, About]]:
+        """Requests of all rows; a request that leaves no room for an answer within `max_tokens` fails its row."""
+        found: list[BodyRequests[Request, About] | None] = []
+        errors: dict[int, str] = {}
+        for row, (name, body) in enumerate(zip(rows["id"].to_pylist(), rows["body"].to_pylist(), strict=True)):
+            try:
+                asked = self.requests(name, json.loads(body), tokenizer)
+                if (longest := max(asked.lengths)) + self.output > max_tokens:
+                    room = " for prompt and answer together" if self.output else ""
+                    raise ValueError(f"too long: {longest} tokens, and engine.max_model_len={max_tokens}{room}")
+            except ValueError as error:
+                errors[row] = f"body: {error}"
+                found.append(None)
+            else:
+                found.append(asked)
+        requests = [request for asked in found if asked for request in asked.requests]
+        notes = BodyNotes(requests, [asked and asked.about for asked in found], errors)
+        counts = [len(asked.requests) if asked else 0 for asked in found]
+        return Prepared([_tokens(request) for request in requests], [0] * len(found), notes, counts=counts)
+
+    def rows(
+        self, prepared: Prepared[BodyNotes[Request, About]], answers: Sequence[Answer], failed: Mapping[int, str]
+    ) -> Result:
+        """One row for each body. answers: of all requests. failed: request number -> why."""
+        assert prepared.counts is not None
+        first = np.cumsum([0, *prepared.counts]).tolist()
+        errors = dict(prepared.notes.errors)
+        rows: list[list[object]] = []
+        for row, (start, stop) in enumerate(pairwise(first)):
+            bad = next((number for number in range(start, stop) if number in failed), None)
+            if bad is not None:
+                errors[row] = failed[bad]
+            about = prepared.notes.rows[row]
+            own: list[object] = [None] * (len(self.schema) - 2)
+            if row not in errors:
+                assert about is not None
+                own = self.cells(about, answers[start:stop])
+            rows.append([*own, sum(map(len, prepared.requests[start:stop])), 0])
+        return self.result([[row[place] for row in rows] for place in range(len(self.schema))], errors)
 
 
-def _tokens(request: Any) -> list[int]:
+def _tokens(request: object) -> list[int]:
     """The tokens of a request, or of a pair."""
-    return list(request[0]) if isinstance(request, tuple) else request
-
-
-def result(
-    prepared: Prepared,
-    answers: Any,
-    failed: Mapping[int, str],
-    schema: pa.Schema,
-    read: Callable[[Any, Any], list[Any]],
-) -> Result:
-    """One row for each body: its own columns, then tokens and cut.
-
-    answers: of all requests. failed: request number -> why. read: a row's note and its answers -> its own columns.
-    """
-    assert prepared.counts is not None
-    first = np.cumsum([0, *prepared.counts]).tolist()
-    errors = dict(prepared.notes.errors)
-    columns: list[list[Any]] = []
-    for row, (start, stop) in enumerate(pairwise(first)):
-        bad = next((number for number in range(start, stop) if number in failed), None)
-        if bad is not None:
-            errors[row] = failed[bad]
-        own = [None] * (len(schema) - 2) if row in errors else read(prepared.notes.rows[row], answers[start:stop])
-        columns.append([*own, sum(map(len, prepared.requests[start:stop])), 0])
-    arrays = [pa.array([row[place] for row in columns], field.type) for place, field in enumerate(schema)]
-    return Result(pa.table(arrays, schema=schema), errors)
+    tokens: TokenIds | TokenPair = request  # type: ignore[assignment]
+    return list(tokens[0]) if isinstance(tokens, tuple) else list(tokens)

@@ -2,22 +2,32 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from lib.errors import ConfigError
 from lib.tasks.base import Prepared, Result
-from lib.tasks.openai import body_task as batch
 from lib.tasks.openai.bodies import TextRequest, in_a_body, read_chat, read_completion
+from lib.tasks.openai.body_task import Body, BodyNotes, BodyRequests, BodyTask
 from lib.tasks.sampling import row_seed
 from lib.types import Completion, Completions, GenerateEngine, Sampling, Tokenizer, Usage
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
 
+class Wanted(NamedTuple):
+    """How a body's prompts are answered. seeds: one for each prompt."""
+
+    sampling: Sampling
+    seeds: list[int]
+
+
+_Prepared = Prepared[BodyNotes[list[int], Wanted]]
+
+
 @dataclass(frozen=True)
-class AnswerTexts:
+class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completion], Completions]):
     """The task of `jobs.generate` on requests to /v1/chat/completions and /v1/completions.
 
     Columns: text, finish_reason, new_tokens: lists with a value for each choice (the samples of the first prompt, then
@@ -32,7 +42,7 @@ class AnswerTexts:
     context: int
     fits: Callable[[Sampling], None]
 
-    version = 1
+    output = 1
     method = "generate"
     schema = pa.schema(
         {
@@ -48,7 +58,7 @@ class AnswerTexts:
         """Everything about the task that changes results."""
         return {"version": self.version, "seed": self.seed}
 
-    def check_body(self, body: Mapping[str, Any]) -> None:
+    def check_body(self, body: Body) -> None:
         """Raise ValueError, saying why, for a body that can't be answered."""
         try:
             self.fits(self._read(body).sampling)
@@ -63,28 +73,27 @@ class AnswerTexts:
                 f"model that was trained on chats, or make the requests to {COMPLETIONS}"
             )
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared:
+    def requests(self, name: str, body: Body, tokenizer: Tokenizer) -> BodyRequests[list[int], Wanted]:
         """One request for each prompt."""
+        read = self._read(body)
+        prompts = [
+            tokenizer.completion_prompt(prompt) if isinstance(prompt, str) else tokenizer.chat_prompt(prompt)
+            for prompt in read.prompts
+        ]
+        count = range(len(prompts))
+        seeds = [row_seed(self.seed, name, number) if read.seed is None else read.seed for number in count]
+        return BodyRequests(prompts, [len(prompt) for prompt in prompts], Wanted(read.sampling, seeds))
 
-        def ask(name: str, given: Mapping[str, Any]) -> batch.BodyRequests:
-            body = self._read(given)
-            prompts = [
-                tokenizer.completion_prompt(prompt) if isinstance(prompt, str) else tokenizer.chat_prompt(prompt)
-                for prompt in body.prompts
-            ]
-            seeds = [
-                row_seed(self.seed, name, number) if body.seed is None else body.seed for number in range(len(prompts))
-            ]
-            return batch.BodyRequests(prompts, [len(prompt) for prompt in prompts], (body.sampling, seeds))
-
-        prepared = batch.prepare(rows, ask, max_tokens, output=1)
-        limits = [about[0].max_tokens for about in prepared.notes.rows if about]
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> _Prepared:
+        """As of every such task; and how long the answers may be."""
+        prepared = super().prepare(rows, tokenizer, max_tokens)
+        limits = [wanted.sampling.max_tokens for wanted in prepared.notes.rows if wanted]
         room = max_tokens - min(map(len, prepared.requests), default=0)
         return replace(prepared, new_tokens=min(max(limits, default=0), room))
 
-    def ask(self, engine: GenerateEngine, prepared: Prepared) -> Completions:
+    def ask(self, engine: GenerateEngine, prepared: _Prepared) -> Completions:
         """The samples of each request; those that are sampled alike are asked together."""
-        asked = [(about[0], seed) for about in prepared.notes.rows if about for seed in about[1]]
+        asked = [(wanted.sampling, seed) for wanted in prepared.notes.rows if wanted for seed in wanted.seeds]
         groups: dict[Sampling, list[int]] = {}
         for number, (sampling, _) in enumerate(asked):
             groups.setdefault(sampling, []).append(number)
@@ -102,18 +111,18 @@ class AnswerTexts:
             queued += found.usage.queued * len(numbers) / len(asked)
         return Completions(texts, errors, Usage(cached, queued))
 
-    def read(self, prepared: Prepared, answers: Completions) -> Result:
+    def read(self, prepared: _Prepared, answers: Completions) -> Result:
         """Texts with how they ended."""
+        return self.rows(prepared, answers.texts, answers.errors)
 
-        def own(about: Any, found: Sequence[Sequence[Completion]]) -> list[list[Any]]:
-            samples = [sample for request in found for sample in request]
-            return [
-                [sample.text for sample in samples],
-                [sample.finish_reason for sample in samples],
-                [len(sample.tokens) for sample in samples],
-            ]
+    def cells(self, about: Wanted, answers: Sequence[Sequence[Completion]]) -> list[object]:
+        """Texts, how they ended and how long they are, of all choices."""
+        samples = [sample for request in answers for sample in request]
+        return [
+            [sample.text for sample in samples],
+            [sample.finish_reason for sample in samples],
+            [len(sample.tokens) for sample in samples],
+        ]
 
-        return batch.result(prepared, answers.texts, answers.errors, self.schema, own)
-
-    def _read(self, body: Mapping[str, Any]) -> TextRequest:
+    def _read(self, body: Body) -> TextRequest:
         return (read_chat if self.url == CHAT else read_completion)(body, self.context)

@@ -27,7 +27,7 @@ def read_examples(path: str) -> list[Any]:
         raise ConfigError(f"prompt.examples_file={path}: cannot be read: {error}") from error
 
 
-def check_example(example: Any, slots: Collection[str], where: str) -> dict[str, list[str]]:
+def check_example(example: object, slots: Collection[str], where: str) -> dict[str, list[str]]:
     """The texts of each slot and of ANSWER. Raises ConfigError, beginning with `where`, for anything else."""
     if ANSWER in slots:
         raise ConfigError(f"{where}: a slot {{{ANSWER}}} can't be told from the example's answer; rename the slot")
@@ -47,7 +47,7 @@ def check_example(example: Any, slots: Collection[str], where: str) -> dict[str,
     return texts
 
 
-def require_text(value: Any, where: str) -> None:
+def require_text(value: object, where: str) -> None:
     """Raise ConfigError, beginning with `where`, for a value of YAML or JSON that is no text."""
     if isinstance(value, bool):
         raise ConfigError(f"{where}: a bare yes, no, true or false is a truth value in YAML; write the text in quotes")

@@ -16,6 +16,7 @@ from lib.data.reading.intake import InputFile, Intake, read_rows, take_in
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.battles import SCHEMA, BattleColumns, BattlesConfig, Turns
 from lib.errors import InputError, RunFolderError
+from lib.types import VERDICTS
 
 SHARED = Path(lib.__file__).parents[2] / "shared" / "data"
 NAMES = ["id", "prompt", "response_a", "response_b", "winner_model_a", "winner_model_b", "winner_tie"]
@@ -59,7 +60,7 @@ def test_the_real_file_against_pandas_and_json(tmp_path: Path):
     for name in ("prompt", "response_a", "response_b"):
         assert table[name].to_pylist() == frame[name].map(json.loads).tolist()
     assert table["model_a"].to_pylist() == frame["model_a"].tolist()
-    assert table["label"].to_pylist() == frame[NAMES[4:]].to_numpy().argmax(axis=1).tolist()
+    assert table["label"].to_pylist() == [VERDICTS[place] for place in frame[NAMES[4:]].to_numpy().argmax(axis=1)]
     assert table["row"].to_pylist() == list(range(100))
 
 
@@ -69,7 +70,7 @@ def test_formats_agree(tmp_path: Path, suffix: str):
     table = load(write(tmp_path / f"x{suffix}", rows), tmp_path / "run")
     assert table.schema == SCHEMA
     assert table["prompt"].to_pylist() == [json.loads(row["prompt"]) for row in rows]
-    assert table["label"].to_pylist() == [n % 3 for n in range(700)]
+    assert table["label"].to_pylist() == [VERDICTS[n % 3] for n in range(700)]
     assert table["id"].to_pylist() == [str(n) for n in range(700)]
     assert set(table["file"].to_pylist()) == {str(tmp_path / f"x{suffix}")}
 
@@ -146,7 +147,7 @@ def test_what_we_wrote_can_be_taken_in_again(tmp_path: Path):
     first = load(write(tmp_path / "x.csv", records(30)), tmp_path / "run")
     columns = BattleColumns(label="label")
     path = tmp_path / "run" / "input" / "00000.parquet"
-    again = load(path, tmp_path / "again", columns=columns, label_values=["0", "1", "2"])
+    again = load(path, tmp_path / "again", columns=columns)
     assert again.drop_columns("file").equals(first.drop_columns("file"))
 
 

@@ -3,14 +3,15 @@ from typing import Any
 import pytest
 
 from lib.data.rows.base import Canonical
-from lib.data.rows.battles import SCHEMA, TEXTS, BattleColumns, BattlesConfig, Turns
+from lib.data.rows.battles import SCHEMA, BattleColumns, BattlesConfig, Turns
+from lib.types import BATTLE_TEXTS
 
 FINE = '["fine"]'
 
 
 def read(cells: dict[str, list[Any]], first_row: int = 0, **config: Any) -> Canonical:
     rows = len(next(iter(cells.values())))
-    texts = {name: [FINE] * rows for name in TEXTS}
+    texts = {name: [FINE] * rows for name in BATTLE_TEXTS}
     return BattlesConfig(path="x", **config).canonical({**texts, **cells}, "x.csv", first_row)
 
 
@@ -61,7 +62,7 @@ def test_turns_as_text(cell: str):
         ([["one"]], "turn 0 is a list, not a text"),
     ],
 )
-@pytest.mark.parametrize("column", TEXTS)
+@pytest.mark.parametrize("column", BATTLE_TEXTS)
 def test_bad_turns(column: str, cell: Any, reason: str):
     result = read({column: [FINE, cell, FINE]}, first_row=40)
     assert [(bad.row, bad.column) for bad in result.bad] == [(41, column)]
@@ -85,13 +86,13 @@ def test_the_whole_table():
             "file": "x.csv",
             "row": row,
             "id": name,
-            **{text: ["fine"] for text in TEXTS},
+            **{text: ["fine"] for text in BATTLE_TEXTS},
             "model_a": model,
             "model_b": None,
             "label": label,
             "error": None,
         }
-        for row, name, model, label in [(3, "7", "m", 0), (4, "b", None, 2)]
+        for row, name, model, label in [(3, "7", "m", "A"), (4, "b", None, "tie")]
     ]
 
 
@@ -137,15 +138,15 @@ def winners(*cells: Any) -> tuple[Any, str | None]:
 @pytest.mark.parametrize(
     ("cells", "label"),
     [
-        (("1", "0", "0"), 0),
-        ((0, 1, 0), 1),
-        ((0.0, 0.0, 1.0), 2),
-        (("False", "False", "True"), 2),
-        ((" 1.0", "0.0 ", "0"), 0),
+        (("1", "0", "0"), "A"),
+        ((0, 1, 0), "B"),
+        ((0.0, 0.0, 1.0), "tie"),
+        (("False", "False", "True"), "tie"),
+        ((" 1.0", "0.0 ", "0"), "A"),
         ((None, None, None), None),
     ],
 )
-def test_one_hot_winners(cells: tuple[Any, ...], label: int | None):
+def test_one_hot_winners(cells: tuple[Any, ...], label: str | None):
     assert winners(*cells) == (label, None)
 
 
@@ -164,8 +165,8 @@ def test_winners_that_are_none(cells: tuple[Any, ...], reason: str):
     assert winners(*cells) == (None, f"winner_model_a/winner_model_b/winner_tie: {reason}")
 
 
-@pytest.mark.parametrize(("cell", "label"), [("1", 0), (2, 1), (3.0, 2), (None, None)])
-def test_label_column(cell: Any, label: int | None):
+@pytest.mark.parametrize(("cell", "label"), [("1", "A"), (2, "B"), (3.0, "tie"), (None, None)])
+def test_label_column(cell: Any, label: str | None):
     columns = BattleColumns(label="gold")
     result = read({"gold": [cell]}, columns=columns, label_values=["1", "2", "3"])
     assert result.table["label"].to_pylist() == [label]
@@ -174,7 +175,7 @@ def test_label_column(cell: Any, label: int | None):
 
 def test_a_label_that_is_none():
     result = read({"gold": ["1", "4"]}, columns=BattleColumns(label="gold"), label_values=["1", "2", "3"])
-    assert result.table["label"].to_pylist() == [0, None]
+    assert result.table["label"].to_pylist() == ["A", None]
     assert result.bad == [(1, "gold", "'4' is none of data.label_values=['1', '2', '3']")]
 
 
@@ -182,4 +183,4 @@ def test_other_column_names():
     columns = BattleColumns(prompt="q", response_a="first", response_b="second", id="key")
     cells = {"q": ["Q"], "first": ["A"], "second": ["B"], "key": [5]}
     table = BattlesConfig(path="x", columns=columns, turns=Turns.text).canonical(cells, "x", 0).table
-    assert [table[name][0].as_py() for name in ("id", *TEXTS)] == ["5", ["Q"], ["A"], ["B"]]
+    assert [table[name][0].as_py() for name in ("id", *BATTLE_TEXTS)] == ["5", ["Q"], ["A"], ["B"]]

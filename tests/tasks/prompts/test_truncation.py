@@ -4,12 +4,11 @@ import pyarrow as pa
 import pytest
 
 from lib.engines.byte_tokenizer import ByteTokenizer
-from lib.tasks.battle_requests import SIDES
 from lib.tasks.pairwise import Pairwise, PairwiseConfig
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.truncation import Truncate, drop_turns
 from lib.tasks.reward import ArenaConfig, Reward
-from lib.types import Answers
+from lib.types import BATTLE_TEXTS, Answers
 
 PROMPT = PromptConfig(template="{prompt}|{response_a}|{response_b}", labels=["A", "B", "tie"])
 
@@ -41,7 +40,7 @@ def test_cuts_by_characters_and_by_tokens_add_up(task: type, rows: Callable[...,
     assert max(map(len, prepared.requests)) <= 600
     fair = _task(task, Truncate.fair).prepare(table, ByteTokenizer(), 600)
     columns = made.read(prepared, _answers(prepared.requests, task)).columns
-    lost = {side: columns[f"cut_{side}"].to_pylist()[0] for side in SIDES}
+    lost = {side: columns[f"cut_{side}"].to_pylist()[0] for side in BATTLE_TEXTS}
     assert sum(lost.values()) == prepared.cut[0]
     assert lost["response_b"] == 10, "its first turn went with the exchange"
     assert lost["prompt"] > 4050, "the dropped turn, all behind 1,000 characters, and what the planner cut"
