@@ -29,7 +29,8 @@ from lib.data.manifest import Shard
 from lib.engines.checkpoints.checkpoint import weights_folder
 from lib.engines.decoding.label_tokens import distinct, next_tokens, prefixes
 from lib.engines.decoding.prefixes import reusable_tokens
-from lib.engines.sizing.flops import forward_flops, peak_flops
+from lib.engines.sizing.flops import peak_flops
+from lib.engines.sizing.model_size import Sizing
 from lib.engines.vllm.start import environment
 from lib.engines.vllm.vllm_config import CPU_CACHE_BYTES, VllmConfig
 from lib.pipeline.executors.base import shards_in_flight
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         ceilings = []
         for number, group in enumerate(groups):
             prompts = [request for shard in group for request in ready[shard].requests]
-            ceilings.append(peak_flops(ours.engine))
+            ceilings.append(peak_flops("cpu", ours.engine.dtype.value))
             for side in sides if number % 2 == 0 else reversed(sides):
                 start, cpu = time.perf_counter(), time.process_time()
                 side.run([shards[shard] for shard in group], prompts)
@@ -98,7 +99,9 @@ def main(arguments: Sequence[str] = ()) -> None:
                 side.cpu_seconds.append(time.process_time() - cpu)
         _require_equal(sides[0].outputs, runner.outputs)
         requests = [request for group in groups for shard in group for request in ready[shard].requests]
-        _report(sides, requests, rows, median(ceilings), ours.engine)
+        model = ours.engine.sizing()
+        assert model is not None
+        _report(sides, requests, rows, median(ceilings), model)
 
 
 def _direct(name: str, config: Any, labels: Sequence[Label], **changes: Any) -> Side:
@@ -166,7 +169,7 @@ def _require_equal(one: Sequence[Any], other: Sequence[Any]) -> None:
     np.testing.assert_allclose([ours[k][:asked] for k in ours], [theirs[k][:asked] for k in ours], atol=1e-3)
 
 
-def _report(sides: Sequence[Side], requests: Sequence[TokenIds], rows: int, ceiling: float, config: Any) -> None:
+def _report(sides: Sequence[Side], requests: Sequence[TokenIds], rows: int, ceiling: float, model: Sizing) -> None:
     tokens = sum(map(len, requests))
     print(f"{rows:,} rows, {len(requests):,} prompts of up to {MAX_TOKENS} tokens, {tokens:,} tokens in all;")
     print(f"{torch.get_num_threads()} threads, a ceiling of {ceiling / 1e9:.0f} GFLOP/s\n")
@@ -178,14 +181,12 @@ def _report(sides: Sequence[Side], requests: Sequence[TokenIds], rows: int, ceil
         cached = [output.num_cached_tokens or 0 for output in side.outputs]
         ideal = reusable_tokens(requests, side.block) if side.block else 0
         share = f"{sum(cached) / ideal:.0%} of {ideal / tokens:.1%}" if ideal else "-"
-        whole, spared = forward_flops(config, [len(request) for request in requests]), forward_flops(config, cached)
-        assert whole is not None
-        assert spared is not None
+        flops = model.flops([len(request) for request in requests], cached)
         by_group = " ".join(f"{one / other:.2f}" for one, other in zip(first.seconds, side.seconds, strict=True))
         print(
             f"| {side.name} | {side.start_up:.1f} | {rows / spent:.2f} | {tokens / spent:,.0f} | "
             f"{sum(first.seconds) / spent:.2f} ({by_group}) | {sum(first.cpu_seconds) / cpu:.2f} ({cpu:.0f} s) | "
-            f"{sum(cached) / tokens:.1%} | {share} | {(whole - spared) / spent / ceiling:.0%} |",
+            f"{sum(cached) / tokens:.1%} | {share} | {flops / spent / ceiling:.0%} |",
             flush=True,
         )
 
