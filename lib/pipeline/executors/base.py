@@ -16,6 +16,11 @@ _FEWEST, _MOST = 2, 32
 class ExecutorConfig(ABC):
     """Where shards are worked on: `conf/executor/<name>.yaml` holds one of its subclasses."""
 
+    @property
+    def workers(self) -> int | None:
+        """How many workers share the shards; None where only the run finds out."""
+        return 1
+
     @abstractmethod
     def run(self, run: Run, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
         """Work on shards; yield each one's footer as it is committed. Returns early where `stop` asks for it."""

@@ -106,11 +106,15 @@ class ShardQueue:
         """
         self._deaths += 1
         self._deaths_while_loading += loading and not node_died
-        if self._deaths > self._max_restarts or self._deaths_while_loading >= _DEATHS_WHILE_LOADING:
+        if self._deaths_while_loading >= _DEATHS_WHILE_LOADING:
             raise RunFailed(
-                f"workers died {self._deaths} times with nothing finished in between, {self._deaths_while_loading} of "
-                f"them while loading the engine; the last death: {why}. Mend that, or raise executor.max_restarts="
-                f"{self._max_restarts}, and run the same line again"
+                f"workers died {self._deaths_while_loading} times while loading the engine, and none has loaded it in "
+                f"between; the last death: {why}. Mend that, and run the same line again"
+            )
+        if self._deaths > self._max_restarts:
+            raise RunFailed(
+                f"workers died {self._deaths} times with nothing finished in between; the last death: {why}. Mend "
+                f"that, or raise executor.max_restarts={self._max_restarts}, and run the same line again"
             )
         self._in_hand.difference_update(held)
         if node_died:

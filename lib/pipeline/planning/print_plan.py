@@ -9,7 +9,6 @@ from lib.engines.sizing.hardware import Gpu
 from lib.engines.sizing.model_size import Sizing
 from lib.errors import ConfigError
 from lib.pipeline.executors.base import ExecutorConfig
-from lib.pipeline.executors.ray_executor import RayConfig
 from lib.pipeline.planning.durations import parse_duration, shown
 from lib.pipeline.planning.estimate import EstimateConfig, computed_seconds, measured_seconds
 from lib.pipeline.planning.sample import Estimate, Tokens, sample_tokens
@@ -22,7 +21,7 @@ def print_plan(run: Run, executor: ExecutorConfig, config: EstimateConfig) -> No
     Raises ConfigError where the plan and the engine contradict each other.
     """
     gpu = _gpu(run.engine, config)
-    workers = executor.workers if isinstance(executor, RayConfig) else 1
+    workers = executor.workers
     if config.measure and config.deadline and workers is None:
         raise ConfigError(
             "plan.deadline with plan.measure=true: how many workers are measured must be known; set executor.workers"

@@ -135,6 +135,21 @@ def test_a_suspect_that_kills_is_halved_down_to_a_row() -> None:
 
 
 @pytest.mark.parametrize("killer", range(ROWS))
+def test_a_row_of_a_shard_is_recorded_after_three_deaths_alone_in_whichever_half_it_was(killer: int) -> None:
+    queue = queue_of(1)
+    alone = 0
+    while queue.waiting:
+        piece = take(queue)
+        if killer not in range(piece.start, piece.stop):
+            queue.finished(piece, table_of(piece))
+            continue
+        alone += piece.rows == 1
+        recorded = kill(queue, piece)
+    assert alone == 3
+    assert ranges(recorded) == [(killer, killer + 1)]
+
+
+@pytest.mark.parametrize("killer", range(ROWS))
 def test_a_row_that_kills_is_the_only_one_recorded(killer: int) -> None:
     done, recorded = work_off(queue_of(3), {killer + ROWS})
     assert recorded == [killer + ROWS]
@@ -216,7 +231,7 @@ def test_too_many_deaths_with_nothing_finished_in_between() -> None:
     queue = queue_of(9, max_restarts=3)
     for _ in range(3):
         kill(queue, take(queue))
-    with pytest.raises(RunFailed, match=r"died 4 times .* the last death: it died\..*executor\.max_restarts=3"):
+    with pytest.raises(RunFailed, match=r"died 4 times with .* the last death: it died\..*executor\.max_restarts=3"):
         kill(queue, take(queue))
 
 
@@ -237,8 +252,18 @@ def test_three_deaths_while_loading_are_too_many() -> None:
     queue = queue_of(1)
     for _ in range(2):
         assert queue.died([], "no memory", loading=True, node_died=False) == []
-    with pytest.raises(RunFailed, match="3 of them while loading the engine; the last death: no memory"):
+    with pytest.raises(RunFailed, match=r"died 3 times while loading the engine, .*; the last death: no memory"):
         queue.died([], "no memory", loading=True, node_died=False)
+
+
+def test_what_others_finish_does_not_hide_that_none_loads_and_the_message_counts_those_deaths_alone() -> None:
+    queue = queue_of(9)
+    for _ in range(2):
+        queue.died([], "no memory", loading=True, node_died=False)
+        queue.finished(take(queue))
+    with pytest.raises(RunFailed, match=r"died 3 times while loading") as failure:
+        queue.died([], "no memory", loading=True, node_died=False)
+    assert "max_restarts" not in str(failure.value)  # more of the same would end the same way
 
 
 def test_deaths_while_loading_are_forgotten_once_one_has_loaded_and_those_of_nodes_do_not_count() -> None:
