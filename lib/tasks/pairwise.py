@@ -26,7 +26,7 @@ from lib.tasks.battle_requests import (
     verdict_columns,
 )
 from lib.tasks.prompts.fitting import Fitted, Sides
-from lib.tasks.prompts.labels import label_spellings, longest
+from lib.tasks.prompts.labels import label_tokens, longest
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.truncation import Truncate
 from lib.types import BATTLE_TEXTS, PROBABILITIES, Answers, Label, LabelEngine, Tokenizer
@@ -129,13 +129,13 @@ class Pairwise(Task[LabelEngine, _Notes, Answers]):
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that cannot be told apart, and a prompt whose fixed text leaves no room."""
-        labels = label_spellings(self.prompt.labels, tokenizer)
+        labels = label_tokens(self.prompt.labels, tokenizer)
         self.prompt.check(tokenizer)
         require_room(self._render(tokenizer), max_tokens, output=longest(labels))
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes]:
         """One request per row and order, with room for the longest label; the two of a row stand side by side."""
-        labels = label_spellings(self.prompt.labels, tokenizer)
+        labels = label_tokens(self.prompt.labels, tokenizer)
         fitted = fit_battles(
             rows,
             [range(len(BATTLE_TEXTS))] * self.config.orders,

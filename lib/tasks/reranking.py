@@ -18,7 +18,7 @@ from lib.config import identity
 from lib.errors import ConfigError
 from lib.tasks.base import Asked, Prepared, Result, Task
 from lib.tasks.passage_columns import BESIDE, PASSAGES, passage_columns, read_passages
-from lib.tasks.prompts.labels import label_spellings, longest
+from lib.tasks.prompts.labels import label_tokens, longest
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.slots import check_prompt, fit_slots, slot_values
 from lib.types import Answers, Label, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
@@ -125,11 +125,11 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Label]]):
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that can't be told apart, and a prompt that leaves no room."""
-        check_prompt(self.prompt, tokenizer, max_tokens, output=longest(label_spellings(self.prompt.labels, tokenizer)))
+        check_prompt(self.prompt, tokenizer, max_tokens, output=longest(label_tokens(self.prompt.labels, tokenizer)))
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes[list[Label]]]:
         """One request for each passage."""
-        labels = label_spellings(self.prompt.labels, tokenizer)
+        labels = label_tokens(self.prompt.labels, tokenizer)
         questions, passages = self._rows(rows)
         fitted = [
             [

@@ -19,7 +19,7 @@ from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.engines.vllm.vllm_config import VllmConfig, VllmQuantization
 from lib.errors import ConfigError, EngineError
 from lib.tasks.pairwise import Pairwise, PairwiseConfig, Swap
-from lib.tasks.prompts.labels import label_spellings
+from lib.tasks.prompts.labels import label_tokens
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.types import GenerateEngine, LabelEngine, Message, Sampling, ScoreEngine
 from tests.engines.conftest import GGUF, Save, smollm2_config, word_tokenizer
@@ -80,7 +80,7 @@ def test_labels_of_several_tokens_and_japanese(
     vllm: LabelEngine, transformers: LabelEngine, smollm2: HuggingFaceTokenizer, battles: pa.Table
 ) -> None:
     task = judge(["A", "B", "同等"], Swap.both)
-    assert max(len(sequence) for label in label_spellings(task.prompt.labels, smollm2) for sequence in label) > 3
+    assert max(len(sequence) for label in label_tokens(task.prompt.labels, smollm2) for sequence in label) > 3
     agree(task, battles.slice(0, 6), smollm2, LIMIT, vllm, transformers)
 
 
