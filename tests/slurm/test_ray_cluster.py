@@ -32,7 +32,9 @@ def ray_start(tmp_path: Path) -> Iterator[Start]:
     nodes: list[subprocess.Popen[bytes]] = []
 
     def start(*options: str) -> subprocess.Popen[bytes]:
-        command = [*RAY, "--object-store-memory=100000000", "--node-ip-address=127.0.0.1", *options]
+        # its own agent port: that of another Ray on this machine, by default the same, would leave it without an agent
+        agent = f"--dashboard-agent-listen-port={free_port()}"
+        command = [*RAY, "--object-store-memory=100000000", "--node-ip-address=127.0.0.1", agent, *options]
         environment = {**os.environ, **TOKEN, "RAY_health_check_failure_threshold": "3"}
         with (tmp_path / f"ray{len(nodes)}.log").open("wb") as output:
             nodes.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output))
