@@ -5,7 +5,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lib.report.tables import display_width
 
@@ -42,7 +42,7 @@ def plot(width: float, height: float, *, left: float, right: float, top: float, 
     return paper.add_axes((left / across, bottom / down, width / across, height / down))
 
 
-def plain(axes: Any) -> None:
+def plain(axes: "Axes") -> None:
     """No background, no box, the page's colour."""
     axes.set_facecolor("none")
     axes.tick_params(colors=INK, length=0)
@@ -52,7 +52,7 @@ def plain(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def cell(axes: Any, row: int, column: int, strength: float) -> None:
+def cell(axes: "Axes", row: int, column: int, strength: float) -> None:
     """Fill a cell of a matrix; strength from 0 to 1."""
     x, y = column, row
     axes.fill([x - 0.48, x + 0.48, x + 0.48, x - 0.48], [y - 0.48, y - 0.48, y + 0.48, y + 0.48], color=FILL)

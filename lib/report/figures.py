@@ -1,14 +1,11 @@
 """The pictures of a report about battles."""
 
-from typing import Any
-
 import numpy as np
 
 from lib.report.drawing import FILL, INK, cell, figure, plain, svg
 from lib.scoring.metrics import ECE_BINS, Labels, reliability
-from lib.scoring.probabilities import FloatArray
-
-_CLASSES = ("A", "B", "tie")
+from lib.scoring.probabilities import FloatArray, IntArray
+from lib.types import VERDICTS
 
 
 def reliability_diagram(probabilities: FloatArray, labels: Labels) -> str:
@@ -52,14 +49,14 @@ def confusion_matrix(matrix: FloatArray) -> str:
             axes.text(j, i - 0.07, count, ha="center", va="center", color=INK, fontsize=13)
             axes.text(j, i + 0.22, f"{shares[i, j]:.0%}", ha="center", va="center", color=INK, fontsize=9, alpha=0.8)
     axes.set(xlim=(-0.5, 2.5), ylim=(2.5, -0.5), aspect="equal", xlabel="verdict", ylabel="label")
-    axes.set_xticks(range(3), _CLASSES)
-    axes.set_yticks(range(3), _CLASSES)
+    axes.set_xticks(range(3), VERDICTS)
+    axes.set_yticks(range(3), VERDICTS)
     plain(axes)
     axes.spines[:].set_visible(False)
     return svg(drawing)
 
 
-def _wilson(share: FloatArray, count: Any) -> tuple[FloatArray, FloatArray]:
+def _wilson(share: FloatArray, count: IntArray) -> tuple[FloatArray, FloatArray]:
     """95 % score interval of a share (Wilson 1927)."""
     z = 1.959964
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)

@@ -27,7 +27,7 @@ def fit_battles(
     max_tokens: int,
     truncate: Truncate,
 ) -> list[Fitted]:
-    """Each row's texts, cut as `truncate` says; null turns are empty. Other arguments as of `planner.fit`."""
+    """Each row's texts, cut as `truncate` says; null turns are empty. Other arguments as of `fitting.fit`."""
 
     def cut(sides: Sides) -> Fitted:
         if truncate is Truncate.none:
@@ -67,7 +67,10 @@ def require_room(render: Render, max_tokens: int, *, output: int = 0) -> None:
 
 
 def verdict_columns(probabilities: FloatArray) -> list[Sequence[object]]:
-    """The columns of VERDICT_FIELDS for probabilities [n, 3]. Of equal ones the first is the verdict, of NaN none."""
+    """The columns of VERDICT_FIELDS for probabilities [n, 3]: the verdict is the most probable of A, B and tie.
+
+    Of equal ones it is the first in this order; of a row with NaN, which has failed, there is none.
+    """
     known = ~np.isnan(probabilities).any(axis=1)
     likeliest = np.where(known, np.nan_to_num(probabilities).argmax(axis=1), -1).tolist()
     return [*probabilities.T, [None if place < 0 else VERDICTS[place] for place in likeliest]]

@@ -1,4 +1,4 @@
-"""The token planner: texts are cut so that every request fits, the same way for both responses.
+"""Fitting: texts are cut so that every request fits, the same way for both responses.
 
 Room is shared per turn: one cap for all turns, so the longest are cut first, in their middle. Where that would
 leave turns of less than MIN_TURN_TOKENS, the oldest exchange (the turns of one number) is dropped instead.

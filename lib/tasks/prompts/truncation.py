@@ -9,10 +9,10 @@ FALLBACK_CHARS = (1000, 3000, 3000)  # of prompt, response A and response B, whe
 
 
 class Truncate(Enum):
-    """fair: the token planner alone: longest turns first, in their middle, both responses alike.
+    """fair: fitting alone (`fitting.fit`): longest turns first, in their middle, both responses alike.
 
     turns_chars: first whole exchanges are dropped, by characters (see `drop_turns`); what is still too long for the
-    model then goes to the token planner. none: nothing is cut; a row that is too long fails.
+    model is then fitted as well. none: nothing is cut; a row that is too long fails.
     """
 
     fair = "fair"

@@ -43,8 +43,8 @@ def test_cuts_by_characters_and_by_tokens_add_up(task: type, rows: Callable[...,
     lost = {side: columns[f"cut_{side}"].to_pylist()[0] for side in BATTLE_TEXTS}
     assert sum(lost.values()) == prepared.cut[0]
     assert lost["response_b"] == 10, "its first turn went with the exchange"
-    assert lost["prompt"] > 4050, "the dropped turn, all behind 1,000 characters, and what the planner cut"
-    assert prepared.requests != fair.requests, "the planner alone keeps the texts' ends"
+    assert lost["prompt"] > 4050, "the dropped turn, all behind 1,000 characters, and what fitting cut"
+    assert prepared.requests != fair.requests, "fitting alone keeps the texts' ends"
 
 
 @pytest.mark.parametrize("task", [Pairwise, Reward])
