@@ -73,3 +73,8 @@ def test_a_table_needs_ids(tmp_path: Path) -> None:
     path.write_text("text\nhello\n")
     with pytest.raises(InputError, match=r"column 'id' is not there once.*data\.id=NAME"):
         load(tmp_path / "run", path)
+
+
+def test_a_result_keeps_all_of_a_chunk() -> None:
+    rows = chunk_rows(DocumentsConfig(path="x"), ChunkConfig(), None)
+    assert [*rows.carried, "error"] == rows.schema.names
