@@ -58,8 +58,11 @@ class JobEnded(OvernightError):
         self.exit_code = exit_code
 
 
-class Stopped(OvernightError):
-    """The run was stopped by a signal before its end; the same command resumes it."""
+class Stopped(BaseException):
+    """The run was stopped by a signal before its end; the same command resumes it.
+
+    No Exception, so that whoever handles errors on the way does not take it for one.
+    """
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)

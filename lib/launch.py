@@ -26,7 +26,7 @@ from lib.log import log, log_to_terminal
 from lib.pipeline.command import Command, CommandAboutJob
 from lib.pipeline.job import Job
 from lib.pipeline.staged.staged_job import StagedJob
-from lib.pipeline.stop import STOPPED, stopped_by_signals
+from lib.pipeline.stop import StopSignals
 
 AnyCommand = Job[Any] | StagedJob[Any] | Command[Any] | CommandAboutJob[Any]
 
@@ -43,14 +43,17 @@ def launch(job: AnyCommand) -> NoReturn:
     @hydra.main(version_base="1.3", config_path=str(Path(conf.__file__).parent), config_name=job.name)
     def entry(composed: DictConfig) -> None:
         for point in points:
-            codes.append(_run(job, composed, point, f"python -m jobs.{job.name} {shlex.join(given)}"))
-            if codes[-1] in STOPPED:
-                sys.exit(codes[-1])  # the points of a sweep that are left are not begun
+            codes.append(_run(job, composed, point))
 
+    log_to_terminal()
     try:
-        if isinstance(job, CommandAboutJob):
-            sys.argv[1:], points = _apart(job, sys.argv[1:])
-        entry()
+        with StopSignals():
+            if isinstance(job, CommandAboutJob):
+                sys.argv[1:], points = _apart(job, sys.argv[1:])
+            entry()
+    except Stopped as stop:
+        print(f"{stop}; this line resumes it:\n  python -m jobs.{job.name} {shlex.join(given)}", file=sys.stderr)
+        codes.append(stop.exit_code)
     except SystemExit as error:
         if error.code and not codes:  # Hydra refused the command line, and has said why
             codes.append(ExitCode.USAGE)
@@ -60,22 +63,14 @@ def launch(job: AnyCommand) -> NoReturn:
     _exit(max(codes, default=ExitCode.DONE))
 
 
-def _run(job: AnyCommand, composed: DictConfig, overrides: list[str], line: str) -> int:
-    """The exit code of a command that is run with a composed config.
-
-    overrides: of the other job that it is about. line: which resumes it.
-    """
-    log_to_terminal()
+def _run(job: AnyCommand, composed: DictConfig, overrides: list[str]) -> int:
+    """The exit code of a command that is run with a composed config. overrides: of the other job that it is about."""
     try:
-        with stopped_by_signals():
-            config = typed(composed)
-            if isinstance(job, CommandAboutJob):
-                job.main(config, overrides)
-            else:
-                job.main(config)
-    except Stopped as stop:
-        print(f"{stop}; this line resumes it:\n  {line}", file=sys.stderr)
-        return stop.exit_code
+        config = typed(composed)
+        if isinstance(job, CommandAboutJob):
+            job.main(config, overrides)
+        else:
+            job.main(config)
     except OvernightError as error:
         log.error("%s", error)
         return error.exit_code

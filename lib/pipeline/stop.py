@@ -3,8 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import FrameType, TracebackType
 
 from lib.errors import ExitCode, Stopped
@@ -14,28 +13,38 @@ _EXIT_CODES = {
     signal.SIGTERM: ExitCode.TERMINATED,
     signal.SIGUSR1: ExitCode.UNFINISHED,
 }
-STOPPED = frozenset(_EXIT_CODES.values())
 
 
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """While entered (in the main thread), a signal raises Stopped, wherever the job is; `Stop` is gentler."""
-    before = {number: signal.signal(number, _raise) for number in _EXIT_CODES}
-    try:
-        yield
-    except SystemExit:  # Ray's own handler of SIGTERM, while Ray starts
-        raise _stopped(signal.SIGTERM) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-
-
-def _raise(number: int, frame: FrameType | None) -> None:
-    raise _stopped(signal.Signals(number))
-
-
-def _stopped(number: signal.Signals) -> Stopped:
+def stopped(number: signal.Signals) -> Stopped:
+    """What a signal raises."""
     return Stopped(f"stopped by {number.name}", _EXIT_CODES[number])
+
+
+class StopSignals:
+    """While entered (in the main thread), a signal raises Stopped, wherever the job is; `Stop` is gentler.
+
+    What a handler raises can get lost: in a `__del__`, in a callback, in a library that turns one exception into
+    another. So the first signal is kept, and Stopped is raised at the next `Stop`, at the end at the latest.
+    """
+
+    def __init__(self) -> None:
+        self.caught: signal.Signals | None = None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> "StopSignals":
+        self._before = {number: signal.signal(number, self._handle) for number in _EXIT_CODES}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _restore(self._before)
+        if self.caught is not None and not isinstance(error, Stopped):
+            raise stopped(self.caught) from error
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.caught = self.caught or signal.Signals(number)
+        raise stopped(signal.Signals(number))
 
 
 class Stop:
@@ -52,13 +61,18 @@ class Stop:
 
     def __enter__(self) -> "Stop":
         self.listen()
+        for handler in self._before.values():
+            outer = getattr(handler, "__self__", None)
+            if isinstance(outer, StopSignals) and outer.caught is not None:
+                raise stopped(outer.caught)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler or signal.SIG_DFL)  # type: ignore[arg-type]
+        _restore(self._before)
+        if self._signal is not None and not isinstance(error, Stopped):  # whatever came of it, it was a stop
+            raise stopped(self._signal) from error
 
     def listen(self) -> None:
         """Install the handlers (again: Ray replaces that of SIGTERM when it starts)."""
@@ -80,10 +94,15 @@ class Stop:
     def raise_if_requested(self) -> None:
         """Raise Stopped where a signal came."""
         if self._signal is not None:
-            raise _stopped(self._signal)
+            raise stopped(self._signal)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:
             self.raise_if_requested()
         self._signal = signal.Signals(number)
         self._deadline = time.monotonic() + self._grace
+
+
+def _restore(handlers: Mapping[signal.Signals, object]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler or signal.SIG_DFL)  # type: ignore[arg-type]

@@ -1,11 +1,13 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from lib.errors import ExitCode, Stopped
-from lib.pipeline.stop import Stop
+from lib.pipeline.stop import Stop, StopSignals
 
 SIGNALS = {
     signal.SIGINT: ExitCode.INTERRUPTED,
@@ -19,30 +21,36 @@ def send(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize(("number", "code"), SIGNALS.items())
-def test_first_signal_asks_for_an_orderly_end(number: signal.Signals, code: ExitCode) -> None:
-    with Stop(3600) as stop:
+@contextmanager
+def stops(number: signal.Signals) -> Iterator[pytest.ExceptionInfo[Stopped]]:
+    """What is within ends with the stop that this signal asks for."""
+    with pytest.raises(Stopped, match=f"stopped by {number.name}") as found:
+        yield found
+    assert found.value.exit_code == SIGNALS[number]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_first_signal_asks_for_an_orderly_end(number: signal.Signals) -> None:
+    with stops(number), Stop(3600) as stop:
         assert not stop.requested
         stop.raise_if_requested()
         send(number)
         assert stop.requested
         assert not stop.expired
-        with pytest.raises(Stopped, match=f"stopped by {number.name}") as stopped:
+        with stops(number):
             stop.raise_if_requested()
-    assert stopped.value.exit_code == code
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_second_signal_ends_at_once(number: signal.Signals) -> None:
-    with Stop(3600):
+    with stops(signal.SIGTERM), Stop(3600):
         send(signal.SIGTERM)
-        with pytest.raises(Stopped, match="stopped by SIGTERM") as stopped:
+        with stops(signal.SIGTERM):
             send(number)
-    assert stopped.value.exit_code == ExitCode.TERMINATED
 
 
 def test_without_grace_shards_in_flight_are_abandoned_at_once() -> None:
-    with Stop(0) as stop:
+    with stops(signal.SIGUSR1), Stop(0) as stop:
         assert not stop.expired
         send(signal.SIGUSR1)
         assert stop.expired
@@ -61,7 +69,7 @@ def test_handlers_are_those_of_before_again() -> None:
 
 def test_listening_again_takes_a_signal_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with Stop(30) as stop:
+    with stops(signal.SIGTERM), Stop(30) as stop:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Ray does; the process would end now
         stop.listen()
         send(signal.SIGTERM)
@@ -81,3 +89,49 @@ def test_beside_the_main_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert found == [before, False]
+
+
+class _Deaf:
+    """Gets a signal where Python ignores what is raised."""
+
+    def __del__(self) -> None:
+        send(signal.SIGUSR1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stop_that_got_lost_is_raised_at_the_end() -> None:
+    said = []
+    with stops(signal.SIGUSR1), StopSignals():
+        _Deaf()
+        said.append("goes on")
+    assert said == ["goes on"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stop_that_got_lost_is_raised_before_there_is_more_work() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with stops(signal.SIGUSR1), StopSignals():
+        _Deaf()
+        with Stop(30):
+            pytest.fail("works on")
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+def test_a_stop_that_was_turned_into_something_else_is_one_all_the_same(error: type[BaseException]) -> None:
+    with stops(signal.SIGTERM), StopSignals():
+        try:
+            send(signal.SIGTERM)
+        except BaseException:
+            raise error from None
+    with stops(signal.SIGINT), Stop(30):
+        send(signal.SIGINT)
+        raise error
+
+
+def test_handlers_of_errors_let_a_stop_pass() -> None:
+    with stops(signal.SIGINT), StopSignals():
+        try:
+            send(signal.SIGINT)
+        except Exception:
+            pytest.fail("taken for an error")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
@@ -15,7 +16,7 @@ from lib.errors import ConfigError
 from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.executors.pool import Pool
 from lib.pipeline.run import Run
-from lib.pipeline.stop import Stop
+from lib.pipeline.stop import Stop, stopped
 
 _MOST_CPU_WORKERS = 8  # of a node
 
@@ -87,7 +88,10 @@ def _connect() -> None:
         {"include_dashboard": False, "object_store_memory": 256 << 20} if address == "local" else {}
     )
     with chdir(ROOT):  # workers import from the folder that Ray is begun in
-        ray.init(address=address, logging_level=logging.ERROR, **local)
+        try:
+            ray.init(address=address, logging_level=logging.ERROR, **local)
+        except SystemExit:  # of the handler of SIGTERM that Ray has meanwhile
+            raise stopped(signal.SIGTERM) from None
 
 
 def _require_room(config: RayConfig, run: Run) -> None:
