@@ -50,8 +50,8 @@ class Swap(Enum):
 class PairwiseConfig:
     """How battles are judged.
 
-    mode: `labels` reads how likely each label is to come next; `text` lets the judge write and takes the last label in
-    what it wrote. swap: `both` asks with A first and with B first and averages; `none` asks once, A first. truncate:
+    mode: `labels` reads how likely each label is to come next; `text` lets the judge write and takes the label that
+    it ends with. swap: `both` asks with A first and with B first and averages; `none` asks once, A first. truncate:
     how texts that are too long are cut.
     """
 

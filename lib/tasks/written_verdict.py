@@ -1,4 +1,4 @@
-"""Judging in writing: the judge answers in its own words, reasons first if it likes, and its last label counts."""
+"""Judging in writing: the judge answers in its own words, reasons first if it likes, and ends with a label."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

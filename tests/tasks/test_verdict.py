@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from lib.tasks.verdict import verdict
@@ -24,8 +27,6 @@ JAPANESE = ["A", "B", "同等"]
         ("B is better than A in style. In sum: B", "B"),
         ('The user asked to "answer B", which A does not.\n\nVerdict: tie', "tie"),
         ("Not a tie, and not B. Verdict: A", "A"),
-        # Named last, whatever was meant: that is the rule, and why prompts ask for a last line.
-        ("B is better than A", "A"),
         # None is named.
         ("", None),
         ("Both have merits.", None),
@@ -33,11 +34,11 @@ JAPANESE = ["A", "B", "同等"]
         ("BA", None),
         ("A1 or 2B", None),
         ("They are tied, and tie2 is necktie", None),
-        ("a, b, Tie, TIE", None),
+        ("a, b", None),
         ("Ａ１", None),
     ],
 )
-def test_the_last_label_counts(text: str, label: str | None) -> None:
+def test_english_answers(text: str, label: str | None) -> None:
     assert verdict(text, LABELS) == (None if label is None else LABELS.index(label))
 
 
@@ -55,6 +56,112 @@ def test_the_last_label_counts(text: str, label: str | None) -> None:
 )
 def test_japanese_answers(text: str, label: str | None) -> None:
     assert verdict(text, JAPANESE) == (None if label is None else JAPANESE.index(label))
+
+
+BEHIND_A_MARK = [  # what stands directly behind the last mark, whatever follows it
+    ("Verdict: A (Response A is better than Response B)", "A"),
+    ("Verdict: A. Response B has a wrong date.", "A"),
+    ("Verdict: A\nNote: B was close.", "A"),
+    ("Verdict: A, since B is wrong", "A"),
+    ("Verdict: A because of its dates", "A"),
+    ("Verdict: A - B is too short", "A"),
+    ("Verdict: A; B comes second", "A"),
+    ("Verdict: A, not B", "A"),
+    ("Verdict: Tie", "tie"),
+    ("verdict: TIE", "tie"),
+    ("VERDICT: tie!", "tie"),
+    ("**Verdict: tie**", "tie"),
+    ("**Verdict:** **B**", "B"),
+    ("__Verdict__: _B_", "B"),
+    ("### Verdict:\n\nB", "B"),
+    ("Final verdict: B", "B"),
+    ("My verdict is B.", "B"),
+    ("My final verdict is: [[B]]", "B"),
+    ("Verdict = A", "A"),
+    ("Verdict: (B)", "B"),
+    ("Verdict: 'B'", "B"),
+    ('Verdict: "A"', "A"),
+    ("Verdict: <A>", "A"),
+    ("Verdict: Assistant B", "B"),
+    ("Verdict: Response A is better", "A"),
+    ("Verdict: The response B wins", "B"),
+    ("Verdict: Model A", "A"),
+    ("Verdict: Option B", "B"),
+    ("Answer: a", "A"),
+    ("Answer: b.", "B"),
+    ("Final Answer: **A**", "A"),
+    ("Answer: a tie", "tie"),
+    ('{"reason": "B lacks dates", "verdict": "A"}', "A"),
+    ("A is longer, B is right. Verdict: B", "B"),
+    ("Verdict: A at first. On second thought, verdict: B", "B"),
+    ("The verdict depends on taste. Verdict: A", "A"),
+    ("Ｖｅｒｄｉｃｔ：Ａ", "A"),
+    ("[[A]] Response B is wrong.", "A"),
+    ("[[ B ]]", "B"),
+    ("[[tie]]", "tie"),
+    ("[[C]] for a tie would be wrong here. [[A]]", "A"),
+    ("So it is \\boxed{B}", "B"),
+    # Two, none, or denied.
+    ("Verdict: A or B", None),
+    ("Verdict: A and B are equal", None),
+    ("Verdict: A/B", None),
+    ("Verdict: A vs B", None),
+    ("Verdict: A > B", None),
+    ("Verdict: A is better than B", None),
+    ("Verdict: A is worse", None),
+    ("Verdict: A is not better", None),
+    ("Verdict: not A", None),
+    ("Verdict: neither", None),
+    ("Verdict: both", None),
+    ("Verdict:", None),
+    ("Verdict: A. But no: the verdict is unclear", None),
+    ("[[A>>B]]", None),
+    ("[[B>A]]", None),
+    ("[[A]] [[neither]]", None),
+    ("It is not A", None),
+    ("B is better than A", None),
+    ("I cannot decide.", None),
+    ("I can't say that A is better", None),
+]
+JAPANESE_MARKS = [
+    ("最終判定：A（応答Aの方がBより優れている）", "A"),
+    ("判定：A。BはAより短い。", "A"),
+    ("判定：同等", "同等"),
+    ("判定：同等です。AとBは同じ。", "同等"),
+    ("**判定**：Ｂ", "B"),
+    ("判定は「A」です", "A"),
+    ("最終判定は、Bです", "B"),
+    ("判定：応答B", "B"),
+    ("判定：回答Aの方が良い", "A"),
+    ("判定: A\n理由: Bは誤り", "A"),
+    ("結論：B", "B"),
+    ("応答Bは短い。【A】", "A"),
+    ("判定：Bではなく、A", None),
+    ("判定：AとBは同等", None),
+    ("判定：Aの方がBより優れている", None),
+    ("判定：Aは劣る", None),
+    ("判定：Aではない", None),
+    ("判定：引き分け", None),
+    ("判定：", None),
+    ("Aは良いがBも良い", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "labels"),
+    [*((*case, LABELS) for case in BEHIND_A_MARK), *((*case, JAPANESE) for case in JAPANESE_MARKS)],
+)
+def test_what_follows_a_verdict_does_not_turn_it(text: str, label: str | None, labels: list[str]) -> None:
+    assert verdict(text, labels) == (None if label is None else labels.index(label))
+
+
+def test_answers_that_were_read_wrongly_once(shared: Path) -> None:
+    lines = (shared.parent / "cases" / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) >= 18
+    for case in map(json.loads, lines):
+        labels = JAPANESE if "判定" in case["answer"] else LABELS
+        wanted = None if case["verdict"].startswith("none") else labels.index(case["verdict"])
+        assert verdict(case["answer"], labels) == wanted, case
 
 
 @pytest.mark.parametrize(
@@ -82,7 +189,7 @@ def test_reasoning_is_no_verdict(text: str, label: str | None) -> None:
         (["good", "not good", "so so"], "not good? No: good", "good"),
         (["A", "A+", "A++"], "grade A+.", "A+"),
         (["A", "A+", "A++"], "grade A++", "A++"),
-        (["A", "A+", "A++"], "A++ and A", "A"),
+        (["A", "A+", "A++"], "Verdict: A++", "A++"),
         (["1", "11", "111"], "11", "11"),
         ([".", "*", "tie"], "a *", "*"),  # no patterns
     ],

@@ -97,13 +97,13 @@ def test_the_second_order_is_swapped_back(rows: Rows) -> None:
     battles = rows((["p0"], ["a0"], ["b0"]), (["p1"], ["a1"], ["b1"]))
     requests = judge().prepare(battles, ByteTokenizer(), LIMIT).requests
     assert [read(request) for request in requests[:2]] == ["Q:p0 1:a0 2:b0", "Q:p0 1:b0 2:a0"]
-    found = result(judge(), battles, Writer(["B, so A"], ["A, so B"], ["A"], ["A"]))
+    found = result(judge(), battles, Writer(["Not B. Verdict: A"], ["Not A. Verdict: B"], ["A"], ["A"]))
     assert not found.errors
     assert [probabilities(found, prefix) for prefix in ("", "ab_", "ba_")] == [[1, 0, 0]] * 3
     assert [probabilities(found, prefix, 1) for prefix in ("", "ab_", "ba_")] == [[0.5, 0.5, 0], [1, 0, 0], [0, 1, 0]]
-    assert row(found)["texts"] == ["B, so A", "A, so B"]
+    assert row(found)["texts"] == ["Not B. Verdict: A", "Not A. Verdict: B"]
     assert row(found)["verdicts"] == ["A", "B"]  # as written
-    assert row(found)["new_tokens"] == 14
+    assert row(found)["new_tokens"] == len("Not B. Verdict: A" + "Not A. Verdict: B")
     assert row(found)["tokens"] == sum(map(len, requests[:2]))
 
 
@@ -230,7 +230,7 @@ def test_labels_must_be_three_that_differ(labels: list[str]) -> None:
 def test_labels_that_begin_one_another_are_fine_here(rows: Rows) -> None:
     task = judge(Swap.none, PromptConfig(template=TEMPLATE, labels=["A", "AB", "ABC"], chat=Chat.never))
     task.check(ByteTokenizer(), LIMIT)
-    found = result(task, rows(BATTLE, BATTLE), Writer(["AB"], ["ABC or A"]))
+    found = result(task, rows(BATTLE, BATTLE), Writer(["AB"], ["Not ABC. So: A"]))
     assert [row(found, n)["verdicts"] for n in (0, 1)] == [["AB"], ["A"]]
 
 
