@@ -26,14 +26,17 @@ from lib.report.battles_page import from_submission
 class Config(EvaluateConfig):
     """`conf/evaluate.yaml`.
 
-    runs: a glob of the run folders of a sweep. out: where the metrics.json and report.html of a submission or of
-    several runs go.
+    partial: measure the ids that submission and labels both have, where one has more; normalise: take rows that do not
+    sum to 1, divided by their sum. runs: a glob of the run folders of a sweep. out: where the metrics.json and
+    report.html of a submission or of several runs go.
     """
 
     run: RunDir
     runs: str | None = None
     submission: str | None = None
     labels: str | None = None
+    partial: bool = False
+    normalise: bool = False
     out: str | None = None
 
     def __post_init__(self) -> None:
@@ -56,7 +59,8 @@ def main(config: Config) -> None:
         submission, labels = Path(config.submission), Path(config.labels)
         out = Path(config.out) if config.out else submission.with_name(f"{submission.stem}-evaluation")
         details = {"submission": str(submission), "labels": str(labels)}
-        print_report(from_submission(submission, labels), out, f"evaluate: {submission.name}", details)
+        predictions = from_submission(submission, labels, partial=config.partial, normalise=config.normalise)
+        print_report(predictions, out, f"evaluate: {submission.name}", details)
 
 
 def _compare(runs: str, config: Config) -> None:

@@ -22,15 +22,17 @@ class Merge(SubmissionConfig, FormatConfig):
     """format: of the result of a job about texts; on_failed, prior, sample: of one about battles.
 
     submissions: the files to blend; weights: one for each, in [0, 1], summing to 1; out: the file to write.
+    normalise: take rows of theirs that do not sum to 1, divided by their sum.
     """
 
     submissions: list[str] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     out: str | None = None
+    normalise: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run(RunDir):
+class MergedRun(RunDir):
     """max_error_rate: share of rows that may have failed before the run counts as failed."""
 
     max_error_rate: float = 1.0
@@ -40,7 +42,7 @@ class Run(RunDir):
 class Config:
     """`conf/merge.yaml`."""
 
-    run: Run
+    run: MergedRun
     merge: Merge
 
     def __post_init__(self) -> None:
@@ -57,7 +59,9 @@ def main(config: Config) -> None:
         return
     assert config.merge.out is not None
     out = Path(config.merge.out)
-    blend = blend_submissions([Path(path) for path in config.merge.submissions], config.merge.weights, out)
+    merge = config.merge
+    paths = [Path(path) for path in merge.submissions]
+    blend = blend_submissions(paths, merge.weights, out, normalise=merge.normalise)
     print(f"submission: {out} ({len(blend.ids):,} rows, checked)")
 
 

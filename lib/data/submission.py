@@ -19,13 +19,13 @@ import pyarrow.parquet as pq
 from lib.data.atomic import atomic_path
 from lib.data.merging import MergeConfig
 from lib.errors import ConfigError, InputError, RunFailed
+from lib.log import log
 from lib.scoring.probabilities import blend, to_millionths
 from lib.types import PROBABILITIES
 
 WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
 COLUMNS = ("id", *WINNERS)
 _BLOCK_ROWS = 65_536
-_TOLERANCE = 1.5e-6  # of a row's sum, when each of its values was rounded to 6 decimals
 
 
 class OnFailed(Enum):
@@ -98,10 +98,11 @@ def write_submission(result: Path, path: Path, config: SubmissionConfig) -> Subm
     return submission
 
 
-def read_submission(path: Path) -> Submission:
-    """Read a submission and check it against the rules.
+def read_submission(path: Path, *, normalise: bool = False) -> Submission:
+    """Read a submission and check it against the rules, as the grader does.
 
-    Raises InputError naming file, row and column.
+    normalise: take rows that sum to something else, divided by their sum; how many is logged. Raises InputError naming
+    file, row and column.
     """
     table = _read_csv(path)
     missing = [name for name in COLUMNS if name not in table.column_names]
@@ -115,7 +116,14 @@ def read_submission(path: Path) -> Submission:
     ids = table["id"].combine_chunks()
     _refuse(path, ~((probabilities >= 0) & (probabilities <= 1)).all(axis=1), ids, "a value is not in [0, 1]")
     sums: npt.NDArray[np.float64] = probabilities.sum(axis=1)
-    _refuse(path, np.abs(sums - 1) > _TOLERANCE, ids, "the values do not sum to 1 at 6 decimals")
+    unequal = np.round(sums, 6) != 1
+    if normalise:
+        _refuse(path, sums <= 0, ids, "the values sum to 0")
+        probabilities[unequal] /= sums[unequal, None]
+        if unequal.any():
+            log.warning("%s: %s rows did not sum to 1 and were normalised", path, f"{int(unequal.sum()):,}")
+    else:
+        _refuse(path, unequal, ids, "the values do not sum to 1 at 6 decimals (normalise=true divides by their sum)")
     repeated = np.ones(len(ids), dtype=bool)
     repeated[np.unique(ids.dictionary_encode().indices, return_index=True)[1]] = False
     _refuse(path, repeated, ids, "the id is there twice")
@@ -135,13 +143,17 @@ def require_same_ids(ids: pa.Array, sample: Path) -> None:
         raise InputError(f"{sample}, row {row}: id {wanted[row]}, but the submission has {ids[row]} there")
 
 
-def blend_submissions(paths: Sequence[Path], weights: Sequence[float], out: Path) -> Submission:
+def blend_submissions(
+    paths: Sequence[Path], weights: Sequence[float], out: Path, *, normalise: bool = False
+) -> Submission:
     """Write the weighted mean of several submissions of the same ids, in the order of the first.
+
+    normalise: as of `read_submission`.
 
     Raises ConfigError where the weights are no simplex, InputError where the ids differ.
     """
     require_simplex(weights, "merge.weights", size=len(paths))
-    submissions = [read_submission(path) for path in paths]
+    submissions = [read_submission(path, normalise=normalise) for path in paths]
     ids = submissions[0].ids
     aligned = [submissions[0].probabilities]
     for path, submission in zip(paths[1:], submissions[1:], strict=True):

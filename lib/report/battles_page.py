@@ -21,11 +21,13 @@ from lib.scoring.calibration import (
     fit_temperature,
 )
 from lib.scoring.metrics import BattleMetrics, battle_metrics, position_bias
+from lib.scoring.probabilities import normalise
 
 __all__ = ["Failure", "Predictions", "from_result", "from_submission", "measure", "summary", "write_report"]
 
 
 _FIT_FROM_ROWS = 50
+_LEAST_MASS = 0.5  # of the labels together
 _FIT_UP_TO_ROWS = 1_000_000  # three parameters are long settled by then
 _SCORES = (
     ("log loss", "log_loss"),
@@ -46,6 +48,9 @@ def measure(predictions: Predictions) -> BattleMetrics:
     if predictions.ab is not None and predictions.ba is not None:
         metrics = replace(metrics, position_bias=position_bias(predictions.ab, predictions.ba))
     measured = np.flatnonzero(~np.isnan(p).any(axis=1) & (labels >= 0))
+    if len(measured) and np.isin(normalise(p[measured]), (0, 0.5, 1)).all():
+        hard = replace(metrics.scores, log_loss=None, ece=None)
+        return replace(metrics, scores=hard, log_loss_with_fallback=None)
     if len(measured) < _FIT_FROM_ROWS:
         return metrics
     rows = measured[:: -(-len(measured) // _FIT_UP_TO_ROWS)]
@@ -110,6 +115,11 @@ def _rows_lines(metrics: BattleMetrics) -> list[str]:
 
 def _verdict_lines(metrics: BattleMetrics) -> list[str]:
     ours, uniform = metrics.scores.log_loss, metrics.uniform.log_loss
+    if metrics.measured and ours is None:
+        return [
+            "The verdicts are hard (probabilities of 0, 1/2 and 1), so there is no log loss: it would say how a 0 is "
+            f"rounded. They agree with the labels in {metrics.scores.accuracy:.1%} of the rows."
+        ]
     if ours is None or uniform is None:
         return ["No row has both probabilities and a label, so nothing was measured."]
     if round(ours, 4) < round(uniform, 4):  # as shown
@@ -127,6 +137,11 @@ def _verdict_lines(metrics: BattleMetrics) -> list[str]:
 def _order_lines(metrics: BattleMetrics) -> list[str]:
     bias = metrics.position_bias
     lines = [] if metrics.label_mass is None else [f"Label mass: {metrics.label_mass:.4f} on average."]
+    if metrics.label_mass is not None and metrics.label_mass < _LEAST_MASS:
+        lines.append(
+            "WARNING: most of the judge's probability is on other answers than the labels, so that these verdicts are "
+            "not what it would say. Look at the prompt as the model gets it (prompt.preview=1), and at its labels."
+        )
     if bias is None:
         return lines
     shown = "first" if bias.first_minus_second >= 0 else "second"

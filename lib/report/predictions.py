@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from lib.data.submission import WINNERS, read_submission
 from lib.errors import InputError
+from lib.log import log
 from lib.scoring.probabilities import FloatArray
 from lib.types import PROBABILITIES, VERDICTS
 
@@ -89,23 +90,34 @@ def from_result(path: Path) -> Predictions:
         )
 
 
-def from_submission(submission: Path, labels: Path) -> Predictions:
+def from_submission(submission: Path, labels: Path, *, partial: bool = False, normalise: bool = False) -> Predictions:
     """Read a submission and look its ids up in a CSV with `id` and one-hot `winner_model_a/b`, `winner_tie`.
 
-    The labels may hold more ids than the submission. Raises InputError where an id has no label, is there twice, or
-    its label is not one-hot.
+    partial: measure the ids that both have, and log how many one of them lacks. normalise: as of `read_submission`.
+    Raises InputError where one has ids that the other lacks, an id is there twice, or a label is not one-hot.
     """
-    submitted = read_submission(submission)
+    submitted = read_submission(submission, normalise=normalise)
     ids, one_hot = _read_labels(labels)
     positions = pc.index_in(submitted.ids, value_set=ids)
-    if positions.null_count:
-        missing = submitted.ids.filter(pc.is_null(positions))
-        raise InputError(
-            f"{labels}: no labels for {len(missing)} of the {len(submitted.ids)} ids in {submission}, "
-            f"the first of them {', '.join(missing[:5].to_pylist())}"
-        )
+    foreign = submitted.ids.filter(pc.is_null(positions))
+    missing = ids.filter(pc.is_null(pc.index_in(ids, value_set=submitted.ids)))
+    lacks = [_lack(submission, labels, missing), _lack(labels, submission, foreign)]
+    if said := "; ".join(filter(None, lacks)):
+        if not partial:
+            raise InputError(f"{said}; partial=true measures the ids that both have")
+        log.warning("%s: the others are measured", said)
+    shared = positions.is_valid().to_numpy(zero_copy_only=False)
+    if not shared.any():
+        raise InputError(f"{submission} and {labels} have no id in common")
     known = one_hot.argmax(axis=1).astype(np.int8)
-    return Predictions(probabilities=submitted.probabilities, labels=known[positions.to_numpy()])
+    return Predictions(probabilities=submitted.probabilities[shared], labels=known[positions.drop_null().to_numpy()])
+
+
+def _lack(path: Path, other: Path, ids: pa.Array) -> str:
+    """That a file lacks ids which the other has, in words; "" where there are none."""
+    if not len(ids):
+        return ""
+    return f"{path} lacks {len(ids):,} ids of {other}, the first of them {', '.join(ids[:5].to_pylist())}"
 
 
 def _label_numbers(words: pa.ChunkedArray, path: Path) -> LabelArray:

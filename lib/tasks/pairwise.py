@@ -96,7 +96,7 @@ def order_columns(probabilities: FloatArray, orders: int) -> list[Sequence[objec
     return [*verdict_columns(final), *ab.T, *ba.T]
 
 
-class _Notes(NamedTuple):
+class _Labelled(NamedTuple):
     """What is remembered of rows, and the labels that are asked for."""
 
     fitted: list[Fitted]
@@ -104,7 +104,7 @@ class _Notes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pairwise(Task[LabelEngine, _Notes, Answers]):
+class Pairwise(Task[LabelEngine, _Labelled, Answers]):
     """The task of `jobs.judge` with judge.mode=labels.
 
     Columns: p_a, p_b, p_tie; verdict (the likeliest: A, B or tie); p_* for each order shown (ab_: A first, ba_: B
@@ -133,7 +133,7 @@ class Pairwise(Task[LabelEngine, _Notes, Answers]):
         self.prompt.check(tokenizer)
         require_room(self._render(tokenizer), max_tokens, output=longest(labels))
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes]:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Labelled]:
         """One request per row and order, with room for the longest label; the two of a row stand side by side."""
         labels = label_tokens(self.prompt.labels, tokenizer)
         fitted = fit_battles(
@@ -144,13 +144,13 @@ class Pairwise(Task[LabelEngine, _Notes, Answers]):
             max_tokens - longest(labels),
             self.config.truncate,
         )
-        return as_requests(fitted, _Notes(fitted, labels))
+        return as_requests(fitted, _Labelled(fitted, labels))
 
-    def ask(self, engine: LabelEngine, prepared: Prepared[_Notes]) -> Answers:
+    def ask(self, engine: LabelEngine, prepared: Prepared[_Labelled]) -> Answers:
         """Label log-probabilities [requests, 3]."""
         return engine.label_logprobs(prepared.requests, prepared.notes.labels)
 
-    def read(self, prepared: Prepared[_Notes], answers: Answers) -> Result:
+    def read(self, prepared: Prepared[_Labelled], answers: Answers) -> Result:
         """Renormalise over the labels, put the second order back into terms of A and B, average."""
         orders = self.config.orders
         probabilities, mass = normalise_labels(answers.values)

@@ -53,7 +53,7 @@ class RerankConfig:
             raise ConfigError(f"rerank.top_n={self.top_n}: must be at least 1, or null for all")
 
 
-class _Notes(NamedTuple, Generic[About]):
+class _Retrieved(NamedTuple, Generic[About]):
     """What is remembered of rows: questions, their passages, and what else the requests are about."""
 
     questions: list[str]
@@ -62,7 +62,7 @@ class _Notes(NamedTuple, Generic[About]):
 
 
 @dataclass(frozen=True)
-class _Reranker(Task[Asked, _Notes[About], Answers], Generic[Asked, About]):
+class _Reranker(Task[Asked, _Retrieved[About], Answers], Generic[Asked, About]):
     """What both ways share: rows in, rows with their passages in a new order out."""
 
     config: RerankConfig
@@ -76,7 +76,7 @@ class _Reranker(Task[Asked, _Notes[About], Answers], Generic[Asked, About]):
         return questions, read_passages(rows)
 
     def _reranked(
-        self, prepared: Prepared[_Notes[About]], scores: npt.NDArray[np.float64], errors: Mapping[int, str]
+        self, prepared: Prepared[_Retrieved[About]], scores: npt.NDArray[np.float64], errors: Mapping[int, str]
     ) -> Result:
         """scores: [requests]; errors: request number -> why. A row of which a passage has no score has failed."""
         assert prepared.counts is not None
@@ -127,7 +127,7 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Label]]):
         """Refuse labels that can't be told apart, and a prompt that leaves no room."""
         check_prompt(self.prompt, tokenizer, max_tokens, output=longest(label_tokens(self.prompt.labels, tokenizer)))
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes[list[Label]]]:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Retrieved[list[Label]]]:
         """One request for each passage."""
         labels = label_tokens(self.prompt.labels, tokenizer)
         questions, passages = self._rows(rows)
@@ -141,15 +141,15 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Label]]):
         return Prepared(
             [one.requests[0] for row in fitted for one in row],
             [sum(sum(one.cut) for one in row) for row in fitted],
-            _Notes(questions, passages, labels),
+            _Retrieved(questions, passages, labels),
             counts=[len(own) for own in passages],
         )
 
-    def ask(self, engine: LabelEngine, prepared: Prepared[_Notes[list[Label]]]) -> Answers:
+    def ask(self, engine: LabelEngine, prepared: Prepared[_Retrieved[list[Label]]]) -> Answers:
         """Log-probabilities of yes and no [requests, 2]."""
         return engine.label_logprobs(prepared.requests, prepared.notes.about)
 
-    def read(self, prepared: Prepared[_Notes[list[Label]]], answers: Answers) -> Result:
+    def read(self, prepared: Prepared[_Retrieved[list[Label]]], answers: Answers) -> Result:
         """Scores are log-odds: log P(yes) - log P(no)."""
         values = answers.values.astype(np.float64).reshape(-1, 2)
         return self._reranked(prepared, values[:, 0] - values[:, 1], answers.errors)
@@ -171,7 +171,7 @@ class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
         if fixed >= max_tokens:
             raise ConfigError(f"engine.max_model_len={max_tokens}: the tokens around two texts alone are {fixed}")
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes[list[TokenPair]]]:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Retrieved[list[TokenPair]]]:
         """One pair for each passage: what is too long is cut at the end of the passage."""
         questions, passages = self._rows(rows)
         pairs, cuts = [], []
@@ -179,14 +179,14 @@ class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
             fitted = [_pair(question, passage.text, tokenizer, max_tokens) for passage in own]
             pairs += [pair for pair, _ in fitted]
             cuts.append(sum(cut for _, cut in fitted))
-        notes = _Notes(questions, passages, pairs)
+        notes = _Retrieved(questions, passages, pairs)
         return Prepared([list(tokens) for tokens, _ in pairs], cuts, notes, counts=[len(own) for own in passages])
 
-    def ask(self, engine: RelevanceEngine, prepared: Prepared[_Notes[list[TokenPair]]]) -> Answers:
+    def ask(self, engine: RelevanceEngine, prepared: Prepared[_Retrieved[list[TokenPair]]]) -> Answers:
         """Scores [requests, 1]."""
         return engine.relevance(prepared.notes.about)
 
-    def read(self, prepared: Prepared[_Notes[list[TokenPair]]], answers: Answers) -> Result:
+    def read(self, prepared: Prepared[_Retrieved[list[TokenPair]]], answers: Answers) -> Result:
         """The engine's scores as they are."""
         scores = answers.values.astype(np.float64).reshape(-1)
         return self._reranked(prepared, scores, answers.errors)

@@ -39,7 +39,7 @@ class _Begun:
     begun: str
 
 
-class _Notes(NamedTuple):
+class _Seeded(NamedTuple):
     """What is remembered of rows and of their requests."""
 
     fitted: list[Fitted]
@@ -47,7 +47,7 @@ class _Notes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WrittenVerdict(Task[GenerateEngine, _Notes, Completions]):
+class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
     """The task of `jobs.judge` with judge.mode=text.
 
     The probabilities of an order are the shares of its samples with each verdict. A sample without one counts for
@@ -99,7 +99,7 @@ class WrittenVerdict(Task[GenerateEngine, _Notes, Completions]):
         output = reserved_tokens(self.generate)
         check_prompt(self.prompt, tokenizer, total_tokens(self.generate, max_tokens), output=output)
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes]:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Seeded]:
         """One request per row and order, with room for the answer; the two of a row stand side by side."""
         orders = self.config.orders
         fitted = fit_battles(
@@ -116,17 +116,17 @@ class WrittenVerdict(Task[GenerateEngine, _Notes, Completions]):
         return Prepared(
             requests,
             [sum(row.cut) for row in fitted],
-            _Notes(fitted, list(map(_Begun, seeds, begun))),
+            _Seeded(fitted, list(map(_Begun, seeds, begun))),
             new_tokens=new_tokens(self.generate, requests, max_tokens),
         )
 
-    def ask(self, engine: GenerateEngine, prepared: Prepared[_Notes]) -> Completions:
+    def ask(self, engine: GenerateEngine, prepared: Prepared[_Seeded]) -> Completions:
         """The samples of each request."""
         return engine.generate(
             prepared.requests, sampling(self.generate), [request.seed for request in prepared.notes.asked]
         )
 
-    def read(self, prepared: Prepared[_Notes], answers: Completions) -> Result:
+    def read(self, prepared: Prepared[_Seeded], answers: Completions) -> Result:
         """Count verdicts, put the second order back into terms of A and B, average."""
         orders = self.config.orders
         verdicts = [

@@ -127,3 +127,18 @@ def test_a_report_of_real_predictions(tmp_path):
     assert "log loss    0.9488   1.0986" in lines
     assert "accuracy    0.5447   0.3333" in lines
     assert (tmp_path / "report.html").stat().st_size < 200_000
+
+
+def test_hard_verdicts_have_no_log_loss() -> None:
+    hard = np.eye(3)[[0, 1, 2, 0]]
+    metrics = measure(Predictions(probabilities=hard, labels=np.array([0, 1, 2, 1], np.int8)))
+    assert (metrics.scores.log_loss, metrics.scores.accuracy) == (None, 0.75)
+    assert "agree with the labels in 75.0% of the rows" in summary(metrics)
+    assert metrics.to_dict()["log_loss"] is None
+
+
+@pytest.mark.parametrize(("mass", "warns"), [(0.49, True), (0.51, False)])
+def test_little_label_mass_is_warned_of(mass: float, warns: bool) -> None:
+    p = np.full((4, 3), 1 / 3)
+    metrics = measure(Predictions(probabilities=p, labels=np.zeros(4, np.int8), label_mass=np.full(4, mass)))
+    assert ("WARNING: most of the judge's probability" in summary(metrics)) is warns

@@ -99,7 +99,9 @@ def test_a_submission_meets_its_labels_by_id(tmp_path):
         tmp_path / "l.csv",
         'id,prompt,winner_tie,winner_model_a,winner_model_b\nb,"two\nlines, ""quoted""",1,0,0\n7,,1,0,0\n007,,0,0,1\n',
     )
-    read = from_submission(submission, labels)
+    with pytest.raises(InputError, match=r"s\.csv lacks 1 ids of .*l\.csv, the first of them 7; partial=true measures"):
+        from_submission(submission, labels)
+    read = from_submission(submission, labels, partial=True)
     np.testing.assert_array_equal(read.probabilities, [[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]])
     assert read.labels.tolist() == [1, 2]
 
@@ -119,8 +121,22 @@ def test_real_labels(tmp_path):
 def test_a_submission_without_labels_is_refused_by_id(tmp_path):
     submission = write(tmp_path / "s.csv", HEADER + "".join(f"{i},0.5,0.25,0.25\n" for i in range(9)))
     labels = write(tmp_path / "l.csv", HEADER + "3,1,0,0\n")
-    with pytest.raises(InputError, match=r"no labels for 8 of the 9 ids in .*s\.csv, the first of them 0, 1, 2, 4, 5$"):
+    with pytest.raises(InputError, match=r"l\.csv lacks 8 ids of .*s\.csv, the first of them 0, 1, 2, 4, 5;"):
         from_submission(submission, labels)
+    assert from_submission(submission, labels, partial=True).labels.tolist() == [0]
+    with pytest.raises(InputError, match="have no id in common"):
+        from_submission(submission, write(tmp_path / "other.csv", HEADER + "x,1,0,0\n"), partial=True)
+
+
+def test_sums_are_checked_as_the_grader_does(tmp_path):
+    labels = write(tmp_path / "l.csv", HEADER + "a,1,0,0\nb,0,1,0\n")
+    for row in ("0.333333,0.333333,0.333333", "0.333334,0.333334,0.333333"):
+        submission = write(tmp_path / "s.csv", HEADER + f"a,0.5,0.25,0.25\nb,{row}\n")
+        with pytest.raises(InputError, match=r"row 1 \(id b\): the values do not sum to 1 at 6 decimals"):
+            from_submission(submission, labels)
+        read = from_submission(submission, labels, normalise=True)
+        np.testing.assert_allclose(read.probabilities[1], 1 / 3, atol=1e-6)
+        assert read.probabilities[0].tolist() == [0.5, 0.25, 0.25]
 
 
 @pytest.mark.parametrize(
