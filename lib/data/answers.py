@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from lib.data import parquet
 from lib.data.run_folder import RESULT
 from lib.errors import InputError
 
@@ -49,13 +49,13 @@ def read_answers(name: str, place: str) -> Mapping[str, Answer]:
     path = Path(place) / RESULT if Path(place).is_dir() else Path(place)
     if not path.is_file():
         raise InputError(f"answers of {name}: there is no {path}; give the folder of a finished jobs.generate run")
-    there = pq.read_schema(path).names
+    there = parquet.schema(path).names
     if missing := [column for column in _NEEDED if column not in there]:
         raise InputError(
             f"answers of {name}: {path} has no column {', '.join(missing)}; give the result of jobs.generate with "
             "data.carry=[question]"
         )
-    table = pq.read_table(path)
+    table = parquet.read(path)
     if not pa.types.is_string(table.schema.field("text").type):
         raise InputError(f"answers of {name}: {path} has several samples a row; generate with generate.n=1")
     answers: dict[str, Answer] = {}

@@ -6,16 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from lib.data.atomic import atomic_path
+from lib.data.parquet import opened, read, require_rows, writer
 from lib.data.reading.ids import IdCheck, Place
 from lib.data.reading.readers import batches, column_names, largest_row_group, parquet_cells, row_range
 from lib.data.reading.selection import Selection
 from lib.data.reading.sources import FileFormat, Seen, Source, Stat, content_hash, look, resolve, source_of, stat
 from lib.data.rows.base import BadCell, OnBadRow, Rows, read_name
 from lib.data.run_folder import INPUT
-from lib.errors import InputError, RunFolderError
+from lib.errors import InputError
 
 _GROUP_BYTES = 8 << 20  # of a row group: what is decoded to read one shard, and few enough groups for any input
 _IN_PLACE_BYTES = 512 << 20
@@ -134,12 +133,11 @@ def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: 
     assert 0 <= start <= stop <= file.rows
     schema = config.schema
     if file.canonical:
-        path = run_folder / file.parquet
-        try:
-            with pq.ParquetFile(path, pre_buffer=False) as parquet:
-                return pa.Table.from_batches(row_range(parquet, schema.names, start, stop), schema)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise RunFolderError(f"{path}: cannot be read ({error}); use another run.dir to start afresh") from error
+        with opened(run_folder / file.parquet, "use another run.dir to start afresh") as parquet:
+            require_rows(parquet.metadata.num_rows, file.rows)
+            rows = pa.Table.from_batches(row_range(parquet, schema.names, start, stop), schema)
+            require_rows(rows.num_rows, stop - start)
+            return rows
     source = source_of(file.source)
     _require_unchanged(source, Stat(file.size, file.mtime_ns))
     columns = config.present_columns(column_names(source), source.url)
@@ -147,6 +145,8 @@ def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: 
     for cells in parquet_cells(source, columns, start, stop):
         tables.append(config.canonical(cells, source.url, row).table)
         row += tables[-1].num_rows
+    if row != stop:
+        raise InputError(f"{source.url}: damaged: {row - start} rows where {stop - start} were")
     return pa.concat_tables(tables)
 
 
@@ -162,7 +162,7 @@ def relocated(files: Sequence[InputFile], seen: Sequence[Seen]) -> tuple[InputFi
 def read_ids(file: InputFile, run_folder: Path, config: Rows) -> pa.Array:
     """The ids of an input file's chosen rows (strings, [rows])."""
     if file.canonical:
-        return pq.read_table(run_folder / file.parquet, columns=["id"])["id"].combine_chunks()
+        return read(run_folder / file.parquet, ["id"])["id"].combine_chunks()
     return read_rows(file, run_folder, 0, file.rows, config)["id"].combine_chunks()
 
 
@@ -278,13 +278,12 @@ def _require_unchanged(source: Source, before: Stat) -> None:
 def _write(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     repeated = [name for name in ("file", "model_a", "model_b") if name in schema.names]
-    options = {"compression": "zstd", "use_dictionary": repeated, "write_statistics": False}
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
+    with writer(path, schema, use_dictionary=repeated, write_statistics=False) as file:
         waiting, size = [], 0
         for table in tables:
             waiting.append(table)
             size += table.nbytes
             if size >= _GROUP_BYTES:
-                writer.write_table(pa.concat_tables(waiting))
+                file.write_table(pa.concat_tables(waiting))
                 waiting, size = [], 0
-        writer.write_table(pa.concat_tables([schema.empty_table(), *waiting]))
+        file.write_table(pa.concat_tables([schema.empty_table(), *waiting]))

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lib.data.parquet import require_rows, require_sound
 from lib.data.reading.sources import FileFormat, Source, open_source
 from lib.errors import InputError
 
@@ -95,6 +96,7 @@ def parquet_cells(source: Source, columns: Sequence[str], start: int, stop: int)
         for batch in row_range(parquet, columns, start, stop):
             yield {name: _values(batch.column(name), source, row, name) for name in columns}
             row += batch.num_rows
+        require_rows(row, stop)
 
 
 def largest_row_group(source: Source) -> int:
@@ -107,7 +109,9 @@ def largest_row_group(source: Source) -> int:
 @contextmanager
 def _parquet_file(source: Source) -> Iterator[pq.ParquetFile]:
     with open_source(source) as file:
-        yield pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+        parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
+        require_sound(parquet)
+        yield parquet
 
 
 def _parquet(source: Source, columns: Sequence[str]) -> Iterator[Cells]:

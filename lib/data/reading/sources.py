@@ -13,6 +13,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from lib.data.parquet import UNREADABLE
 from lib.errors import InputError
 
 _BLOCK_BYTES = 1 << 20
@@ -168,7 +169,7 @@ def _open_raw(source: Source) -> Iterator[BinaryIO]:
     try:
         with fs.open(path, "rb") as file:
             yield file
-    except (OSError, pa.ArrowInvalid) as error:
+    except UNREADABLE as error:
         raise InputError(f"{source.url}: cannot be read ({_reason(error)}); is the file there, and whole?") from error
 
 

@@ -268,7 +268,7 @@ def test_a_damaged_run_folder_is_noticed(tmp_path: Path):
     (file,) = take_in(config, tmp_path / "run").inputs
     path = tmp_path / "run" / file.parquet
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(RunFolderError, match="cannot be read"):
+    with pytest.raises(RunFolderError, match="damaged"):
         read_rows(file, tmp_path / "run", 0, 10, config)
     path.unlink()
     with pytest.raises(RunFolderError, match="cannot be read"):
