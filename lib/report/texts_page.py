@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from lib.data import parquet
+from lib.data.reading.readers import values
 from lib.errors import InputError
 from lib.report.heat_maps import heat_map
 from lib.report.page import Figure, Section, Table, render
@@ -101,7 +102,7 @@ def render_texts(metrics: TextMetrics, result: Path, title: str, details: Mappin
         name for name in columns if name not in ("file", "row", "id", "tokens", "cut", "new_tokens", "seed", "error")
     ]
     shown = next(_batches(result, [*given, "error"]), None)
-    rows = [] if shown is None else [_shown(row, given) for row in shown.slice(0, _SHOWN).to_pylist()]
+    rows = [] if shown is None else [_shown(row, given) for row in _rows(shown.slice(0, _SHOWN))]
     sections = [
         Section(heading="The first rows", table=Table(header=given, rows=rows, prose=True)),
         Section(heading="About this run", table=Table(header=(), rows=list(details.items()), prose=True)),
@@ -181,6 +182,12 @@ def _samples(result: Path) -> Iterator[list[str | None]]:
 def _flat(column: pa.Array) -> list[Any]:
     """Cells, those of lists one by one."""
     return (column.flatten() if pa.types.is_list(column.type) else column).to_pylist()  # type: ignore[no-any-return]
+
+
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Rows, also of values that Python has none for, such as a time of the year 150,000."""
+    cells = [values(column) for column in batch.columns]
+    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
 def _shown(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:

@@ -26,7 +26,12 @@ def not_utf8(text: bytes) -> str:
     name = other_encoding(text) or _looks_like(text)
     if name is None:
         return "not UTF-8; convert the file to UTF-8"
-    return f"not UTF-8, but by its looks {name}; convert the file (iconv -f {name.upper()} -t UTF-8)"
+    return f"not UTF-8, but by its looks {name}; {convert(name)}"
+
+
+def convert(name: str) -> str:
+    """What to do about another encoding."""
+    return f"convert the file (iconv -f {name.upper()} -t UTF-8)"
 
 
 def _looks_like(text: bytes) -> str | None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from lib.data.parquet import require_rows, require_sound
 from lib.data.reading.arrow_types import settled
 from lib.data.reading.dialect import SEPARATORS, USUAL, Dialect, Quotes, better_separator
-from lib.data.reading.encodings import not_utf8, other_encoding
+from lib.data.reading.encodings import convert, not_utf8, other_encoding
 from lib.data.reading.sources import FileFormat, Source, open_source
 from lib.errors import InputError
 
@@ -39,6 +39,9 @@ class Unreadable:
     """A cell of Parquet that is no Python value: bytes that are not UTF-8, a time of the year 150,000."""
 
     reason: str
+
+    def __str__(self) -> str:
+        return f"({self.reason})"
 
 
 def has_rows(source: Source, dialect: Dialect = USUAL) -> bool:
@@ -263,15 +266,12 @@ def lines(url: str, file: BinaryIO) -> Iterator[bytes]:
     while line := file.readline(_LONGEST + 1):
         number += 1
         if number == 1 and (name := other_encoding(line)):
-            raise InputError(f"{url}: the file is {name}, not UTF-8; {_CONVERT}")
+            raise InputError(f"{url}: the file is {name}, not UTF-8; {convert(name)}")
         if len(line) > _LONGEST:
             raise InputError(
                 f"{url}, line {number}: the line is longer than {_LONGEST >> 20} MiB; is this the right file?"
             )
         yield line
-
-
-_CONVERT = "convert it to UTF-8 (iconv -t UTF-8 -f its encoding)"
 
 
 def _text(source: Source, columns: Sequence[str]) -> Iterator[Cells]:
@@ -283,7 +283,7 @@ def _text(source: Source, columns: Sequence[str]) -> Iterator[Cells]:
                 raise InputError(f"{source.url}: longer than {_LONGEST_TEXT >> 20} MiB; a text must be one document")
     read = content.getvalue()
     if name := other_encoding(read[:_BUFFER_BYTES]):
-        raise InputError(f"{source.url}: the file is {name}, not UTF-8; {_CONVERT}")
+        raise InputError(f"{source.url}: the file is {name}, not UTF-8; {convert(name)}")
     try:
         text = read.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -361,7 +361,7 @@ def _text_lines(source: Source, file: BinaryIO, taken: list[str]) -> Iterator[st
     while line := text.readline(_LONGEST + 1):
         number += 1
         if number == 1 and (name := other_encoding(line.encode("utf-8", "surrogateescape"))):
-            raise InputError(f"{source.url}: the file is {name}, not UTF-8; {_CONVERT}")
+            raise InputError(f"{source.url}: the file is {name}, not UTF-8; {convert(name)}")
         if len(line) > _LONGEST:
             where = f"{source.url}, line {number}"
             raise InputError(f"{where}: the line is longer than {_LONGEST >> 20} MiB; is this the right file?")
