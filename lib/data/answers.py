@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from lib.data import parquet
 from lib.data.run_folder import RESULT
 from lib.errors import InputError
 
 _NEEDED = ("id", "row", "question", "text", "finish_reason", "error")
+_PASSAGES = ("passages", "passage_ids", "scores", "documents", "starts", "stops")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +50,13 @@ def read_answers(name: str, place: str) -> Mapping[str, Answer]:
     path = Path(place) / RESULT if Path(place).is_dir() else Path(place)
     if not path.is_file():
         raise InputError(f"answers of {name}: there is no {path}; give the folder of a finished jobs.generate run")
-    there = pq.read_schema(path).names
+    there = parquet.schema(path).names
     if missing := [column for column in _NEEDED if column not in there]:
         raise InputError(
             f"answers of {name}: {path} has no column {', '.join(missing)}; give the result of jobs.generate with "
             "data.carry=[question]"
         )
-    table = pq.read_table(path)
+    table = parquet.read(path, [name for name in (*_NEEDED, *_PASSAGES) if name in there])
     if not pa.types.is_string(table.schema.field("text").type):
         raise InputError(f"answers of {name}: {path} has several samples a row; generate with generate.n=1")
     answers: dict[str, Answer] = {}
@@ -79,7 +80,7 @@ def _passages(row: Mapping[str, Any]) -> list[GivenPassage]:
     def cells(name: str) -> list[Any]:
         return row.get(name) or [None] * len(texts)
 
-    columns = (texts, *(cells(name) for name in ("passage_ids", "scores", "documents", "starts", "stops")))
+    columns = (texts, *(cells(name) for name in _PASSAGES[1:]))
     return [
         GivenPassage(id=key or "", text=text, score=score, where=_where(document, start, stop))
         for text, key, score, document, start, stop in zip(*columns, strict=True)

@@ -38,6 +38,7 @@ class Manifest:
     """The plan of a run.
 
     identity: dotted key -> value of everything that changes results; `fingerprint` is its hash.
+    In the file stands also `check`, the hash of all the rest.
     shard_rows: rows of a shard. It changes no result, so it is kept on resume whatever the config then says.
     """
 
@@ -63,7 +64,9 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json` into the run folder, unless another process that plans this run was first."""
-        write_new_text(folder / MANIFEST, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+        content = asdict(self)
+        content |= {"check": fingerprint(content)}
+        write_new_text(folder / MANIFEST, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -74,11 +77,14 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        check = content.pop("check", None)
+        if check not in (None, fingerprint(content)):
+            raise ValueError("it was changed since it was written")
         inputs = tuple(InputFile(**file) for file in content.pop("inputs"))
         return Manifest(inputs=inputs, **content)
     except FileNotFoundError:
         raise RunFolderError(f"{folder}: no run folder (it has no {MANIFEST}); give run.dir=DIR of a run") from None
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
         raise RunFolderError(
             f"{path}: not a manifest that this version can read ({error}); use another run.dir"
         ) from error

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from lib.data.atomic import atomic_path
 from lib.data.manifest import Manifest
+from lib.data.parquet import schema, writer
 from lib.data.run_folder import FAILURES, RESULT, SHARDS
 from lib.data.shards import tables, unfinished
 from lib.errors import RunFailed
@@ -49,11 +48,12 @@ def merge_shards(manifest: Manifest, folder: Path) -> Merged:
         )
     rows, reasons, first = 0, Counter[str](), None
     last = (-1, -1)  # (input, row) of the row before
-    schema = pq.read_schema(folder / SHARDS / shards[0].file_name).remove_metadata()
+    columns = schema(folder / SHARDS / shards[0].file_name).remove_metadata()
     footer = {b"overnight": json.dumps({"fingerprint": manifest.fingerprint, "rows": manifest.rows}).encode()}
     with ExitStack() as stack:
-        result = _writer(stack, folder / RESULT, schema.with_metadata(footer))
-        failures = _writer(stack, folder / FAILURES, pa.schema([schema.field(name) for name in _FAILURE_COLUMNS]))
+        failure_schema = pa.schema([columns.field(name) for name in _FAILURE_COLUMNS])
+        result = stack.enter_context(writer(folder / RESULT, columns.with_metadata(footer)))
+        failures = stack.enter_context(writer(folder / FAILURES, failure_schema))
         for shard, table in zip(shards, tables(shards, folder), strict=True):
             for row in table["row"].to_pylist():
                 if (shard.input, row) <= last:
@@ -68,8 +68,3 @@ def merge_shards(manifest: Manifest, folder: Path) -> Merged:
                 first = first or "{file}, row {row}: {error}".format(**failed.slice(0, 1).to_pylist()[0])
     assert rows == manifest.rows
     return Merged(rows, reasons.total(), reasons, first)
-
-
-def _writer(stack: ExitStack, path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    temporary = stack.enter_context(atomic_path(path))
-    return stack.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))

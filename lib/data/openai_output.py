@@ -11,10 +11,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from lib.data.atomic import atomic_path
 from lib.data.manifest import Manifest
+from lib.data.parquet import batches
 from lib.data.rows.openai_batch import BODY, METHOD
 from lib.data.run_folder import MANIFEST, OPENAI_ERRORS, OPENAI_OUTPUT, RESULT
 
@@ -42,9 +41,8 @@ def write_openai_files(manifest: Manifest, folder: Path) -> tuple[int, int]:
         atomic_path(folder / OPENAI_ERRORS) as errors_path,
         output_path.open("w", encoding="utf-8") as output,
         errors_path.open("w", encoding="utf-8") as errors,
-        pq.ParquetFile(folder / RESULT) as result,
     ):
-        for batch in result.iter_batches(_BLOCK_ROWS):
+        for batch in batches(folder / RESULT, _BLOCK_ROWS):
             for row in batch.to_pylist():
                 failed = row["error"] is not None
                 key = _hash(manifest.fingerprint, row["id"])

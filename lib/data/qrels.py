@@ -1,9 +1,12 @@
 """Relevance judgements from a file."""
 
+import zlib
 from collections.abc import Iterator
 
 import fsspec
 
+from lib.data.reading.encodings import not_utf8
+from lib.data.reading.readers import lines
 from lib.errors import InputError
 
 _FORMATS = "a line is 'query document grade' (BEIR, with or without a header) or 'query 0 document grade' (TREC)"
@@ -36,7 +39,7 @@ def read_qrels(path: str) -> dict[str, dict[str, int]]:
         if not query or not document:
             raise InputError(f"{where}: an empty {'document' if query else 'query'}; {_FORMATS}")
         try:
-            value = int(grade)
+            value = _whole(grade)
         except ValueError as error:
             raise InputError(f"{where}: the grade {grade!r} is no whole number; {_FORMATS}") from error
         if qrels.setdefault(query, {}).setdefault(document, value) != value:
@@ -49,12 +52,27 @@ def read_qrels(path: str) -> dict[str, dict[str, int]]:
     return qrels
 
 
+def _whole(grade: str) -> int:
+    """A whole number, also one written with a point, as pandas does."""
+    number = float(grade)
+    if not number.is_integer():
+        raise ValueError(grade)
+    return int(number)
+
+
 def _lines(path: str) -> Iterator[tuple[int, str]]:
     """Lines that are not empty, numbered from 1."""
     try:
-        with fsspec.open(path, "rt", encoding="utf-8-sig", compression="infer") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line.rstrip("\r\n")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        with fsspec.open(path, "rb", compression="infer") as file:
+            for number, line in enumerate(lines(path, file), 1):
+                if text := _text(line, f"{path} line {number}"):
+                    yield number, text
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
         raise InputError(f"{path}: cannot be read ({error}); give a file of relevance judgements") from error
+
+
+def _text(line: bytes, where: str) -> str:
+    try:
+        return line.decode("utf-8-sig").strip("\r\n") if line.strip() else ""
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: {not_utf8(line)}") from error

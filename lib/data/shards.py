@@ -9,10 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lib.data.atomic import atomic_path
 from lib.data.manifest import Manifest, Shard
+from lib.data.parquet import UNREADABLE, opened, require_rows, write
 from lib.data.run_folder import SHARDS
-from lib.errors import RunFolderError
 
 _KEY = b"overnight"
 
@@ -73,8 +72,7 @@ def commit(
         peak_seconds=peak_seconds,
     )
     table = table.replace_schema_metadata({_KEY: json.dumps(asdict(footer)).encode()})
-    with atomic_path(folder / SHARDS / shard.file_name) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    write(table, folder / SHARDS / shard.file_name)
     return footer
 
 
@@ -94,16 +92,14 @@ def read_footer(shard: Shard, manifest: Manifest, folder: Path) -> Footer | None
     """
     try:
         metadata = pq.read_metadata(folder / SHARDS / shard.file_name)
-    except FileNotFoundError:
-        return None
-    except (pa.ArrowInvalid, OSError):  # cut short by a full disk, say: to be done again
+    except UNREADABLE:  # none, or damaged: to be done again
         return None
     content = (metadata.metadata or {}).get(_KEY)
     if content is None:
         return None
     try:
         footer = Footer(**json.loads(content))
-    except TypeError:  # of another version
+    except (TypeError, ValueError, RecursionError):  # of another version, or damaged
         return None
     whole = metadata.num_rows == footer.rows == shard.rows
     place = (footer.fingerprint, footer.shard, footer.input, footer.start)
@@ -129,12 +125,10 @@ def unfinished(manifest: Manifest, folder: Path, *, retry_failed: bool) -> tuple
 def tables(shards: Iterable[Shard], folder: Path) -> Iterator[pa.Table]:
     """The result tables of finished shards, one at a time.
 
-    Raises RunFolderError where a file was damaged after it was written: its pages have checksums.
+    Raises RunFolderError where a file was damaged after it was written.
     """
     for shard in shards:
-        path = folder / SHARDS / shard.file_name
-        try:
-            yield pq.read_table(path, page_checksum_verification=True)
-        except (pa.ArrowInvalid, OSError) as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise RunFolderError(f"{path}: damaged ({reason}); delete it and run the same line again") from error
+        with opened(folder / SHARDS / shard.file_name) as file:
+            table = file.read()
+            require_rows(table.num_rows, shard.rows)
+        yield table

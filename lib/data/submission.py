@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
+from lib.data import parquet
 from lib.data.atomic import atomic_path
 from lib.data.merging import MergeConfig
 from lib.errors import ConfigError, InputError, RunFailed
@@ -171,22 +171,21 @@ def blend_submissions(
 
 def _filled(result: Path, filler: npt.NDArray[np.float64] | None) -> Iterator[npt.NDArray[np.float64]]:
     """Probabilities [n, 3] of a result, block by block, the failed rows filled."""
-    with pq.ParquetFile(result) as file:
-        for batch in file.iter_batches(batch_size=_BLOCK_ROWS, columns=list(PROBABILITIES)):
-            block = np.column_stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])
-            failed = np.isnan(block).any(axis=1)
-            if filler is not None:
-                block[failed] = filler
-            elif failed.any():
-                raise RunFailed(
-                    "some rows have no result, so no submission was written; mend the causes and run again with "
-                    "run.retry_failed=true, or choose merge.on_failed=uniform or prior"
-                )
-            yield block
+    for batch in parquet.batches(result, _BLOCK_ROWS, PROBABILITIES):
+        block = np.column_stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])
+        failed = np.isnan(block).any(axis=1)
+        if filler is not None:
+            block[failed] = filler
+        elif failed.any():
+            raise RunFailed(
+                "some rows have no result, so no submission was written; mend the causes and run again with "
+                "run.retry_failed=true, or choose merge.on_failed=uniform or prior"
+            )
+        yield block
 
 
 def _ids(result: Path) -> pa.Array:
-    ids = pq.read_table(result, columns=["id"])["id"].combine_chunks()
+    ids = parquet.read(result, ["id"])["id"].combine_chunks()
     if ids.null_count == 0:
         return ids.cast(pa.string())
     return pa.array(np.arange(len(ids))).cast(pa.string())

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from lib.data import parquet
 from lib.data.answers import Answer, read_all_answers
-from lib.data.atomic import atomic_path
 from lib.data.rows.battles import BattlesConfig, Turns
 from lib.errors import ConfigError, InputError
 from lib.log import log
@@ -65,8 +64,7 @@ def draw_battles(config: TournamentConfig, folder: Path) -> BattlesConfig:
     path = folder / f"battles-{digest[:8]}.parquet"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+        parquet.write(table, path)
     return BattlesConfig(path=str(path), turns=Turns.text)
 
 

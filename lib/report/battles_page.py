@@ -20,8 +20,7 @@ from lib.scoring.calibration import (
     fit_davidson,
     fit_temperature,
 )
-from lib.scoring.metrics import BattleMetrics, battle_metrics, position_bias
-from lib.scoring.probabilities import normalise
+from lib.scoring.metrics import BattleMetrics, battle_metrics, normalise, position_bias
 
 __all__ = ["Failure", "Predictions", "from_result", "from_submission", "measure", "summary", "write_report"]
 

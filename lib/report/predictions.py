@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from lib.data import parquet
 from lib.data.submission import WINNERS, read_submission
 from lib.errors import InputError
 from lib.log import log
@@ -56,15 +57,11 @@ class Predictions:
 def from_result(path: Path) -> Predictions:
     """Read a run's `result.parquet`.
 
-    Raises InputError where it is missing, is no Parquet file, or lacks a column.
+    Raises InputError where it is missing or lacks a column, RunFolderError where it is damaged.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; finish the run first (the same command again resumes it)")
-    try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a Parquet file ({error})") from error
-    with file:
+    with parquet.opened(path) as file:
         columns = set(file.schema_arrow.names)
         missing = [name for name in (*PROBABILITIES, "label", "error") if name not in columns]
         if missing:
@@ -129,7 +126,9 @@ def _label_numbers(words: pa.ChunkedArray, path: Path) -> LabelArray:
 
 
 def _read(file: pq.ParquetFile, name: str) -> pa.ChunkedArray:
-    return file.read(columns=[name])[name]
+    column = file.read(columns=[name])[name]
+    parquet.require_rows(len(column), file.metadata.num_rows)
+    return column
 
 
 def _floats(file: pq.ParquetFile, name: str) -> FloatArray:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from lib.data import parquet
 from lib.data.qrels import read_qrels
 from lib.errors import InputError
 from lib.report.page import Section, Table, render
@@ -17,10 +16,10 @@ def measure_retrieval(result: Path, qrels: str, cutoff: int) -> RetrievalMetrics
 
     Raises InputError where either cannot be read, or they have no query in common.
     """
-    if "passage_ids" not in pq.read_schema(result).names:
+    if "passage_ids" not in parquet.schema(result).names:
         raise InputError(f"{result}: has no column passage_ids, so it is not of jobs.retrieve or jobs.rerank")
     judged = read_qrels(qrels)
-    table = pq.read_table(result, columns=["id", "row", "passage_ids"]).to_pylist()
+    table = parquet.read(result, ["id", "row", "passage_ids"]).to_pylist()
     ranking = {str(row["row"]) if row["id"] is None else row["id"]: row["passage_ids"] or [] for row in table}
     if not ranking.keys() & judged.keys():
         raise InputError(

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from lib.data import parquet
+from lib.data.reading.readers import values
 from lib.errors import InputError
 from lib.report.heat_maps import heat_map
 from lib.report.page import Figure, Section, Table, render
@@ -51,7 +52,7 @@ def measure_texts(result: Path, tokenizer: WordTokenizer | None) -> TextMetrics:
 
     Raises InputError for a result without texts.
     """
-    if "text" not in pq.read_schema(result).names:
+    if "text" not in parquet.schema(result).names:
         raise InputError(f"{result}: has no column of texts, so it is not of jobs.generate")
     rows = failed = samples = prompt_tokens = new_tokens = cut_rows = 0
     ended: Counter[str] = Counter()
@@ -96,12 +97,12 @@ def text_lines(metrics: TextMetrics) -> list[str]:
 
 def render_texts(metrics: TextMetrics, result: Path, title: str, details: Mapping[str, str]) -> str:
     """A page with the metrics and the first rows."""
-    columns = pq.read_schema(result).names
+    columns = parquet.schema(result).names
     given = [
         name for name in columns if name not in ("file", "row", "id", "tokens", "cut", "new_tokens", "seed", "error")
     ]
     shown = next(_batches(result, [*given, "error"]), None)
-    rows = [] if shown is None else [_shown(row, given) for row in shown.slice(0, _SHOWN).to_pylist()]
+    rows = [] if shown is None else [_shown(row, given) for row in _rows(shown.slice(0, _SHOWN))]
     sections = [
         Section(heading="The first rows", table=Table(header=given, rows=rows, prose=True)),
         Section(heading="About this run", table=Table(header=(), rows=list(details.items()), prose=True)),
@@ -165,12 +166,11 @@ def render_sweep(points: Sequence[Point], title: str) -> str:
 
 
 def _batches(result: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(result) as file:
-        yield from file.iter_batches(_BLOCK_ROWS, columns=list(columns))
+    yield from parquet.batches(result, _BLOCK_ROWS, columns)
 
 
 def _has_many(result: Path) -> bool:
-    return bool(pa.types.is_list(pq.read_schema(result).field("text").type))
+    return bool(pa.types.is_list(parquet.schema(result).field("text").type))
 
 
 def _samples(result: Path) -> Iterator[list[str | None]]:
@@ -182,6 +182,12 @@ def _samples(result: Path) -> Iterator[list[str | None]]:
 def _flat(column: pa.Array) -> list[Any]:
     """Cells, those of lists one by one."""
     return (column.flatten() if pa.types.is_list(column.type) else column).to_pylist()  # type: ignore[no-any-return]
+
+
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Rows, also of values that Python has none for, such as a time of the year 150,000."""
+    cells = [values(column) for column in batch.columns]
+    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
 def _shown(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:

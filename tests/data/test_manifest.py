@@ -47,11 +47,28 @@ def test_another_plan_is_refused_by_the_keys_that_differ(tmp_path: Path) -> None
     assert "same" not in message
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"inputs": [], "job": "x"}'])
+@pytest.mark.parametrize("content", ["", "{}", "[1]", "null", '"x"', "[" * 100_000, '{"inputs": [], "job": "x"}'])
 def test_damaged_manifest(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(RunFolderError, match=r"manifest\.json"):
         read_manifest(tmp_path)
+
+
+def test_any_flipped_bit_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    manifest = _manifest({"engine.model": "m", "n": 1.5, "prompt.labels": ["A", "同等"]})
+    manifest.write(tmp_path)
+    path = tmp_path / "manifest.json"
+    content = path.read_bytes()
+    refused = 0
+    for bit in range(len(content) * 8):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            assert read_manifest(tmp_path) == manifest
+        except RunFolderError:
+            refused += 1
+    assert refused > len(content) * 6
 
 
 def test_no_run_folder(tmp_path: Path) -> None:

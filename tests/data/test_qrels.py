@@ -42,7 +42,9 @@ def test_columns_may_be_separated_by_blanks_and_the_file_compressed(tmp_path):
         ("q1\td1\t1\nq1\t \t2\n", "line 2: an empty document"),
         ("query-id\tcorpus-id\tscore\n", "no judgements in it"),
         ("", "no judgements in it"),
-        (b"q1\td\xff\t1\n", "cannot be read"),
+        (b"q1\td\xff\t1\n", "line 1: not UTF-8"),
+        ("q1\td1\tnan\n", "grade 'nan'"),
+        ("q1\td1\tinf\n", "grade 'inf'"),
     ],
 )
 def test_errors_name_file_and_line(tmp_path, text, message):

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.errors import InputError
+from lib.errors import InputError, RunFolderError
 from lib.report.predictions import Failure, from_result, from_submission
 
 NAMES = ("p_a", "p_b", "p_tie")
@@ -77,7 +77,7 @@ def test_results_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(InputError, match=r"gone\.parquet: no such file; finish the run"):
         from_result(tmp_path / "gone.parquet")
     (tmp_path / "text.parquet").write_text("id,p_a\n")
-    with pytest.raises(InputError, match=r"text\.parquet: not a Parquet file"):
+    with pytest.raises(RunFolderError, match=r"text\.parquet: damaged"):
         from_result(tmp_path / "text.parquet")
     with pytest.raises(InputError, match=r"no column p_tie, label; it has file, row"):
         from_result(write_result(tmp_path / "few.parquet", drop=("p_tie", "label")))

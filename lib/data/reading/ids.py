@@ -26,10 +26,10 @@ class IdCheck:
         self._nulls: list[Place] = []
         self._null_count = 0
 
-    def add(self, ids: Sequence[str | None], file: str, first_row: int) -> None:
-        """Take in the ids of consecutive rows."""
+    def add(self, ids: Sequence[str | None], file: str, rows: Sequence[int]) -> None:
+        """Take in the ids of some rows of a file."""
         self._hashes.extend(map(hash, ids))
-        nulls = [(file, first_row + n) for n, value in enumerate(ids) if value is None]
+        nulls = [(file, row) for row, value in zip(rows, ids, strict=True) if value is None]
         self._null_count += len(nulls)
         self._nulls += nulls[: _EXAMPLES - len(self._nulls)]
 

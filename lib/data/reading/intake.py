@@ -1,21 +1,23 @@
 """Taking in: the whole input is read and checked before any model is loaded, and the chosen rows laid ready."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from lib.data.atomic import atomic_path
+from lib.data.parquet import opened, read, require_rows, writer
+from lib.data.reading.dialect import USUAL
 from lib.data.reading.ids import IdCheck, Place
-from lib.data.reading.readers import batches, column_names, largest_row_group, parquet_cells, row_range
+from lib.data.reading.readers import batches, column_names, largest_row_group, parquet_cells, row_range, with_rows
 from lib.data.reading.selection import Selection
 from lib.data.reading.sources import FileFormat, Seen, Source, Stat, content_hash, look, resolve, source_of, stat
-from lib.data.rows.base import BadCell, OnBadRow, Rows, read_name
+from lib.data.rows.base import BadCell, OnBadRow, Rows, end, read_name
 from lib.data.run_folder import INPUT
-from lib.errors import InputError, RunFolderError
+from lib.errors import ConfigError, InputError
 
 _GROUP_BYTES = 8 << 20  # of a row group: what is decoded to read one shard, and few enough groups for any input
 _IN_PLACE_BYTES = 512 << 20
@@ -50,10 +52,10 @@ class InputFile:
 
 @dataclass(kw_only=True)
 class Report:
-    """What was found. rows: of the whole input; all else counts chosen rows.
+    """What was found. rows: of the whole input (with `first_only`: as far as it was read); all else counts chosen rows.
 
     counts: what the kind of rows counts; details: that in words. repaired_cells: cells with half characters, replaced
-    by U+FFFD. has_ids: whether there is an id column.
+    by U+FFFD. has_ids: whether there is an id column. empty_files: passed over, since others have rows.
     """
 
     rows: int = 0
@@ -63,13 +65,17 @@ class Report:
     repaired_cells: int = 0
     bad_rows: int = 0
     has_ids: bool = False
+    first_only: bool = False
+    empty_files: int = 0
 
     def __str__(self) -> str:
-        parts = [f"{self.chosen:,} of {self.rows:,} rows taken, {'with' if self.has_ids else 'without'} ids"]
+        of = "the first " if self.first_only else ""
+        parts = [f"{self.chosen:,} of {of}{self.rows:,} rows taken, {'with' if self.has_ids else 'without'} ids"]
         parts += self.details
         findings = {
             "cells repaired (half characters replaced by U+FFFD)": self.repaired_cells,
             "bad rows recorded": self.bad_rows,
+            "empty files passed over": self.empty_files,
         }
         parts += [f"{what}: {count:,}" for what, count in findings.items() if count]
         return "; ".join(parts)
@@ -84,7 +90,10 @@ class Intake:
 
 
 def take_in(config: Rows, folder: Path, suffix: str = "", seen: Sequence[Seen] | None = None) -> Intake:
-    """Read and check the whole input, and write the chosen rows into the run folder as canonical Parquet.
+    """Read and check the input, and write the chosen rows into the run folder as canonical Parquet.
+
+    Only chosen rows count; behind the last one of `data.limit` nothing is read. Of several files those without rows are
+    passed over.
 
     Parquet of which every row is chosen is checked only, and read where it lies (unless its row groups are too large to
     be read by range). Memory: a few thousand rows, and 8 bytes for each row's id. suffix: of the files' names, so that
@@ -94,14 +103,19 @@ def take_in(config: Rows, folder: Path, suffix: str = "", seen: Sequence[Seen] |
     chosen; and where a source was changed since it was seen.
     """
     seen = [look(source) for source in resolve(config.path)] if seen is None else seen
-    sources = [file.source for file in seen]
-    columns = [config.present_columns(column_names(source), source.url) for source in sources]
-    check = _Check(config, _selection(config, sources, columns), has_ids=_has_ids(config, sources, columns))
+    sources = with_rows([file.source for file in seen], config.dialect)
+    _require_use(config, sources)
+    columns = {
+        source: config.present_columns(column_names(source, config.dialect, end(config)), source.url)
+        for source in sources
+    }
+    check = _Check(config, _selection(config, columns), has_ids=_has_ids(config, columns))
+    check.report.empty_files = len(seen) - len(sources)
     inputs = []
-    for number, (file, names) in enumerate(zip(seen, columns, strict=True)):
+    for number, file in enumerate(seen):
         source, chosen = file.source, check.report.chosen
-        tables = check.tables(source, names)
-        in_place = _in_place(source, check.selection, config)
+        tables = check.tables(source, columns[source]) if source in columns else iter(())
+        in_place = source in columns and _in_place(source, check.selection, config)
         parquet = source.url if in_place else f"{INPUT}/{number:05d}{suffix}.parquet"
         if in_place:
             deque(tables, maxlen=0)
@@ -122,7 +136,7 @@ def take_in(config: Rows, folder: Path, suffix: str = "", seen: Sequence[Seen] |
                 canonical=not in_place,
             )
         )
-    check.finish(_ids(sources, config))
+    check.finish(_ids(sources, config, check.selection))
     return Intake(inputs, check.report)
 
 
@@ -134,19 +148,20 @@ def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: 
     assert 0 <= start <= stop <= file.rows
     schema = config.schema
     if file.canonical:
-        path = run_folder / file.parquet
-        try:
-            with pq.ParquetFile(path, pre_buffer=False) as parquet:
-                return pa.Table.from_batches(row_range(parquet, schema.names, start, stop), schema)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise RunFolderError(f"{path}: cannot be read ({error}); use another run.dir to start afresh") from error
+        with opened(run_folder / file.parquet, "use another run.dir to start afresh") as parquet:
+            require_rows(parquet.metadata.num_rows, file.rows)
+            rows = pa.Table.from_batches(row_range(parquet, schema.names, start, stop), schema)
+            require_rows(rows.num_rows, stop - start)
+            return rows
     source = source_of(file.source)
     _require_unchanged(source, Stat(file.size, file.mtime_ns))
     columns = config.present_columns(column_names(source), source.url)
     tables, row = [schema.empty_table()], start
-    for cells in parquet_cells(source, columns, start, stop):
+    for cells in parquet_cells(source, columns, start, stop, config.as_arrow):
         tables.append(config.canonical(cells, source.url, row).table)
         row += tables[-1].num_rows
+    if row != stop:
+        raise InputError(f"{source.url}: damaged: {row - start} rows where {stop - start} were")
     return pa.concat_tables(tables)
 
 
@@ -162,7 +177,7 @@ def relocated(files: Sequence[InputFile], seen: Sequence[Seen]) -> tuple[InputFi
 def read_ids(file: InputFile, run_folder: Path, config: Rows) -> pa.Array:
     """The ids of an input file's chosen rows (strings, [rows])."""
     if file.canonical:
-        return pq.read_table(run_folder / file.parquet, columns=["id"])["id"].combine_chunks()
+        return read(run_folder / file.parquet, ["id"])["id"].combine_chunks()
     return read_rows(file, run_folder, 0, file.rows, config)["id"].combine_chunks()
 
 
@@ -175,23 +190,38 @@ class _Check:
         self.report = Report(has_ids=has_ids)
         self._ids = IdCheck(config.id_column or "id", config.without_ids)
         self._bad: list[str] = []
+        self._reasons: set[str] = set()
         self._bad_rows = 0
 
     def tables(self, source: Source, columns: list[str]) -> Iterator[pa.Table]:
         """The chosen rows of a source, a few at a time."""
         row = 0
-        for cells in batches(source, columns):
-            table, repaired, bad = self._config.canonical(cells, source.url, row)
-            if self.report.has_ids:
-                self._ids.add(table["id"].to_pylist(), source.url, row)
-            if bad and self._config.on_bad_row is OnBadRow.fail:
-                self._collect(bad, source)
+        left = None if self.selection.end is None else max(self.selection.end - self.report.rows, 0)
+        if left == 0:
+            return
+        options: dict[str, Any] = {
+            "end": left if self._config.one_for_one else None,
+            "as_arrow": self._config.as_arrow,
+            "late": partial(self._late, source),
+        }
+        for cells in batches(source, columns, self._config.dialect, **options):
+            if left is not None and row >= left:
+                break
+            try:
+                table, repaired, bad = self._config.canonical(cells, source.url, row)
+            except MemoryError as error:
+                raise InputError(f"{source.url}: not enough memory for the rows from {row} on") from error
             mask = self.selection.mask(self.report.rows, table.num_rows)
+            if bad and self._config.on_bad_row is OnBadRow.fail:
+                self._collect([cell for cell in bad if mask[cell.row - row]], source)
             row += table.num_rows
             self.report.rows += table.num_rows
             chosen = table.filter(pa.array(mask))
+            if self.report.has_ids:
+                self._ids.add(chosen["id"].to_pylist(), source.url, chosen["row"].to_pylist())
             self._count(chosen, int(repaired[mask].sum()))
             yield chosen
+        self.report.first_only = self.selection.end is not None
 
     def finish(self, ids: Iterable[tuple[str | None, Place]]) -> None:
         """Raise InputError for what shows at the end only. ids: of all rows, for a second look where needed."""
@@ -205,6 +235,18 @@ class _Check:
             )
         self.report.details = self._config.describe(self.report.counts, self.report.chosen)
 
+    def _late(self, source: Source, keys: list[str], key: str, row: int) -> list[str]:
+        """The columns to be read of a JSONL file in which a key comes late. Raises InputError where it is too late."""
+        where = f"{source.url}, row {row}, column {key}: is here for the first time"
+        if key == self._config.id_column and not self.report.has_ids:
+            raise InputError(
+                f"{where}, so the rows before have no ids; give them some, or set {self._config.without_ids}"
+            )
+        try:
+            return self._config.present_columns(keys, source.url)
+        except InputError as error:
+            raise InputError(f"{where}; {error}") from error
+
     def _count(self, chosen: pa.Table, repaired: int) -> None:
         report = self.report
         report.chosen += chosen.num_rows
@@ -215,50 +257,75 @@ class _Check:
     def _collect(self, bad: list[BadCell], source: Source) -> None:
         shown = bad[: max(_SHOWN - len(self._bad), 0)]
         self._bad += [f"  {source.url}, row {cell.row}, column {cell.column}: {cell.reason}" for cell in shown]
+        self._reasons.update(f"{cell.column}: {cell.reason}" for cell in shown)
         self._bad_rows += len({cell.row for cell in bad})
         if self._bad_rows >= _ENOUGH_BAD_ROWS:
             self._refuse_bad_rows("at least ")
 
     def _refuse_bad_rows(self, at_least: str = "") -> None:
         if self._bad_rows:
+            way_out = self._config.way_out(self._reasons)
             raise InputError(
                 f"rows that can't be used: {at_least}{self._bad_rows}; the first, and why:\n"
                 + "\n".join(self._bad)
                 + "\n"
                 "Mend them, or set data.on_bad_row=record to go on without them"
-                + (" (or data.turns=text if cells are plain text)" if "malformed JSON" in "".join(self._bad) else "")
+                + (f" (or {way_out})" if way_out else "")
             )
 
 
-def _selection(config: Rows, sources: list[Source], columns: list[list[str]]) -> Selection:
+def _require_use(config: Rows, sources: Sequence[Source]) -> None:
+    """Raise ConfigError for a dialect where no file could have one."""
+    if config.dialect != USUAL and not any(source.format in (FileFormat.CSV, FileFormat.TSV) for source in sources):
+        raise ConfigError(
+            f"data.separator and data.quotes are about CSV and TSV; {sources[0].url} is neither, so leave them out"
+        )
+
+
+def _selection(config: Rows, columns: Mapping[Source, list[str]]) -> Selection:
     if config.sample is None:
         return Selection(config)
-    first = [names[0] for names in columns]
     counts = (
-        len(cells[name]) for source, name in zip(sources, first, strict=True) for cells in batches(source, [name])
+        len(cells[names[0]])
+        for source, names in columns.items()
+        for cells in batches(source, names[:1], config.dialect)
     )
     return Selection(config, sum(counts))
 
 
-def _has_ids(config: Rows, sources: list[Source], columns: list[list[str]]) -> bool:
+def _has_ids(config: Rows, columns: Mapping[Source, list[str]]) -> bool:
     name = config.id_column
-    have = [name in names for names in columns]
-    if any(have) and not all(have):
+    having = [source.url for source, names in columns.items() if name in names]
+    lacking = [source.url for source, names in columns.items() if name not in names]
+    if having and lacking:
         raise InputError(
-            f"{sources[have.index(False)].url}: no column {name!r}, which {sources[have.index(True)].url} "
-            f"has; give all files ids, or set {config.without_ids} to do without"
+            f"{lacking[0]}: no column {name!r}, which {having[0]} has; give all files ids, or set "
+            f"{config.without_ids} to do without"
         )
-    return all(have)
+    return not lacking
 
 
-def _ids(sources: list[Source], config: Rows) -> Iterator[tuple[str | None, Place]]:
-    name = str(config.id_column)
+def _ids(sources: list[Source], config: Rows, selection: Selection) -> Iterator[tuple[str | None, Place]]:
+    """The ids of the chosen rows, None where one can't be read."""
+    name, before = str(config.id_column), 0  # rows of the files before
     for source in sources:
+        left = None if selection.end is None else selection.end - before
+        if left is not None and left <= 0:
+            return
         row = 0
-        for cells in batches(source, [name]):
-            for cell in cells[name]:
-                yield read_name(cell)[0], (source.url, row)
+        for cells in batches(source, [name], config.dialect, end=left):
+            for cell, taken in zip(cells[name], selection.mask(before + row, len(cells[name])), strict=True):
+                if taken:
+                    yield _name(cell), (source.url, row)
                 row += 1
+        before += row
+
+
+def _name(cell: object) -> str | None:
+    try:
+        return read_name(cell)[0]
+    except ValueError:  # a bad cell, and known as such
+        return None
 
 
 def _in_place(source: Source, selection: Selection, config: Rows) -> bool:
@@ -278,13 +345,12 @@ def _require_unchanged(source: Source, before: Stat) -> None:
 def _write(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     repeated = [name for name in ("file", "model_a", "model_b") if name in schema.names]
-    options = {"compression": "zstd", "use_dictionary": repeated, "write_statistics": False}
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
+    with writer(path, schema, use_dictionary=repeated, write_statistics=False) as file:
         waiting, size = [], 0
         for table in tables:
             waiting.append(table)
             size += table.nbytes
             if size >= _GROUP_BYTES:
-                writer.write_table(pa.concat_tables(waiting))
+                file.write_table(pa.concat_tables(waiting))
                 waiting, size = [], 0
-        writer.write_table(pa.concat_tables([schema.empty_table(), *waiting]))
+        file.write_table(pa.concat_tables([schema.empty_table(), *waiting]))

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from lib.data.rows.base import RowsConfig
+from lib.data.rows.base import RowsConfig, end
 
 
 class Selection:
@@ -16,6 +16,7 @@ class Selection:
         self._first = config.fold or 0
         self._step = 1 if config.fold is None else config.folds
         self._limit = config.limit
+        self._end = end(config)
         self._sample: npt.NDArray[np.int64] | None = None
         if config.sample is not None:
             assert total is not None
@@ -28,6 +29,13 @@ class Selection:
     def all(self) -> bool:
         """Whether every row is taken."""
         return self._step == 1 and self._limit is None and self._sample is None
+
+    @property
+    def end(self) -> int | None:
+        """The number after that of the last row that may be taken, over all files; None where all have to be read."""
+        if self._sample is not None:
+            return self._first + self._step * int(self._sample[-1]) + 1 if len(self._sample) else 0
+        return self._end
 
     def mask(self, start: int, rows: int) -> npt.NDArray[np.bool_]:
         """Which of the rows [start, start + rows) are taken; rows are numbered over all files."""

@@ -13,12 +13,13 @@ import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from lib.data.parquet import UNREADABLE
 from lib.errors import InputError
 
 _BLOCK_BYTES = 1 << 20
 _END_BYTES = 64 << 10
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
-SUPPORTED = "supported are .csv, .tsv, .jsonl, .ndjson, .txt (each also as .gz or .zst) and .parquet"
+SUPPORTED = "supported are .csv, .tsv, .jsonl, .ndjson, .txt, .md (each also as .gz or .zst) and .parquet"
 
 
 class FileFormat(Enum):
@@ -86,7 +87,7 @@ def source_of(url: str) -> Source:
     suffixes = [suffix.lower() for suffix in PurePosixPath(url).suffixes] or [""]
     codec = _CODECS.get(suffixes[-1])
     suffix = suffixes[-1] if codec is None else "".join(suffixes[-2:-1])
-    suffix = ".jsonl" if suffix == ".ndjson" else suffix
+    suffix = {".ndjson": ".jsonl", ".md": ".txt"}.get(suffix, suffix)
     known = {f.value: f for f in FileFormat if codec is None or f is not FileFormat.PARQUET}
     if suffix not in known:
         hint = "give a glob such as folder/*.csv to choose among the files of a folder"
@@ -168,7 +169,7 @@ def _open_raw(source: Source) -> Iterator[BinaryIO]:
     try:
         with fs.open(path, "rb") as file:
             yield file
-    except (OSError, pa.ArrowInvalid) as error:
+    except UNREADABLE as error:
         raise InputError(f"{source.url}: cannot be read ({_reason(error)}); is the file there, and whole?") from error
 
 

@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,8 @@ import pyarrow as pa
 from omegaconf import MISSING
 
 from lib.config import transient
-from lib.data.reading.readers import Cells
+from lib.data.reading.dialect import Dialect, Quotes
+from lib.data.reading.readers import Cells, Unreadable
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError
 
@@ -22,6 +25,9 @@ PLACE = {"file": pa.string(), "row": pa.int64(), "id": pa.string()}
 
 ITEMS = pa.list_(pa.string())
 """A text, in one or several pieces: the turns of a chat, passages, or just the one."""
+
+
+_EXACT = 1 << 53  # below it a float is told from its neighbours
 
 
 class OnBadRow(Enum):  # members in lower case, since OmegaConf knows them by their names
@@ -48,7 +54,9 @@ class RowsConfig:
 
     Rows are chosen over all files in their order, and in this order: `fold` takes every `folds`-th row from the
     `fold`-th on (iloc[fold::folds]); of these `sample` takes a random subset, in the order of the input; of these
-    `limit` takes the first.
+    `limit` takes the first. Only chosen rows count: what is wrong with others doesn't matter.
+
+    separator, quotes: of CSV and TSV files, where they aren't as usual (`Dialect` says what that is).
     """
 
     path: str = transient(default=MISSING)  # the fingerprint has the content's hash
@@ -59,8 +67,14 @@ class RowsConfig:
     sample_seed: int = 0
     fold: int | None = None
     folds: int = 5
+    separator: str | None = None
+    quotes: Quotes | None = None
 
     def __post_init__(self) -> None:
+        if self.separator is not None and (len(self.dialect.separator or "") != 1 or self.separator in '"\r\n'):
+            raise ConfigError(
+                f"data.separator={self.separator!r}: must be one character, such as 'data.separator=\";\"' (or \\t)"
+            )
         for key, value in (("limit", self.limit), ("sample", self.sample), ("folds", self.folds)):
             if value is not None and value < 1:
                 raise ConfigError(f"data.{key}={value}: must be at least 1")
@@ -68,6 +82,18 @@ class RowsConfig:
             raise ConfigError(f"data.fold={self.fold}: must be from 0 to {self.folds - 1} (data.folds={self.folds})")
         if self.sample_seed < 0:
             raise ConfigError(f"data.sample_seed={self.sample_seed}: must not be negative")
+
+    @property
+    def dialect(self) -> Dialect:
+        """How CSV and TSV files are written."""
+        return Dialect("\t" if self.separator == "\\t" else self.separator, self.quotes)
+
+
+def end(config: RowsConfig) -> int | None:
+    """The number after that of the last row that may be chosen, over all files; None where all have to be read."""
+    if config.limit is None or config.sample is not None:
+        return None
+    return config.limit if config.fold is None else config.fold + config.folds * (config.limit - 1) + 1
 
 
 class BadCell(NamedTuple):
@@ -126,6 +152,15 @@ class Rows(RowsConfig, ABC):
         first_row: the number of the first row in its file. A cell that can't be used is null in the table.
         """
 
+    @property
+    def as_arrow(self) -> Collection[str]:
+        """Columns of Parquet that `canonical` gets as arrays."""
+        return ()
+
+    def way_out(self, bad: Collection[str]) -> str:
+        """What else could be done about bad cells, given their columns and reasons; "" where nothing is."""
+        return ""
+
     def tally(self, rows: pa.Table) -> Counter[str]:
         """What is counted for the report, besides rows."""
         return Counter()
@@ -149,6 +184,8 @@ class CellReader:
         values: list[Any] = []
         for row, cell in enumerate(cells):
             try:
+                if isinstance(cell, Unreadable):
+                    raise ValueError(cell.reason)
                 value, repairs = parse(cell)
             except ValueError as error:
                 value, repairs = None, 0
@@ -170,11 +207,17 @@ def read_name(cell: object) -> tuple[str | None, int]:
     """A name or id, as text: numbers as well (whole floats without their point, as pandas makes them of integers)."""
     if cell is None or cell != cell or cell == "":
         return None, 0
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    if isinstance(cell, bool) or not isinstance(cell, (str, int)):
+    text = str(cell) if isinstance(cell, UUID) else number_text(cell)
+    if not isinstance(text, str) or (isinstance(cell, (float, Decimal)) and not text.lstrip("-").isdigit()):
         raise ValueError(f"{kind(cell)}, not a text or a whole number")
-    return repair(str(cell))
+    return repair(text)
+
+
+def number_text(cell: object) -> object:
+    """A number as text, whole ones without a point (pandas makes floats of integers); anything else as it is."""
+    if isinstance(cell, (float, Decimal)) and -_EXACT < cell < _EXACT and cell == int(cell):
+        cell = int(cell)
+    return str(cell) if isinstance(cell, (int, float, Decimal)) and not isinstance(cell, bool) else cell
 
 
 def read_items(cell: object) -> tuple[list[str | None], int]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
@@ -133,6 +133,10 @@ class BattlesConfig(Rows):
             reader.values[role] = reader.read(name, cells.get(name, [None] * rows), read_name)
         reader.values["label"] = _labels(cells, self, reader)
         return reader.table(SCHEMA)
+
+    def way_out(self, bad: Collection[str]) -> str:
+        """Cells may be plain text."""
+        return "data.turns=text if cells are plain text" if any("malformed JSON" in why for why in bad) else ""
 
     def tally(self, rows: pa.Table) -> Counter[str]:
         """Canonical rows by label, and those with unequal numbers of turns."""

@@ -32,7 +32,7 @@ one of the document, so that neighbours can be put together again. row: number o
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentsConfig(RowsConfig):
-    """Documents: plain texts (.txt, each one document), or tables with one in each row.
+    """Documents: plain texts (.txt or .md, each one document), or tables with one in each row.
 
     text: the column of texts; a list of them is one document, a blank line between. id: the column of names, which
     chunks are called after; a plain text has its file's.

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lib.data.reading.readers import Cells, batches, column_names
+from lib.data.reading.readers import Cells, batches, column_names, with_rows
 from lib.data.reading.sources import FileFormat, Source, resolve
 from lib.data.rows.base import PLACE, Canonical, CellReader, OnBadRow, Rows, RowsConfig, kind, read_name
 from lib.data.rows.text_repair import repair
@@ -96,7 +96,7 @@ def batch_url(config: OpenAiBatchConfig, job: str) -> str:
 
     Raises InputError for files that are not JSONL or lack a key, for a url that no job answers, or another than `job`.
     """
-    source = resolve(config.path)[0]
+    source = with_rows(resolve(config.path))[0]
     _require_keys(source)
     first = next(batches(source, ["url"]))["url"][0]
     if first not in JOBS:

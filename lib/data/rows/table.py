@@ -1,15 +1,28 @@
 """Tables of texts: the fields that a job reads, of a user's own columns, and columns that its result keeps."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import pyarrow as pa
 
 from lib.config import transient
-from lib.data.reading.readers import Cells, column_types
-from lib.data.reading.sources import resolve
-from lib.data.rows.base import ITEMS, PLACE, Canonical, CellReader, Rows, RowsConfig, read_items, read_name
+from lib.data.reading.arrow_types import settle
+from lib.data.reading.readers import Cells, column_types, values, with_rows
+from lib.data.reading.sources import FileFormat, resolve
+from lib.data.rows.base import (
+    ITEMS,
+    PLACE,
+    Canonical,
+    CellReader,
+    Rows,
+    RowsConfig,
+    end,
+    number_text,
+    read_items,
+    read_name,
+)
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError, InputError
 from lib.types import slot_column
@@ -59,6 +72,11 @@ class TableRows(TableConfig, Rows):
         return list(dict.fromkeys([*self.carry, *self.beside]))
 
     @property
+    def as_arrow(self) -> Collection[str]:
+        """Columns that are read as they are, but texts, which may need repair."""
+        return [name for name in self.plain if not _is_text(self.types[name])]
+
+    @property
     def schema(self) -> pa.Schema:
         """The columns of canonical rows: each field as a list of texts, the others in their own type."""
         read = {slot_column(name): ITEMS for name in self.fields}
@@ -89,6 +107,12 @@ class TableRows(TableConfig, Rows):
         for role in ("id", "failed"):
             if getattr(self, role) != getattr(usual, role) and getattr(self, role) is not None:
                 roles[f"data.{role}"] = getattr(self, role)
+        for name in self.fields:
+            if self.column(name) == self.failed and self.failed in names:
+                raise InputError(
+                    f"{file}: column {self.failed!r} is read as the field {name}, but also as the reason why a row "
+                    "failed before; set data.failed=null if it is none"
+                )
         for key, name in [*roles.items(), *(("data.carry", name) for name in self.carry)]:
             if names.count(name) != 1:
                 problem = "is there twice" if name in names else "is missing"
@@ -96,6 +120,11 @@ class TableRows(TableConfig, Rows):
                 raise InputError(f"{file}: column {name!r} {problem}; the columns are {list(names)}; {hint}")
         wanted = [self.id, *(self.column(name) for name in self.fields), *self.plain, self.failed]
         return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
+
+    def way_out(self, bad: Collection[str]) -> str:
+        """A column may be called as the reasons of an earlier job are, and be none."""
+        told = any(why.startswith(f"{self.failed}: ") for why in bad)
+        return f"data.failed=null if column {self.failed!r} doesn't say why a row failed before" if told else ""
 
     def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
         """Canonical form of consecutive rows of a file, of the columns that `present_columns` gave.
@@ -105,14 +134,16 @@ class TableRows(TableConfig, Rows):
         rows = len(next(iter(cells.values())))
         reader = CellReader(file, first_row, rows)
         nothing = [None] * rows
-        reader.values["id"] = reader.read(self.id or "id", cells.get(self.id or "", nothing), read_name)
+        reader.values["id"] = reader.read(self.id or "id", _values(cells.get(self.id or "", nothing)), read_name)
         for name in self.fields:
             column = self.column(name)
-            reader.values[slot_column(name)] = reader.read(column, cells[column], read_items)
+            reader.values[slot_column(name)] = reader.read(column, _values(cells[column]), _read_items)
         for name in self.plain:
-            as_text = pa.types.is_string(self.types[name]) or pa.types.is_large_string(self.types[name])
-            reader.values[name] = reader.read(name, cells[name], _text if as_text else lambda cell: (cell, 0))
-        reader.read(self.failed or "", cells.get(self.failed or "", nothing), _not_failed)
+            if isinstance(cells[name], pa.Array) and name in self.as_arrow:
+                reader.values[name] = settle(cells[name], self.types[name])
+            else:
+                reader.values[name] = reader.read(name, cells[name], _text)
+        reader.read(self.failed or "", _values(cells.get(self.failed or "", nothing)), _not_failed)
         return reader.table(self.schema)
 
 
@@ -127,8 +158,15 @@ def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str]
             f"data.columns: this job reads no field {', '.join(unknown)}; it reads {', '.join(wanted)} "
             "(the slots of its prompt)"
         )
-    sources = resolve(config.path)
-    found = [column_types(source, [*config.carry, *beside]) for source in sources]
+    sources = with_rows(resolve(config.path), config.dialect)
+    texts = [source.format is FileFormat.TEXT for source in sources]
+    if any(texts) and not all(texts):
+        raise InputError(
+            f"{sources[texts.index(True)].url} is a plain text beside tables such as "
+            f"{sources[texts.index(False)].url}; give a glob such as folder/*.csv to choose among the files of a folder"
+        )
+    wanted_types = [*config.carry, *beside]
+    found = [column_types(source, wanted_types, config.dialect, end(config)) for source in sources]
     types: dict[str, pa.DataType] = {}
     for source, kinds in zip(sources, found, strict=True):
         for name, kind in kinds.items():
@@ -137,6 +175,18 @@ def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str]
     there = tuple(name for name in beside if all(name in kinds for kinds in found))
     kept = {f.name: getattr(config, f.name) for f in fields(TableConfig)}
     return TableRows(**kept, fields=tuple(wanted), beside=there, types=types)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _values(cells: Iterable[Any]) -> Iterable[Any]:
+    return values(cells) if isinstance(cells, pa.Array) else cells
+
+
+def _read_items(cell: object) -> tuple[list[str | None], int]:
+    return read_items(None if cell != cell else number_text(cell))
 
 
 def _text(cell: object) -> tuple[str | None, int]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lib.data.parquet import UNREADABLE, require_rows, require_sound
 from lib.data.run_folder import MANIFEST, RESULT
 from lib.errors import ConfigError, InputError
 
@@ -55,7 +57,7 @@ class Corpus:
         self.path = _file(corpus)
         try:
             self._metadata = pq.read_metadata(self.path)
-        except (pa.ArrowInvalid, OSError) as error:
+        except UNREADABLE as error:
             raise InputError(f"{self.path}: not a Parquet file ({str(error).splitlines()[0]})") from error
         self._schema = self._metadata.schema.to_arrow_schema()
         self._require("id", pa.string(), pa.large_string())
@@ -136,6 +138,7 @@ class Corpus:
                     rows, batch = rows[fine.to_numpy(zero_copy_only=False)], batch.filter(fine)
                 if len(rows):
                     yield rows, batch
+            require_rows(first, self._metadata.num_rows)
 
     def _errors(self) -> Iterator[pa.Array]:
         if "error" in self._schema.names:
@@ -143,8 +146,15 @@ class Corpus:
             with self._open() as file:
                 yield from (b["error"] for b in file.iter_batches(columns=["error"], use_threads=False))
 
-    def _open(self) -> pq.ParquetFile:
-        return pq.ParquetFile(self.path, metadata=self._metadata, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+    @contextmanager
+    def _open(self) -> Iterator[pq.ParquetFile]:
+        options = {"pre_buffer": False, "buffer_size": _BUFFER_BYTES, "page_checksum_verification": True}
+        try:
+            with pq.ParquetFile(self.path, metadata=self._metadata, **options) as file:
+                require_sound(file)
+                yield file
+        except UNREADABLE as error:
+            raise InputError(f"{self.path}: damaged ({str(error).strip()}); make the corpus anew") from error
 
     def _require(self, name: str, *types: pa.DataType) -> None:
         if name not in self._schema.names:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
+from lib.data import parquet
 from lib.data.answers import read_all_answers
 from lib.data.atomic import write_text
 from lib.data.manifest import read_manifest
@@ -41,8 +41,8 @@ def rate(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
     """
     answers = read_all_answers(OmegaConf.load(folder / CONFIG).tournament.answers)
     (drawn,) = read_manifest(folder).inputs
-    battles = pq.read_table(drawn.source, columns=["model_a", "model_b", "question"])
-    result = pq.read_table(folder / RESULT, columns=["row", *PROBABILITIES])
+    battles = parquet.read(Path(drawn.source), ["model_a", "model_b", "question"])
+    result = parquet.read(folder / RESULT, ["row", *PROBABILITIES])
     battles = battles.take(result["row"])
     names = tuple(answers)
     number = {name: i for i, name in enumerate(names)}

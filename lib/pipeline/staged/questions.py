@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from lib.data.atomic import atomic_path
+from lib.data import parquet
 from lib.data.reading.intake import read_rows
 from lib.data.rows.table import TableConfig, open_table
 from lib.data.run_folder import RESULT
@@ -31,8 +30,7 @@ def take_questions(config: RunConfig, data: TableConfig) -> Path:
             "question": [_joined(pieces) for pieces in table[slot_column("question")].to_pylist()],
             "error": table["error"],
         }
-        with atomic_path(folder / RESULT) as temporary:
-            pq.write_table(pa.table(columns), temporary, compression="zstd")
+        parquet.write(pa.table(columns), folder / RESULT)
     return folder
 
 

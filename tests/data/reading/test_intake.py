@@ -179,13 +179,17 @@ def test_the_report(tmp_path: Path):
         "repaired_cells": 2,
         "bad_rows": 1,
         "has_ids": True,
+        "first_only": False,
+        "empty_files": 0,
     }
     assert str(report) == (
         "5 of 5 rows taken, with ids; labels: 2 A, 1 B, 1 tie; rows without a label: 1; rows with unequal numbers of "
         "turns (kept as they are): 2; cells repaired (half characters replaced by U+FFFD): 2; bad rows recorded: 1"
     )
     one = BattlesConfig(path=config.path, on_bad_row=OnBadRow.record, limit=1)
-    assert str(take_in(one, tmp_path / "one").report) == "1 of 5 rows taken, with ids; labels: 1 A, 0 B, 0 tie"
+    assert (
+        str(take_in(one, tmp_path / "one").report) == "1 of the first 1 rows taken, with ids; labels: 1 A, 0 B, 0 tie"
+    )
 
 
 def test_input_files_survive_json(tmp_path: Path):
@@ -210,10 +214,33 @@ def test_bad_rows_are_refused_with_file_row_and_column(tmp_path: Path):
     assert "data.turns=text" in message
 
 
-def test_bad_rows_outside_the_selection_are_refused_too(tmp_path: Path):
-    path = write(tmp_path / "x.csv", [record(0), record(1, prompt="[]")])
-    with pytest.raises(InputError, match="row 1, column prompt"):
-        take_in(BattlesConfig(path=str(path), limit=1), tmp_path / "run")
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("row", [5, 100, 600, 1100])
+def test_bad_rows_that_are_not_chosen_do_not_matter(tmp_path: Path, suffix: str, row: int):
+    rows = records(1200)
+    rows[row] |= {"prompt": "[]", "id": "0"}
+    path = write(tmp_path / f"x{suffix}", rows)
+    assert load(path, tmp_path / "first", limit=5)["id"].to_pylist() == [str(n) for n in range(5)]
+    fold = (row + 1) % 5
+    assert load(path, tmp_path / "fold", fold=fold, limit=300)["row"].to_pylist() == list(range(fold, 1200, 5))
+    with pytest.raises(InputError, match=f"row {row}, column prompt"):
+        take_in(BattlesConfig(path=str(path), limit=row + 1), tmp_path / "run")
+    rows[row]["prompt"] = rows[0]["prompt"]
+    path = write(tmp_path / f"x{suffix}", rows)
+    with pytest.raises(InputError, match=f"'0' .*row 0, .*row {row}"):
+        take_in(BattlesConfig(path=str(path), limit=row + 1), tmp_path / "run")
+
+
+@pytest.mark.parametrize(("name", "bad"), [("x.csv", "too,short\n"), ("x.jsonl", "{oops\n")])
+@pytest.mark.parametrize("rows", [5, 600, 1100])
+def test_what_is_malformed_behind_the_last_chosen_row_is_not_read(tmp_path: Path, name: str, bad: str, rows: int):
+    path = write(tmp_path / name, records(rows))
+    with path.open("a") as file:
+        file.write(bad)
+    assert load(path, tmp_path / "run", limit=5).num_rows == 5
+    assert load(path, tmp_path / "all", limit=rows).num_rows == rows
+    with pytest.raises(InputError, match=f"row {rows}|line {rows + 1}"):
+        load(path, tmp_path / "more", limit=rows + 1)
 
 
 def test_bad_rows_are_recorded(tmp_path: Path):
@@ -268,7 +295,7 @@ def test_a_damaged_run_folder_is_noticed(tmp_path: Path):
     (file,) = take_in(config, tmp_path / "run").inputs
     path = tmp_path / "run" / file.parquet
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(RunFolderError, match="cannot be read"):
+    with pytest.raises(RunFolderError, match="damaged"):
         read_rows(file, tmp_path / "run", 0, 10, config)
     path.unlink()
     with pytest.raises(RunFolderError, match="cannot be read"):

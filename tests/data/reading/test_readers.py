@@ -117,7 +117,7 @@ def test_a_range_reads_only_its_row_groups(tmp_path: Path):
         ("x.csv", b"a,b\n1,2\n3,\xff\n", "row 1, column b: not UTF-8"),
         ("x.jsonl", b'{"a": 1}\n\n{"a": }\n', "line 3: malformed JSON"),
         ("x.jsonl", b'{"a": 1}\n[1]\n', "line 2: not a JSON object"),
-        ("x.jsonl", b'{"a": "\xff"}\n', "line 1: malformed JSON .*utf-8"),
+        ("x.jsonl", b'{"a": "\xff"}\n', "line 1: not UTF-8"),
         ("x.jsonl", b"[" * 100_000, "line 1: malformed JSON"),
         ("x.csv.gz", b"a,b\n1,2\n", "cannot be read"),
     ],
@@ -136,5 +136,6 @@ def test_parquet_without_rows_and_with_bytes_for_text(tmp_path: Path):
         read(path)
     text = pa.Array.from_buffers(pa.string(), 1, [None, *pa.array([b"\xff"]).buffers()[1:]])
     pq.write_table(pa.table({"a": text}), path)
-    with pytest.raises(InputError, match="rows from 0, column a: not UTF-8"):
-        read(path)
+    (cell,) = read(path)["a"]
+    assert isinstance(cell, readers.Unreadable)
+    assert cell.reason.startswith("not UTF-8")

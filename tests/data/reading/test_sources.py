@@ -56,7 +56,7 @@ def test_urls():
         ("{}/nothing.csv", "no such file"),
         ("{}/*.jsonl", "no file matches"),
         ("{}/empty", "no file"),
-        ("{}/notes.md", r"unknown suffix '\.md'; supported are \.csv"),
+        ("{}/notes.doc", r"unknown suffix '\.doc'; supported are \.csv"),
         ("{}/x.parquet.gz", "unknown suffix"),
         ("{}/plain", "unknown suffix"),
         ("{}", "unknown suffix .*glob"),
@@ -66,7 +66,7 @@ def test_urls():
 )
 def test_paths_that_mean_nothing(tmp_path: Path, path: str, message: str):
     (tmp_path / "empty").mkdir()
-    for name in ("notes.md", "x.parquet.gz", "plain"):
+    for name in ("notes.doc", "x.parquet.gz", "plain"):
         write(tmp_path, name, b"x")
     with pytest.raises(InputError, match=message):
         resolve(path.format(tmp_path))

@@ -72,7 +72,7 @@ def test_what_failed_before_is_a_bad_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "reason"),
-    [(None, "null"), (3, "a value of type int"), ({"a": 1}, "an object"), (["a", 3], "turn 1 is a value of type int")],
+    [(None, "null"), (True, "a truth value"), ({"a": 1}, "an object"), (["a", 3], "turn 1 is a value of type int")],
 )
 def test_bad_cells(tmp_path: Path, cell: Any, reason: str) -> None:
     path = jsonl(tmp_path / "x.jsonl", [{"text": "fine"}, {"text": cell}])

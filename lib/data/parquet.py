@@ -1,0 +1,96 @@
+"""Parquet files of our own: written whole, with a checksum in each page, which is verified when they are read again."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lib.data.atomic import atomic_path
+from lib.errors import RunFolderError
+
+UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError)
+"""What reading a damaged Parquet file raises."""
+
+_COLUMNS = b"overnight.columns"
+# Checksums cover the pages, but neither their headers nor the footer. What a flipped bit does there without an error is
+# to make fewer rows, which whoever reads a file counts, or to change a column's name or type, which are kept here, too.
+
+
+@contextmanager
+def writer(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
+    """Write a file table by table, whole or not at all."""
+    signed = schema.with_metadata({**(schema.metadata or {}), _COLUMNS: _columns(schema)})
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, signed, compression="zstd", write_page_checksum=True, **options) as file,
+    ):
+        yield file
+
+
+def write(table: pa.Table, path: Path) -> None:
+    """Write a table, whole or not at all."""
+    with writer(path, table.schema) as file:
+        file.write_table(table)
+
+
+@contextmanager
+def opened(path: Path, hint: str = "delete it and run the same line again") -> Iterator[pq.ParquetFile]:
+    """A file that we wrote. Raises RunFolderError where it can't be opened, or read in the body.
+
+    hint: what is to be done then.
+    """
+    try:
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+            require_sound(file)
+            yield file
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path}: cannot be read (there is no such file); {hint}") from error
+    except UNREADABLE as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise RunFolderError(f"{path}: damaged ({reason}); {hint}") from error
+
+
+def schema(path: Path) -> pa.Schema:
+    """The columns of a file that we wrote. Raises as `read`."""
+    with opened(path) as file:
+        return file.schema_arrow
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Some columns of a file that we wrote, or all. Raises RunFolderError where it is damaged."""
+    with opened(path) as file:
+        table = file.read(None if columns is None else list(columns))
+        require_rows(table.num_rows, file.metadata.num_rows)
+        return table
+
+
+def batches(path: Path, size: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Some columns of a file that we wrote, or all, at most `size` rows at a time. Raises as `read`."""
+    with opened(path) as file:
+        rows = 0
+        for batch in file.iter_batches(size, columns=None if columns is None else list(columns)):
+            rows += batch.num_rows
+            yield batch
+        require_rows(rows, file.metadata.num_rows)
+
+
+def require_sound(file: pq.ParquetFile) -> None:
+    """Raise ArrowInvalid where the footer contradicts itself, or the columns are not those that we wrote."""
+    groups = range(file.num_row_groups)
+    require_rows(sum(file.metadata.row_group(group).num_rows for group in groups), file.metadata.num_rows)
+    found = file.schema_arrow
+    if (found.metadata or {}).get(_COLUMNS, _columns(found)) != _columns(found):
+        raise pa.ArrowInvalid("the columns are not those that were written")
+
+
+def require_rows(found: int, wanted: int) -> None:
+    """Raise ArrowInvalid where a file, or a range of it, has another number of rows than it should have."""
+    if found != wanted:
+        raise pa.ArrowInvalid(f"{found} rows where there must be {wanted}")
+
+
+def _columns(schema: pa.Schema) -> bytes:
+    return " ".join(f"{field.name}:{field.type.id}" for field in schema).encode()
