@@ -1,7 +1,7 @@
 """Where a job is submitted to: Slurm with Ray inside, a Slurm job array, or a Ray cluster that runs already."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from lib.errors import ConfigError
@@ -18,6 +18,12 @@ class ClusterConfig:
     executor: ClassVar[str] = "ray"
     python: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in (f.name for f in fields(self)):
+            value = getattr(self, name)
+            for text in value if isinstance(value, list) else [value]:
+                require_printable(str(text), f"cluster.{name}")
+
     @property
     def notice(self) -> float:
         """Seconds between a signal to stop and the end."""
@@ -29,7 +35,8 @@ class SlurmConfig(ClusterConfig):
     """One Slurm job with a Ray cluster inside.
 
     nodes, cpus_per_task (of each node), time, mem, gres, partition, account, qos, constraint: as sbatch's options of
-    these names; null: the site's default. options: more of sbatch's options, such as ["--exclusive"].
+    these names; null: what SBATCH_… variables of these names say, else the site's default. options: more of sbatch's
+    options, such as ["--exclusive"].
     signal_seconds: how long before the time limit the run is asked to stop. max_requeues: how often a run that needs
     more time is queued again.
     """
@@ -48,6 +55,7 @@ class SlurmConfig(ClusterConfig):
     max_requeues: int = 50
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for key, value in (("nodes", self.nodes), ("cpus_per_task", self.cpus_per_task)):
             if value < 1:
                 raise ConfigError(f"cluster.{key}={value}: must be at least 1")
@@ -58,6 +66,11 @@ class SlurmConfig(ClusterConfig):
             )
         if self.max_requeues < 0:
             raise ConfigError(f"cluster.max_requeues={self.max_requeues}: must not be negative")
+        for option in self.options:
+            if not re.match(r"-\w+$|--[\w-]+(=|$)", option):
+                raise ConfigError(
+                    f"cluster.options: {option!r} is not one option of sbatch; write it as --name or --name=value"
+                )
 
     @property
     def notice(self) -> float:
@@ -93,8 +106,15 @@ class RayJobsConfig(ClusterConfig):
     address: str = "http://127.0.0.1:8265"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not re.match(r"https?://", self.address):
             raise ConfigError(f"cluster.address={self.address}: must be that of Ray's dashboard, http://HOST:8265")
+
+
+def require_printable(text: str, key: str) -> None:
+    """Raise ConfigError, naming the key, for text with control characters: they would end a line of a script."""
+    if re.search(r"[\x00-\x1f\x7f\x85\u2028\u2029]", text):
+        raise ConfigError(f"{key}={text!r}: holds a line break or another control character; leave it out")
 
 
 def time_limit(time: str) -> int:

@@ -1,18 +1,35 @@
 """Rendering a script for sbatch: its resources, and which of slurm/*.sbatch runs what."""
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from lib.cluster.clusters import ClusterConfig, SlurmArrayConfig, SlurmConfig
+from lib.cluster.clusters import ClusterConfig, SlurmArrayConfig, SlurmConfig, require_printable
 from lib.cluster.dispatch import Desk
+from lib.errors import ConfigError
 
 
-def render(config: SlurmConfig, desk: Desk, script: str, words: Sequence[str], array: str | None = None) -> str:
-    """The script that runs `slurm/<script> <words>` of the copied code. array: as sbatch's option."""
+@dataclass(frozen=True)
+class Script:
+    """A script for sbatch. options: those of its #SBATCH lines."""
+
+    options: Sequence[str]
+    text: str
+
+
+def render(config: SlurmConfig, desk: Desk, script: str, words: Sequence[str], array: str | None = None) -> Script:
+    """The script that runs `slurm/<script> <words>` of the copied code. array: as sbatch's option.
+
+    Raises ConfigError for a run folder that sbatch can't write into.
+    """
+    require_printable(str(desk.run), "run.dir")
+    if "\\" in str(desk.run):
+        raise ConfigError(f"run.dir={desk.run}: a backslash means something else to sbatch; choose another name")
     options = {
         "job-name": desk.run.name,
-        "output": str(desk.folder / ("%A_%a.out" if array else "%j.out")),
+        "output": str(desk.folder).replace("%", "%%") + ("/%A_%a.out" if array else "/%j.out"),
         "open-mode": "append",  # also when it is queued again
         "array": array,
         "nodes": config.nodes,
@@ -35,13 +52,21 @@ def render(config: SlurmConfig, desk: Desk, script: str, words: Sequence[str], a
     if isinstance(config, SlurmArrayConfig):
         variables["COUNT"] = str(config.count)
     given = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    given += ["--requeue", *config.options]
     lines = [
         "#!/bin/bash",
-        *(f"#SBATCH {option}" for option in [*given, "--requeue", *config.options]),
+        *(f"#SBATCH {_quoted(option)}" for option in given),
         *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
         f"exec bash {shlex.join([f'{desk.code}/slurm/{script}', *words])}",
     ]
-    return "\n".join(lines) + "\n"
+    return Script(given, "\n".join(lines) + "\n")
+
+
+def _quoted(option: str) -> str:
+    """An option as one word of an #SBATCH line, where # begins a comment, and a backslash keeps what follows it."""
+    if re.fullmatch(r"[\w%+,./:=@^~*&|!()\[\]-]+", option):
+        return option
+    return '"' + re.sub(r'(["\\])', r"\\\1", option) + '"'
 
 
 def python_of(config: ClusterConfig) -> str:

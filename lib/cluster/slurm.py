@@ -4,17 +4,18 @@ import getpass
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lib.cluster.dispatch import ENDED, State
 from lib.errors import ClusterError
+from lib.log import log
 
 _ASK_EVERY = 5.0  # seconds
 
 
 def sbatch(script: str, *options: str) -> str:
     """Submit the script at a path; the job's id. Raises ClusterError with what sbatch says where it refuses."""
-    return _run("sbatch", "--parsable", *options, script).strip().partition(";")[0]
+    return _run("sbatch", "--parsable", *options, script, environment=_for_sbatch()).strip().partition(";")[0]
 
 
 def states(ids: Sequence[str]) -> dict[str, State]:
@@ -70,9 +71,24 @@ def _exit_code(code: str) -> int:
     return 128 + int(number) if number not in ("", "0") else int(status)
 
 
-def _run(*command: str) -> str:
+def _for_sbatch() -> dict[str, str]:
+    """The environment of sbatch, with the user's own SBATCH_ variables.
+
+    Without what would make another job of ours: an array of what is none, or an sbatch that tells the job's id at its
+    end only.
+    """
+    environment = dict(os.environ)
+    for name, key in (("SBATCH_ARRAY_INX", "cluster.count"), ("SBATCH_WAIT", "submit.wait")):
+        if environment.pop(name, None) is not None:
+            log.warning("%s: has no effect here; %s says so", name, key)
+    return environment
+
+
+def _run(*command: str, environment: Mapping[str, str] | None = None) -> str:
     # sbatch hands its whole environment on, also what belongs to the job that submits, if a job does
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("SBATCH_", "SLURM_JOB"))}
+    of_a_job = ("SLURM_JOB", "SBATCH_CPU_BIND", "SBATCH_MEM_BIND") if "SLURM_JOB_ID" in os.environ else ()
+    given = os.environ if environment is None else environment
+    environment = {key: value for key, value in given.items() if not key.startswith(of_a_job)}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -14,7 +14,7 @@ from lib.cluster import ray_jobs, slurm
 from lib.cluster.clusters import ClusterConfig, RayJobsConfig, SlurmArrayConfig, SlurmConfig
 from lib.cluster.dispatch import Desk, State
 from lib.cluster.run_status import job_states
-from lib.cluster.script import python_of, render
+from lib.cluster.script import Script, python_of, render
 from lib.data.manifest import Manifest
 from lib.data.run_folder import LOG
 from lib.data.shards import unfinished
@@ -118,17 +118,22 @@ def _to_array(cluster: SlurmArrayConfig, config: SubmitConfig, request: PlannedR
     _to_slurm(config, scripts, desk)
 
 
-def _to_slurm(config: SubmitConfig, scripts: dict[str, str], desk: Desk) -> None:
+def _to_slurm(config: SubmitConfig, scripts: dict[str, Script], desk: Desk) -> None:
     if config.dry_run:
         for name, script in scripts.items():
-            print(f"--- {desk.folder / name}\n{script}", end="")
+            print(f"--- {desk.folder / name}\n{script.text}", end="")
         return
-    desk.open(scripts)
+    desk.open({name: script.text for name, script in scripts.items()})
     ids: list[str] = []
-    for name in scripts:  # each after the one before, however that ends
-        ids.append(slurm.sbatch(str(desk.folder / name), *([f"--dependency=afterany:{ids[-1]}"] if ids else [])))
+    for name, script in scripts.items():  # each after the one before, however that ends
+        after = [f"--dependency=afterany:{ids[-1]}"] if ids else []
+        # On the command line too, where they count more than SBATCH_ variables; in the script they count less.
+        ids.append(slurm.sbatch(str(desk.folder / name), *script.options, *after))
         desk.record(ids)
-    print(f"jobs:       {' '.join(ids)}\nstatus:     python -m jobs.status run.dir={desk.run}", flush=True)
+    print(
+        f"jobs:       {' '.join(ids)}\nstatus:     python -m jobs.status run.dir={shlex.quote(str(desk.run))}",
+        flush=True,
+    )
     if config.wait:
         state = slurm.wait(ids[-1])
         _end(ids[-1], state, desk)
@@ -146,7 +151,7 @@ def _to_ray(cluster: RayJobsConfig, config: SubmitConfig, request: PlannedRun, d
     desk.open({})
     job = ray_jobs.submit(cluster.address, entrypoint, desk.code, f"{request.job}-{desk.folder.name}")
     desk.record([job], cluster.address)
-    print(f"jobs:       {job}\nstatus:     python -m jobs.status run.dir={desk.run}", flush=True)
+    print(f"jobs:       {job}\nstatus:     python -m jobs.status run.dir={shlex.quote(str(desk.run))}", flush=True)
     if config.wait:
         _end(job, ray_jobs.follow(cluster.address, job), desk)
 

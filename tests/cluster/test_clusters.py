@@ -22,6 +22,11 @@ def test_time_limits_are_read_as_sbatch_reads_them(text: str, seconds: int) -> N
         (lambda: SlurmArrayConfig(nodes=2), "use cluster=slurm"),
         (lambda: SlurmArrayConfig(count=0), "cluster.count=0"),
         (lambda: SlurmArrayConfig(at_once=0), "cluster.at_once=0"),
+        (lambda: SlurmConfig(partition="night\n#SBATCH --x"), r"cluster.partition='night\\n"),
+        (lambda: SlurmConfig(options=["--comment=a\rb"]), "cluster.options=.*control character"),
+        (lambda: SlurmConfig(options=["-p debug"]), "'-p debug' is not one option"),
+        (lambda: SlurmArrayConfig(python="py\x00"), "cluster.python=.*control character"),
+        (lambda: RayJobsConfig(address="http://head\n:1"), "cluster.address=.*control character"),
         (lambda: RayJobsConfig(address="head:8265"), "cluster.address=head:8265"),
     ],
 )

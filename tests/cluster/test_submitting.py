@@ -1,13 +1,18 @@
 """What jobs.submit refuses and shows; what it submits is tested on a real Slurm in tests/slurm."""
 
+import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from lib.cluster.clusters import SlurmConfig
+from lib.cluster.dispatch import Desk
+from lib.cluster.script import render
 from lib.cluster.snapshot import ROOT, Snapshot
 from lib.cluster.submitting import _ranges
+from lib.errors import ConfigError
 from tests.conftest import Job
 
 Battles = Callable[..., Path]
@@ -51,6 +56,45 @@ def test_a_dry_run_shows_the_script_with_its_resources(quick_job: Job, battles: 
     assert "/slurm/array.sbatch arena data=arena" in shown  # with the engine that jobs.arena has by itself
     assert f"/slurm/merge.sbatch run.dir={tmp_path}/run run.max_error_rate=0.0 merge.on_failed=uniform\n" in shown
     assert not (tmp_path / "run" / "submit").exists()
+
+
+def test_sbatch_gets_the_users_variables_and_every_word_whole(quick_job: Job, battles: Battles, tmp_path: Path) -> None:
+    """A stand-in notes what sbatch is given: what a real one makes of it is in tests/slurm."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    got = tmp_path / "got"
+    (tools / "sbatch").write_text(f'#!/bin/bash\nprintf "%s\\n" "$@" > "{got}"\nenv > "{got}.env"\necho 7\n')
+    (tools / "sbatch").chmod(0o755)
+    run = tmp_path / "a b" / "質問 #1 100%"
+    line = [
+        "data=arena",
+        f"data.path={battles(4)}",
+        "engine=dummy",
+        f"run.dir={run}",
+        "cluster.options=['--comment=a \"b']",
+    ]
+    given = {"SBATCH_ACCOUNT": "ours", "SBATCH_RESERVATION": "r", "SBATCH_WAIT": "1", "SBATCH_ARRAY_INX": "0-9"}
+    shown = quick_job("submit", "cluster=slurm", *line, PATH=f"{tools}:/usr/bin:/bin", **given)
+    variables = Path(f"{got}.env").read_text()
+    assert "SBATCH_ACCOUNT=ours\n" in variables
+    assert "SBATCH_RESERVATION=r\n" in variables
+    assert "SBATCH_WAIT" not in variables
+    assert "SBATCH_ARRAY_INX" not in variables
+    words = got.read_text().splitlines()
+    folder = next((run / "submit").glob("2*"))
+    escaped = str(folder).replace("%", "%%")
+    assert {f"--output={escaped}/%j.out", "--job-name=質問 #1 100%", '--comment=a "b'} <= set(words)
+    script = (folder / "job.sbatch").read_text().splitlines()
+    given_words = [shlex.split(text.removeprefix("#SBATCH ")) for text in script if text.startswith("#SBATCH")]
+    assert [[word] for word in words if word.startswith("--") and word != "--parsable"] == given_words
+    assert f"run.dir={run}" in shlex.split(script[-1])
+    assert f"jobs.status run.dir='{run}'" in shown.stdout
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\\b"])
+def test_a_run_folder_that_sbatch_cannot_take_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"run\.dir="):
+        render(SlurmConfig(), Desk(tmp_path / name), "ray.sbatch", ["judge"])
 
 
 def test_without_a_scheduler_it_says_so(quick_job: Job, battles: Battles, tmp_path: Path) -> None:
