@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs import chunk, embed, generate, rerank, retrieve, tournament
+from lib.command_line import as_value
 from lib.data.answers import read_answers
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.chunking import ChunkConfig
@@ -159,7 +160,7 @@ def _ways(config: Config) -> dict[str, Config]:
     overrides = [o for o in command_line() if not o.lstrip("+").startswith(("experiment=", "run.dir="))]
     ways: dict[str, Config] = {}
     for name in config.rag.experiments:
-        way = compose_job(JOB, [f"experiment={name}", *overrides, f"run.dir={_root(config)}"])
+        way = compose_job(JOB, [f"experiment={name}", *overrides, f"run.dir={as_value(str(_root(config)))}"])
         if way.rag.name in ways:
             raise ConfigError(f"rag.experiments: two of them are called rag.name={way.rag.name}; give each its own")
         ways[way.rag.name] = way
@@ -184,7 +185,7 @@ def main(config: Config) -> None:
 
 def _contest(config: Config, root: Path, stages: dict[str, list[Stage]]) -> None:
     """The tournament of the answers."""
-    contest = compose_job(tournament.JOB, [*config.rag.tournament, f"run.root={root}"])
+    contest = compose_job(tournament.JOB, [*config.rag.tournament, f"run.root={as_value(str(root))}"])
     answers = {name: done[-1].folder for name, done in stages.items()}
     contest = replace(contest, tournament=replace(contest.tournament, answers=answers))
     lines = [(f"{name}: {stage.name}", *stage.line[1:]) for name, done in stages.items() for stage in done]

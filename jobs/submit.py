@@ -9,6 +9,7 @@ from jobs.plan import JOBS, require_known
 from lib.cluster.clusters import ClusterConfig
 from lib.cluster.dispatch import Desk
 from lib.cluster.submitting import PlannedRun, SubmitConfig, job_overrides, submit
+from lib.command_line import as_value
 from lib.errors import ConfigError
 from lib.launch import compose_job, launch
 from lib.pipeline.command import CommandAboutJob
@@ -43,7 +44,7 @@ def main(config: Config, overrides: list[str]) -> None:
     else:
         run = job.plan(planned)
         folder, manifest = run.folder, run.manifest
-    here = f"run.dir={folder}"
+    here = f"run.dir={as_value(str(folder))}"
     of_merge = [override for override in overrides if override.startswith("merge.")]
     request = PlannedRun(
         manifest=manifest,

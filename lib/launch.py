@@ -7,8 +7,10 @@ import shlex
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,17 +18,30 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 import conf
+from lib.command_line import REFUSALS, explained, readable, refuse_unknown, require_key
 from lib.errors import ConfigError, ExitCode, OvernightError, Stopped
 from lib.log import log, log_to_terminal
 from lib.pipeline.command import Command, CommandAboutJob
 from lib.pipeline.job import Job
 from lib.pipeline.staged.staged_job import StagedJob
 from lib.pipeline.stop import StopSignals
+
+_OPTIONS_WITH_A_WORD = {
+    "--cfg",
+    "-c",
+    "--package",
+    "-p",
+    "--config-path",
+    "-cp",
+    "--config-name",
+    "-cn",
+    "--config-dir",
+}
+_OPTIONS_WITH_A_WORD |= {"-cd", "--experimental-rerun", "--info", "-i"}
 
 AnyCommand = Job[Any] | StagedJob[Any] | Command[Any] | CommandAboutJob[Any]
 
@@ -35,30 +50,39 @@ def launch(job: AnyCommand) -> NoReturn:
     """Compose `conf/<name>.yaml` with the command line, make the typed config, run the job, exit with its code."""
     conf.register(job.name, job.config)
     given = sys.argv[1:]
-    if isinstance(job, (Command, CommandAboutJob)):
-        sys.argv[1:] = [job.flags.get(argument, argument) for argument in given]
+    sweeps = not {"--multirun", "-m"}.isdisjoint(given)
+    flags = job.flags if isinstance(job, (Command, CommandAboutJob)) else {}
+    sys.argv[1:] = [readable(flags.get(argument, argument), sweeps) for argument in given]
     points: list[list[str]] = [[]]
     codes: list[int] = []  # one for each point of a --multirun
 
     @hydra.main(version_base="1.3", config_path=str(Path(conf.__file__).parent), config_name=job.name)
     def entry(composed: DictConfig) -> None:
-        for point in points:
-            codes.append(_run(job, composed, point))
+        with _variable("HYDRA_FULL_ERROR", None):
+            for point in points:
+                codes.append(_run(job, composed, point))
 
     log_to_terminal()
     try:
         with StopSignals():
+            for argument in _words(sys.argv[1:]):
+                require_key(argument)
             if isinstance(job, CommandAboutJob):
                 sys.argv[1:], points = _apart(job, sys.argv[1:])
-            entry()
+            with _variable("HYDRA_FULL_ERROR", "1"):  # else Hydra prints what it refuses, and exits
+                entry()
     except Stopped as stop:
-        print(f"{stop}; this line resumes it:\n  python -m jobs.{job.name} {shlex.join(given)}", file=sys.stderr)
+        print(f"{stop}; this line resumes it:
+  python -m jobs.{job.name} {shlex.join(given)}", file=sys.stderr)
         codes.append(stop.exit_code)
     except SystemExit as error:
-        if error.code and not codes:  # Hydra refused the command line, and has said why
+        if error.code and not codes:  # Hydra refused an option, and has said why
             codes.append(ExitCode.USAGE)
-    except HydraException as error:
+    except ConfigError as error:
         print(error, file=sys.stderr)
+        codes.append(ExitCode.USAGE)
+    except REFUSALS as error:
+        print(explained(error, list(_words(sys.argv[1:])), partial(_compose, job.name)), file=sys.stderr)
         codes.append(ExitCode.USAGE)
     _exit(max(codes, default=ExitCode.DONE))
 
@@ -111,13 +135,47 @@ def command_line() -> list[str]:
     return list(HydraConfig.get().overrides.task)
 
 
+def _words(arguments: Sequence[str]) -> Iterator[str]:
+    """The overrides among the arguments: without options, and without what belongs to one, as in --cfg job."""
+    takes_one = False
+    for argument in arguments:
+        if not takes_one and not argument.startswith("-"):
+            yield argument
+        takes_one = argument in _OPTIONS_WITH_A_WORD
+
+
+@contextmanager
+def _variable(name: str, value: str | None) -> Iterator[None]:
+    """Set a variable of the environment, or unset it, for a while."""
+    before = os.environ.get(name)
+    _set(name, value)
+    try:
+        yield
+    finally:
+        _set(name, before)
+
+
+def _set(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+def _compose(job: str, overrides: list[str]) -> DictConfig:
+    with hydra.initialize_config_dir(str(Path(conf.__file__).parent.resolve()), version_base="1.3"):
+        return hydra.compose(job, overrides)
+
+
 def compose_job(job: Job[Any] | StagedJob[Any], overrides: Sequence[str]) -> Any:
     """Within a job, the typed config of another one. Raises ConfigError for what that job would refuse."""
     conf.register(job.name, job.config)
     try:
-        composed = hydra.compose(job.name, list(overrides), return_hydra_config=True)
-    except HydraException as error:
-        raise ConfigError(f"jobs.{job.name} refuses this: {error}") from error
+        overrides = [readable(override) for override in overrides]
+        composed = hydra.compose(job.name, overrides, return_hydra_config=True)
+    except REFUSALS as error:
+        why = explained(error, overrides, lambda line: hydra.compose(job.name, line))
+        raise ConfigError(f"jobs.{job.name} refuses this: {why}") from error
     HydraConfig.instance().set_config(composed)  # run.name asks it what was chosen
     with open_dict(composed):
         del composed["hydra"]
@@ -130,6 +188,7 @@ def typed(composed: DictConfig) -> Any:
     Raises ConfigError for a value that is missing or that its dataclass refuses.
     """
     try:
+        refuse_unknown(composed)
         if missing := sorted(OmegaConf.missing_keys(composed)):
             raise ConfigError(f"{', '.join(missing)}: must be given on the command line, as in {missing[0]}=…")
         return OmegaConf.to_object(composed)

@@ -19,8 +19,18 @@ FLOORS = {  # room -> the rooms that its files may import, besides itself and th
     "lib.pipeline": {"lib.engines", "lib.tasks", "lib.report", "lib.data", "lib.scoring"},
     "lib.cluster": {"lib.pipeline", "lib.data"},
     "conf": {"lib.cluster", "lib.pipeline", "lib.tasks", "lib.data", "lib.engines"},
-    "lib.launch": {"conf", "lib.pipeline"},
-    "jobs": {"lib.launch", "lib.cluster", "lib.pipeline", "lib.tasks", "lib.report", "lib.data", "lib.engines"},
+    "lib.command_line": {"conf"},
+    "lib.launch": {"conf", "lib.command_line", "lib.pipeline"},
+    "jobs": {
+        "lib.launch",
+        "lib.command_line",
+        "lib.cluster",
+        "lib.pipeline",
+        "lib.tasks",
+        "lib.report",
+        "lib.data",
+        "lib.engines",
+    },
 }
 WINGS = {  # of lib.engines -> the other wings and files of it that its files may import
     "lib.engines.byte_tokenizer": set(),

@@ -87,7 +87,7 @@ def test_sbatch_gets_the_users_variables_and_every_word_whole(quick_job: Job, ba
     script = (folder / "job.sbatch").read_text().splitlines()
     given_words = [shlex.split(text.removeprefix("#SBATCH ")) for text in script if text.startswith("#SBATCH")]
     assert [[word] for word in words if word.startswith("--") and word != "--parsable"] == given_words
-    assert f"run.dir={run}" in shlex.split(script[-1])
+    assert f"run.dir='{run}'" in shlex.split(script[-1])
     assert f"jobs.status run.dir='{run}'" in shown.stdout
 
 

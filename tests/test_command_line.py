@@ -1,0 +1,91 @@
+"""Words that Hydra's grammar has no place for arrive whole; what is refused is answered with what would work."""
+
+import random
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from lib.command_line import as_value, readable
+from tests.conftest import Job
+
+
+def _read(argument: str) -> object:
+    return OverridesParser.create().parse_override(argument).value()
+
+
+NAMES = """質問.csv|q (1).csv|[1] a.csv|a=b.csv|a{b}.csv|it's.csv|say "a".csv| a.csv |a,質.csv|a\\|質\\'|a b.csv
+runs/x-1.csv|#1.csv|a;b&c.csv|é.csv|{質|全角 空白.csv|*.csv|a?.csv|a:b.csv|[質|'質|"""
+
+
+@pytest.mark.parametrize("name", [name for line in NAMES.splitlines() for name in line.split("|") if name])
+def test_a_name_arrives_as_it_was_typed(name: str) -> None:
+    assert _read(readable(f"data.path={name}")) == name
+    assert _read(f"data.path={as_value(name)}") == name
+
+
+def test_any_text_can_be_a_value() -> None:
+    draw = random.Random(0)
+    for _ in range(300):
+        text = "".join(draw.choices("ab1 .,:=()[]{}'\"\\質#%~+-/", k=draw.randint(1, 8)))
+        assert _read(f"data.path={as_value(text)}") == text
+
+
+@pytest.mark.parametrize(
+    "argument", ["--cfg", "data.limit=3", "a=[1,2]", "a={b: c}", "a='質問 x'", "engine=a,b", "a=${b}"]
+)
+def test_what_hydra_reads_stays(argument: str) -> None:
+    assert readable(argument) == argument
+
+
+def test_words_of_lists_mappings_and_sweeps_are_quoted_one_by_one() -> None:
+    assert _read(readable("data.carry=[質問,答え (1),'a,b']")) == ["質問", "答え (1)", "a,b"]
+    assert _read(readable("data.columns={question: 質問}")) == {"question": "質問"}
+    assert readable("data.path=質問.csv,b.csv", sweeps=True) == "data.path='質問.csv',b.csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("judge", ["+data.limt=6"], "data.limt: no such key; did you mean data.limit?"),
+        ("judge", ["data.limt=6"], "data.limt: no such key; did you mean data.limit?"),
+        ("judge", ["++run.nmae=x", "engine=dummy"], "run.nmae: no such key; did you mean run.name?"),
+        ("judge", ["+foo=1"], "foo: no such key"),
+        ("judge", ["engin=dummy"], "engin: no such key; did you mean engine?"),
+        ("judge", ["engine=dumy"], "did you mean engine=dummy?"),
+        ("judge", ["judge.swap=bth"], "judge.swap=bth: Invalid value 'bth', expected one of [both, none]"),
+        ("judge", ["data.limit=abc"], "data.limit=abc: Value 'abc' of type 'str' could not be converted to Integer"),
+        ("judge", ["~data.limit"], "~data.limit: a key can't be taken away"),
+        ("judge", ["dummy"], "dummy: must be key=value"),
+        ("judge", ["=3"], "=3: must be key=value"),
+        (
+            "judge",
+            ["data=table", "data.path=x"],
+            "data=table: is of another kind than this job reads; there are arena, ",
+        ),
+        ("arena", ["data=documents", "data.path=x"], "data=documents: is of another kind"),
+        ("generate", ["data=arena", "data.path=x"], "use data=table or data=openai_batch"),
+        ("generate", ["++data.columns.質問=a", "data=table"], "++data.columns.質問=a: can't be read"),
+        ("judge", ["data=arena", "data.path=質 (1).csv"], "data.path=質 (1).csv: no such file"),
+        ("judge", ["data=arena", "data.path=${oops}"], "data.path: Interpolation key 'oops' not found"),
+        ("judge", ["data=arena", "data.path=質.csv,二.csv", "engine=dummy", "-m"], "data.path=二.csv: no such file"),
+        ("plan", ["plan.sampl=3"], "plan.sampl: no such key; did you mean plan.sample?"),
+        ("plan", ["+data.limt=6"], "data.limt: no such key; did you mean data.limit?"),
+        ("plan", ["data=arena", "data.path=質.csv,二.csv", "-m"], "data.path=二.csv: no such file"),
+        ("submit", ["data=table", "data.path=x"], "data=table: is of another kind"),
+        ("submit", ["data=arena", "data.path=質 (1).csv"], "data.path=質 (1).csv: no such file"),
+    ],
+)
+def test_what_is_refused_says_what_would_work(name: str, line: list[str], said: str, quick_job: Job) -> None:
+    done = quick_job(name, *line, code=2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "defect of ours" not in done.stderr
+
+
+def test_a_japanese_file_name_is_read(quick_job: Job, tmp_path: Path) -> None:
+    path = tmp_path / "質問 (1).csv"
+    path.write_text("id,instruction\n1,こんにちは\n", encoding="utf-8")
+    line = ["data=table", "prompt=instruct", "engine=dummy", "executor=inline", f"data.path={path}"]
+    quick_job("generate", *line, f"run.dir={tmp_path / '実行 {1}'}", "run.name=夜")
+    assert (tmp_path / "実行 {1}" / "result.parquet").exists()
