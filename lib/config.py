@@ -1,8 +1,11 @@
 """The typed configs' shared parts: which fields belong to a run's fingerprint."""
 
+import re
 from dataclasses import MISSING, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
+
+from lib.urls import without_secrets
 
 
 def transient(*, default: Any = MISSING, default_factory: Any = MISSING) -> Any:
@@ -22,11 +25,22 @@ def identity(config: Any) -> dict[str, Any]:
     return {name: _plain(value) for name, value in found.items()}
 
 
+def public(tree: Any) -> Any:
+    """A tree of plain values, with scheme://host/path only of those that are URLs."""
+    if isinstance(tree, dict):
+        return {key: public(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [public(value) for value in tree]
+    return without_secrets(tree) if isinstance(tree, str) and re.match(r"\w+://\S+$", tree) else tree
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value):
         return identity(value)
+    if isinstance(value, str):
+        return public(value)
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, dict):

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -29,6 +30,7 @@ from lib.pipeline.command import Command, CommandAboutJob
 from lib.pipeline.job import Job
 from lib.pipeline.staged.staged_job import StagedJob
 from lib.pipeline.stop import StopSignals
+from lib.urls import without_secrets
 
 _OPTIONS_WITH_A_WORD = {
     "--cfg",
@@ -58,6 +60,7 @@ def launch(job: AnyCommand) -> NoReturn:
 
     @hydra.main(version_base="1.3", config_path=str(Path(conf.__file__).parent), config_name=job.name)
     def entry(composed: DictConfig) -> None:
+        _clean_sweep()
         with _variable("HYDRA_FULL_ERROR", None):
             for point in points:
                 codes.append(_run(job, composed, point))
@@ -72,17 +75,17 @@ def launch(job: AnyCommand) -> NoReturn:
             with _variable("HYDRA_FULL_ERROR", "1"):  # else Hydra prints what it refuses, and exits
                 entry()
     except Stopped as stop:
-        print(f"{stop}; this line resumes it:
-  python -m jobs.{job.name} {shlex.join(given)}", file=sys.stderr)
+        print(f"{stop}; this line resumes it:\n  {_shown(job.name, given)}", file=sys.stderr)
         codes.append(stop.exit_code)
     except SystemExit as error:
         if error.code and not codes:  # Hydra refused an option, and has said why
             codes.append(ExitCode.USAGE)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        print(without_secrets(str(error)), file=sys.stderr)
         codes.append(ExitCode.USAGE)
     except REFUSALS as error:
-        print(explained(error, list(_words(sys.argv[1:])), partial(_compose, job.name)), file=sys.stderr)
+        why = explained(error, list(_words(sys.argv[1:])), partial(_compose, job.name))
+        print(without_secrets(why), file=sys.stderr)
         codes.append(ExitCode.USAGE)
     _exit(max(codes, default=ExitCode.DONE))
 
@@ -133,6 +136,21 @@ def _apart(command: CommandAboutJob[Any], arguments: Sequence[str]) -> tuple[lis
 def command_line() -> list[str]:
     """The overrides that this job was given; of a --multirun those of this point."""
     return list(HydraConfig.get().overrides.task)
+
+
+def _shown(job: str, given: Sequence[str]) -> str:
+    """The line that was given, without secrets: a password has to be put in again."""
+    words = (re.sub(r"^(notify\.to=).*", r"\1…", word) for word in given)
+    return f"python -m jobs.{job} {without_secrets(shlex.join(words))}"
+
+
+def _clean_sweep() -> None:
+    """Of a --multirun, take the secrets out of the line that Hydra has written down."""
+    config = HydraConfig.get()
+    if config.mode is RunMode.MULTIRUN and (path := Path(config.sweep.dir) / "multirun.yaml").exists():
+        text = path.read_text(encoding="utf-8")
+        if (clean := without_secrets(text)) != text:
+            path.write_text(clean, encoding="utf-8")
 
 
 def _words(arguments: Sequence[str]) -> Iterator[str]:

@@ -4,7 +4,15 @@ import logging
 import sys
 from pathlib import Path
 
-_FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+from lib.urls import without_secrets
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
+
+
+_FORMAT = _Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
 
 log = logging.getLogger("overnight")
 

@@ -15,11 +15,14 @@ flock -n 9 || { echo "nightly: a start of before is still at work in $RUNS"; exi
 
 finished() { [ "$(cat "$RUNS/$1.code" 2> /dev/null)" = 0 ]; } # NIGHT
 
+words=() notify=() # who is told is not written down: it may be a secret
+for word in "$@"; do
+  case $word in notify=* | notify.*) notify+=("$word") ;; *) words+=("$word") ;; esac
+done
+
 run() { # NIGHT: with the line that was given that night
-  local words=() notify=() word code
-  while IFS= read -r -d '' word; do
-    case $word in notify=* | notify.*) notify+=("$word") ;; *) words+=("$word") ;; esac
-  done < "$RUNS/$1.line"
+  local words=() code
+  mapfile -d '' -t words < "$RUNS/$1.line"
   "$PYTHON" -m jobs.submit "${words[@]}" "run.dir=$RUNS/$1" --wait
   code=$?
   echo "$code" > "$RUNS/$1.code"
@@ -40,5 +43,5 @@ if finished "$NIGHT"; then
   echo "nightly: $NIGHT is done already"
   exit 0
 fi
-[ -e "$RUNS/$NIGHT.line" ] || printf '%s\0' "$@" > "$RUNS/$NIGHT.line"
+[ -e "$RUNS/$NIGHT.line" ] || (umask 077; printf '%s\0' "${words[@]}" > "$RUNS/$NIGHT.line") # the password of a URL may be in it
 run "$NIGHT"

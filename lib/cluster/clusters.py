@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from lib.errors import ConfigError
+from lib.urls import without_secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,9 @@ class RayJobsConfig(ClusterConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not re.match(r"https?://", self.address):
-            raise ConfigError(f"cluster.address={self.address}: must be that of Ray's dashboard, http://HOST:8265")
+            raise ConfigError(
+                f"cluster.address={without_secrets(self.address)}: must be that of Ray's dashboard, http://HOST:8265"
+            )
 
 
 def require_printable(text: str, key: str) -> None:

@@ -57,12 +57,12 @@ class Desk:
         self.folder.mkdir(parents=True)
         self._snapshot.write()
         for name, script in scripts.items():
-            write_text(self.folder / name, script)
+            write_text(self.folder / name, script, private=True)  # the line may hold the password of a URL
 
     def record(self, ids: Sequence[str], address: str | None = None) -> None:
         """Keep what was submitted, for `submissions`."""
         submission = Dispatch(run=str(self.run), ids=ids, submitted=round(time.time(), 3), address=address)
-        write_text(self.folder / _RECORD, json.dumps(asdict(submission), indent=1) + "\n")
+        write_text(self.folder / _RECORD, json.dumps(asdict(submission), indent=1) + "\n", private=True)
 
 
 def submissions(run: Path) -> list[Dispatch]:

@@ -20,6 +20,7 @@ from lib.data.run_folder import LOG
 from lib.data.shards import unfinished
 from lib.errors import ClusterError, ConfigError, JobEnded, RunFolderError, Stopped
 from lib.log import log
+from lib.urls import without_secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +147,7 @@ def _to_ray(cluster: RayJobsConfig, config: SubmitConfig, request: PlannedRun, d
         f'export PYTHONPATH="$PWD" PYTHONSAFEPATH=1 && cd {shlex.quote(os.getcwd())} && exec {shlex.join(line)}'
     )
     if config.dry_run:
-        print(f"--- {cluster.address}, working_dir={desk.code}\n{entrypoint}")
+        print(f"--- {without_secrets(cluster.address)}, working_dir={desk.code}\n{entrypoint}")
         return
     desk.open({})
     job = ray_jobs.submit(cluster.address, entrypoint, desk.code, f"{request.job}-{desk.folder.name}")

@@ -24,9 +24,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small UTF-8 text file atomically."""
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a small UTF-8 text file atomically. private: only its owner may read it."""
     with atomic_path(path) as temporary:
+        if private:
+            temporary.touch(0o600)
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 import pyarrow.compute as pc
 from omegaconf import OmegaConf
 
+from lib.config import public
 from lib.data.atomic import write_text
 from lib.data.merging import MergeConfig
 from lib.data.reading.intake import read_rows
@@ -97,7 +98,8 @@ class Job(Generic[Config]):
         """The same, with its config written down."""
         run = self.plan(config)
         whole = OmegaConf.structured(replace(config, array=ArrayConfig()))
-        write_text(run.folder / CONFIG, OmegaConf.to_yaml(whole))
+        content = OmegaConf.create(public(OmegaConf.to_container(whole)))
+        write_text(run.folder / CONFIG, OmegaConf.to_yaml(content))
         return run
 
     def _show_requests(self, config: Config) -> None:

@@ -331,6 +331,7 @@ def _name(cell: object) -> str | None:
 def _in_place(source: Source, selection: Selection, config: Rows) -> bool:
     return (
         config.one_for_one
+        and source.address == source.url  # a manifest does not say how to open it
         and source.format is FileFormat.PARQUET
         and selection.all
         and largest_row_group(source) <= _IN_PLACE_BYTES

@@ -4,7 +4,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -15,6 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from lib.data.parquet import UNREADABLE
 from lib.errors import InputError
+from lib.urls import without_secrets
 
 _BLOCK_BYTES = 1 << 20
 _END_BYTES = 64 << 10
@@ -34,11 +35,15 @@ class FileFormat(Enum):
 
 @dataclass(frozen=True)
 class Source:
-    """One input file. url: an absolute path, or the URL of a file that is not local."""
+    """One input file. url: an absolute path, or the URL of a file that is not local, to be shown and written down.
+
+    address: the same, with the user, password and query that it takes to open it.
+    """
 
     url: str
     format: FileFormat
     codec: str | None
+    address: str = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -69,21 +74,23 @@ def resolve(path: str) -> list[Source]:
     In a folder, names that begin with "." or "_" are passed over (`_SUCCESS` and the like).
     Raises InputError where there is no file, or one of an unsupported format.
     """
+    shown = without_secrets(path)
     if "::" in path:
-        raise InputError(f"data.path={path}: chained URLs are not supported; give the URL of the file itself")
+        raise InputError(f"data.path={shown}: chained URLs are not supported; give the URL of the file itself")
     try:
         fs, root = fsspec.core.url_to_fs(path)
         paths = _paths(fs, root)
     except Exception as error:  # each file system has errors of its own (credentials, network, a missing package)
-        raise InputError(f"data.path={path}: cannot be opened ({_reason(error)})") from error
+        raise InputError(f"data.path={shown}: cannot be opened ({_reason(error)})") from error
     if not paths:
-        raise InputError(f"data.path={path}: no such file, and no file matches; {SUPPORTED}")
+        raise InputError(f"data.path={shown}: no such file, and no file matches; {SUPPORTED}")
     local = isinstance(fs, LocalFileSystem)
     return [source_of(name if local else fs.unstrip_protocol(name)) for name in sorted(paths)]
 
 
-def source_of(url: str) -> Source:
+def source_of(address: str) -> Source:
     """The source at an absolute path or URL, its format known by its suffix."""
+    url = without_secrets(address)
     suffixes = [suffix.lower() for suffix in PurePosixPath(url).suffixes] or [""]
     codec = _CODECS.get(suffixes[-1])
     suffix = suffixes[-1] if codec is None else "".join(suffixes[-2:-1])
@@ -92,7 +99,7 @@ def source_of(url: str) -> Source:
     if suffix not in known:
         hint = "give a glob such as folder/*.csv to choose among the files of a folder"
         raise InputError(f"{url}: unknown suffix {''.join(suffixes[-2:])!r}; {SUPPORTED}; {hint}")
-    return Source(url, known[suffix], codec)
+    return Source(url, known[suffix], codec, address)
 
 
 @contextmanager
@@ -119,7 +126,8 @@ def look(source: Source, known: Iterable[Seen] = ()) -> Seen:
     ends = None if now.mtime_ns is None else _ends_hash(source)
     same = {seen for seen in known if (seen.source, seen.stat, seen.ends_sha256) == (source, now, ends)}
     if ends is not None and len(same) == 1:
-        return same.pop()
+        found = same.pop()
+        return found if found.source.address == source.address else replace(found, source=source)
     return Seen(source, now, content_hash(source), ends)
 
 
@@ -143,7 +151,7 @@ def _ends_hash(source: Source) -> str:
 
 def stat(source: Source) -> Stat:
     """Size and time of change of a source as it is now. Raises InputError where it is gone."""
-    fs, path = fsspec.core.url_to_fs(source.url)
+    fs, path = fsspec.core.url_to_fs(source.address)
     try:
         size = fs.info(path).get("size")
         mtime_ns = int(fs.modified(path).timestamp() * 1e9)
@@ -165,7 +173,7 @@ def _paths(fs: Any, root: str) -> list[str]:
 
 @contextmanager
 def _open_raw(source: Source) -> Iterator[BinaryIO]:
-    fs, path = fsspec.core.url_to_fs(source.url)
+    fs, path = fsspec.core.url_to_fs(source.address)
     try:
         with fs.open(path, "rb") as file:
             yield file
@@ -174,4 +182,4 @@ def _open_raw(source: Source) -> Iterator[BinaryIO]:
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return without_secrets(getattr(error, "strerror", None) or str(error) or type(error).__name__)

@@ -17,6 +17,7 @@ from lib.engines.retrieval.pages import Page, Pages, SearchFailed, backends
 from lib.engines.retrieval.retriever import RetrieverConfig
 from lib.errors import ConfigError, EngineError
 from lib.types import Engine, Found, Passage, Tokenizer
+from lib.urls import without_secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,9 @@ class WebConfig(RetrieverConfig):
         if not re.fullmatch(r"[a-z]{2}-[a-z]{2,3}", self.region):
             raise ConfigError(f"retriever.region={self.region}: must be a country and a language, as in us-en or jp-jp")
         if self.base_url is not None and not re.match(r"https?://.", self.base_url):
-            raise ConfigError(f"retriever.base_url={self.base_url}: must begin with https:// or http://, or be null")
+            raise ConfigError("retriever.base_url: must begin with https:// or http://, or be null")
+        if self.base_url is not None and re.search("[?#]", self.base_url):
+            raise ConfigError("retriever.base_url: a query (?…) has no effect, since each request has its own")
         if self.max_results < 1:
             raise ConfigError(f"retriever.max_results={self.max_results}: must be at least 1")
         for key in ("timeout_seconds", "requests_per_second"):
@@ -101,7 +104,7 @@ class WebEngine:
                 with self._turn:  # requests are spaced out anyway
                     pages = self._find(query)
             except SearchFailed as error:
-                errors[number] = str(error)
+                errors[number] = without_secrets(str(error))
             passages.append([_passage(page, rank) for rank, page in enumerate(pages[:k], 1)])
         return Found(passages, errors)
 

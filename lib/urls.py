@@ -1,0 +1,19 @@
+"""URLs without what nobody else should read: user, password, and query (which may be a signature or a key)."""
+
+import re
+
+_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s'\"<>`]+)")
+_OTHERS = ("file://", "local://")  # paths, in which ? and # are characters as others
+_USER = re.compile(r"[^/?#]*@|[^/?#@]*:(?!\d+([/?#]|$)).*@")  # the second where a password has a / or ? in it
+
+
+def without_secrets(text: str) -> str:
+    """The text with scheme://host/path only of each URL in it."""
+    return _URL.sub(_public, text) if "://" in text else text
+
+
+def _public(url: re.Match[str]) -> str:
+    scheme, rest = url.groups()
+    if scheme.lower() in _OTHERS:
+        return url[0]
+    return scheme + re.split("[?#]", _USER.sub("", rest, count=1) if _USER.match(rest) else rest, maxsplit=1)[0]
