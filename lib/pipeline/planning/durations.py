@@ -16,7 +16,9 @@ def parse_duration(text: str, key: str) -> float:
 
 
 def shown(seconds: float) -> str:
-    """A duration to read: 12 s, 34 min, 5.6 h."""
+    """A duration to read: 0.4 s, 12 s, 34 min, 5.6 h."""
+    if seconds < 9.5:
+        return f"{seconds:.2g} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lib.config import transient
 from lib.data.shards import unfinished
@@ -9,7 +10,7 @@ from lib.engines.sizing import hardware
 from lib.engines.sizing.flops import peak_flops
 from lib.engines.sizing.hardware import Gpu
 from lib.engines.sizing.model_size import Sizing
-from lib.errors import ConfigError, RunFailed
+from lib.errors import ConfigError
 from lib.pipeline.planning.durations import parse_duration
 from lib.pipeline.planning.sample import Estimate, Tokens
 from lib.pipeline.run import Executor, Run
@@ -47,14 +48,27 @@ class EstimateConfig:
             parse_duration(self.deadline, "plan.deadline")
 
 
-def measured_seconds(run: Run, executor: Executor, rows: int) -> tuple[Estimate, float]:
-    """Seconds for the rows still to be done, and seconds of start-up, from a warm-up on shards spread over the run.
+class Measured(NamedTuple):
+    """left: seconds for the rows still to be done; None where there are none. start: seconds of the first shard.
 
-    The shards are committed: the run that follows need not do them again. Raises Stopped after a signal.
+    worked: seconds that workers took for the shards that are done, all workers together, loading not counted.
     """
-    todo, _ = unfinished(run.manifest, run.folder, retry_failed=False)
+
+    left: Estimate | None
+    start: float
+    worked: float
+
+
+def measured_seconds(run: Run, executor: Executor, rows: int) -> Measured:
+    """What the rest of a run takes, from a warm-up on shards spread over it.
+
+    The shards are committed: the run that follows need not do them again. Where the warm-up does all that was left, or
+    all was done before, what was worked is the measure. Raises Stopped after a signal.
+    """
+    todo, before = unfinished(run.manifest, run.folder, retry_failed=False)
+    worked = sum(footer.seconds for footer in before)
     if not todo:
-        raise RunFailed(f"{run.folder}: every shard is done, so there is no time to plan")
+        return Measured(None, 0.0, worked)
     count = min(max(-(-rows // run.manifest.shard_rows), _FEWEST_INTERVALS + 1), len(todo))
     shards = [todo[i * len(todo) // count] for i in range(count)]
     marks, done = [time.monotonic()], 0
@@ -63,13 +77,15 @@ def measured_seconds(run: Run, executor: Executor, rows: int) -> tuple[Estimate,
         for footer in executor.run(run, shards, stop):
             marks.append(time.monotonic())
             done += footer.rows
+            worked += footer.seconds
             if len(marks) > 2:  # the first shard also waited for the engine to load
                 per_row.append((marks[-1] - marks[-2]) / footer.rows)
         stop.raise_if_requested()
     left = sum(shard.rows for shard in todo) - done
-    if not per_row:
-        return Estimate((marks[-1] - marks[0]) / done * left, float("inf")), 0.0
-    return Estimate.of(per_row).times(left), marks[1] - marks[0]
+    start = marks[1] - marks[0]
+    if not left:
+        return Measured(None, start, worked)
+    return Measured(Estimate.of(per_row).times(left), start, worked)
 
 
 def computed_seconds(model: Sizing, tokens: Tokens, rows: int, gpu: Gpu | None) -> tuple[float, float] | None:

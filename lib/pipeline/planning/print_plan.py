@@ -10,7 +10,7 @@ from lib.engines.sizing.model_size import Sizing
 from lib.errors import ConfigError
 from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.planning.durations import parse_duration, shown
-from lib.pipeline.planning.estimate import EstimateConfig, computed_seconds, measured_seconds
+from lib.pipeline.planning.estimate import EstimateConfig, Measured, computed_seconds, measured_seconds
 from lib.pipeline.planning.sample import Estimate, Tokens, sample_tokens
 from lib.pipeline.run import Run
 
@@ -32,9 +32,9 @@ def print_plan(run: Run, executor: ExecutorConfig, config: EstimateConfig) -> No
     if model is not None:
         _print(_model_lines(model, tokens, gpu))
     if config.measure:
-        seconds, start = measured_seconds(run, executor, config.rows)
-        print(f"time    {_interval(seconds)} for the rows still to do, measured; the first shard took {shown(start)}")
-        bounds = None if workers is None else (workers * _low(seconds), workers * _high(seconds))
+        measured = measured_seconds(run, executor, config.rows)
+        print(_measured_line(measured, run.manifest.rows))
+        bounds = _measured_bounds(measured, workers)
     else:
         bounds = None if model is None else computed_seconds(model, tokens, run.manifest.rows, gpu)
         _print(_computed_lines(bounds, workers or 1, model, gpu))
@@ -116,6 +116,25 @@ def _computed_lines(
     if model and gpu and model.dtype == "float32":
         where += " in 16 bits (engine.dtype=float32 takes several times as long)"
     yield f"time    {best} to {worst} with {workers} worker(s) {where}, computed; plan.measure=true measures it"
+
+
+def _measured_line(measured: Measured, rows: int) -> str:
+    if measured.left is None:
+        return (
+            f"time    {shown(measured.worked)} of one worker for all {rows:,} rows, measured, loading not counted; "
+            "nothing is left to do"
+        )
+    return (
+        f"time    {_interval(measured.left)} for the rows still to do, measured; the first shard took "
+        f"{shown(measured.start)}"
+    )
+
+
+def _measured_bounds(measured: Measured, workers: int | None) -> tuple[float, float] | None:
+    """Seconds of one worker, at best and at worst; None where it isn't known how many worked."""
+    if measured.left is None:
+        return measured.worked, measured.worked
+    return None if workers is None else (workers * _low(measured.left), workers * _high(measured.left))
 
 
 def _cost_lines(bounds: tuple[float, float], num_gpus: float, deadline: str | None) -> Iterator[str]:

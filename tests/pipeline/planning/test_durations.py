@@ -17,6 +17,9 @@ def test_anything_else_is_refused(text: str) -> None:
         parse_duration(text, "plan.deadline")
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(12.3, "12 s"), (89, "89 s"), (2040, "34 min"), (20160, "5.6 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.36, "0.36 s"), (9.4, "9.4 s"), (12.3, "12 s"), (89, "89 s"), (2040, "34 min"), (20160, "5.6 h")],
+)
 def test_durations_are_shown(seconds: float, text: str) -> None:
     assert shown(seconds) == text

@@ -95,7 +95,8 @@ def test_bad_rows_are_left_out(battles: Battles, plan: Plan) -> None:
 
 def test_warm_up_is_spread_over_the_run_and_its_shards_count(battles: Battles, plan: Plan) -> None:
     spec = plan(battles(200))
-    seconds, start = measured_seconds(spec, InlineConfig(), 60)
+    seconds, start, _ = measured_seconds(spec, InlineConfig(), 60)
+    assert seconds is not None
     todo, done = unfinished(spec.manifest, spec.folder, retry_failed=False)
     assert sorted(footer.shard for footer in done) == [0, 3, 6, 10, 13, 16]
     assert len(todo) == 14
@@ -104,12 +105,17 @@ def test_warm_up_is_spread_over_the_run_and_its_shards_count(battles: Battles, p
     assert start > 0
 
 
-def test_a_finished_run_has_no_time_to_plan(battles: Battles, plan: Plan) -> None:
-    spec = plan(battles(10))
-    seconds, _ = measured_seconds(spec, InlineConfig(), 10)
-    assert seconds == Estimate(0.0, float("inf"))
-    with pytest.raises(RunFailed, match="every shard is done"):
-        measured_seconds(spec, InlineConfig(), 10)
+@pytest.mark.parametrize("shard_rows", [10, 5])
+def test_where_nothing_is_left_the_work_that_was_done_is_the_measure(
+    shard_rows: int, battles: Battles, plan: Plan
+) -> None:
+    spec = plan(battles(10), shard_rows=shard_rows)
+    spec = replace(spec, engine=replace(spec.engine, seconds_per_request=0.01))  # two for each row; shards overlap
+    for start in (0.1, 0.0):  # the second time all is done already
+        measured = measured_seconds(spec, InlineConfig(), 10)
+        assert measured.left is None
+        assert 0.1 <= measured.worked < 5
+        assert measured.start >= start
 
 
 SIZE = Sizing(
