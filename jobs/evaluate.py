@@ -44,6 +44,13 @@ class Config(EvaluateConfig):
         of_files = self.submission is not None and self.labels is not None
         if sum((self.run.dir is not None, of_files, self.runs is not None)) != 1:
             raise ConfigError("give run.dir=DIR, or runs=GLOB, or submission=FILE and labels=FILE")
+        if self.run.dir is not None and self.out is not None:
+            raise ConfigError(f"out={self.out}: has no effect with run.dir, into which the report goes; leave it out")
+        if not of_files and (self.submission is not None or self.labels is not None):
+            raise ConfigError("submission, labels: have an effect together only, and without run.dir and runs")
+        for name in ("qrels", "tokenizer") if of_files else ():
+            if getattr(self, name) is not None:
+                raise ConfigError(f"{name}={getattr(self, name)}: has no effect on a submission; leave it out")
 
 
 def main(config: Config) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from jobs import OUTCOMES
 from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
 from lib.data.rows.table import open_table
+from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.job import Job, PromptJobConfig
 from lib.pipeline.run import Recipe
@@ -29,6 +30,11 @@ def recipe(config: Config) -> Recipe:
     """What is asked, of whom, about which rows. An OpenAI batch file says all itself, but for `generate.seed`."""
     if config.batch is not None:
         return _recipe_of_bodies(config, config.batch)
+    if config.prompt.labels:
+        raise ConfigError(
+            f"prompt.labels={list(config.prompt.labels)}: has no effect in jobs.generate, which chooses among none; "
+            "leave it out (generate.choice keeps a text to one of several)"
+        )
     config.engine.check_sampling(sampling(config.generate))
     task = Generate(config.generate, config.prompt)
     return Recipe(data=open_table(config.table, task.fields), engine=config.engine, task=task)
@@ -36,6 +42,7 @@ def recipe(config: Config) -> Recipe:
 
 def _recipe_of_bodies(config: Config, batch: OpenAiBatchConfig) -> Recipe:
     require_usual("generate", config.generate, but=["seed"])
+    require_usual("prompt", config.prompt, but=["preview"])
     url, engine = batch_url(batch, "generate"), config.engine
     task = AnswerTexts(url=url, seed=config.generate.seed, context=engine.max_tokens, fits=engine.check_sampling)
     return Recipe(data=open_batch(batch, url, task.check_body), engine=engine, task=task)

@@ -4,10 +4,11 @@ python -m jobs.merge run.dir=DIR
 python -m jobs.merge 'merge.submissions=[a.csv,b.csv]' 'merge.weights=[0.6,0.4]' merge.out=FILE
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from jobs import OUTCOMES
+from lib.config import require_unset
 from lib.data.manifest import read_manifest
 from lib.data.submission import SubmissionConfig, blend_submissions
 from lib.errors import ConfigError
@@ -49,6 +50,12 @@ class Config:
         blends = bool(self.merge.submissions) and self.merge.out is not None
         if (self.run.dir is None) is not blends:
             raise ConfigError("give run.dir=DIR, or merge.submissions=[…], merge.weights=[…] and merge.out=FILE")
+        if blends:
+            require_unset("merge", self.merge, "on submissions that are blended", ("submissions", "weights", "out"))
+            require_unset("run", self.run, "on submissions that are blended")
+        else:
+            own = [f.name for base in (SubmissionConfig, FormatConfig) for f in fields(base)]
+            require_unset("merge", self.merge, "on a run that is merged", own)
 
 
 def main(config: Config) -> None:

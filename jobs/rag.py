@@ -51,6 +51,10 @@ class RagConfig:
     experiments: list[str] = field(default_factory=list)
     tournament: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if self.tournament and not self.experiments:
+            raise ConfigError("rag.tournament: has no effect without rag.experiments; leave it out")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(JobConfig):

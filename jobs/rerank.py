@@ -7,6 +7,7 @@ python -m jobs.rerank data=openai_batch data.path=FILE merge.format=openai_batch
 from dataclasses import dataclass
 
 from jobs import OUTCOMES
+from lib.config import require_unset
 from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
 from lib.data.rows.table import open_table
 from lib.errors import ConfigError
@@ -16,6 +17,8 @@ from lib.pipeline.run import Recipe
 from lib.pipeline.text_job import TextJobConfig, require_usual
 from lib.tasks.openai.body_scores import ScorePairs
 from lib.tasks.reranking import BESIDE, FIELDS, CrossEncode, JudgeRelevance, RerankBy, RerankConfig
+
+_OF_NO_PROMPT = ("labels", "preview")  # labels: of the default prompt, as its template is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,8 @@ def recipe(config: Config) -> Recipe:
     if config.batch is not None:
         return _recipe_of_bodies(config, config.batch)
     by_label = config.rerank.by is RerankBy.labels
+    if not by_label:
+        require_unset("prompt", config.prompt, "with rerank.by=cross_encoder, which gets no prompt", _OF_NO_PROMPT)
     task = JudgeRelevance(config.rerank, config.prompt) if by_label else CrossEncode(config.rerank)
     return Recipe(data=open_table(config.table, FIELDS, BESIDE), engine=config.engine, task=task)
 
@@ -41,6 +46,7 @@ def _recipe_of_bodies(config: Config, batch: OpenAiBatchConfig) -> Recipe:
             f"rerank.by={config.rerank.by.value}: {url} asks a cross-encoder; set rerank.by=cross_encoder"
         )
     require_usual("rerank", config.rerank, but=["by"])
+    require_usual("prompt", config.prompt, but=_OF_NO_PROMPT)
     return Recipe(data=open_batch(batch, url, task.check_body), engine=config.engine, task=task)
 
 

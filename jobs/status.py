@@ -11,6 +11,7 @@ from pathlib import Path
 from jobs import OUTCOMES
 from lib.cluster.notify import NotifyConfig, notify
 from lib.cluster.run_status import print_status, read_status
+from lib.config import require_unset
 from lib.errors import ConfigError, RunFolderError, Stopped
 from lib.launch import launch
 from lib.pipeline.command import Command
@@ -35,6 +36,12 @@ class Config:
     def __post_init__(self) -> None:
         if self.run.dir is None:
             raise ConfigError("give run.dir=DIR")
+        if not self.summary:
+            require_unset("notify", self.notify, "without summary=true")
+            if self.exit_code is not None:
+                raise ConfigError(f"exit_code={self.exit_code}: has no effect without summary=true; leave it out")
+        elif self.watch:
+            raise ConfigError("watch=true: has no effect with summary=true; leave one of them out")
         if self.every <= 0:
             raise ConfigError(f"every={self.every}: must be more than 0 seconds")
 

@@ -1,16 +1,38 @@
 """The typed configs' shared parts: which fields belong to a run's fingerprint."""
 
 import re
+from collections.abc import Collection
 from dataclasses import MISSING, field, fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lib.errors import ConfigError
 from lib.urls import without_secrets
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def transient(*, default: Any = MISSING, default_factory: Any = MISSING) -> Any:
     """A config field that does not change results (batch size, paths, logging): not fingerprinted."""
     return field(default=default, default_factory=default_factory, metadata={"transient": True})
+
+
+def require_unset(group: str, config: "DataclassInstance", why: str, but: Collection[str] = ()) -> None:
+    """Raise ConfigError for a setting that is not at its default, though it has no effect.
+
+    why: when it has none, as in "with data=openai_batch". but: keys that have one. Keys without a default are let be.
+    """
+    for key in (f for f in fields(config) if f.name not in but):
+        if key.default is not MISSING:
+            usual = key.default
+        elif key.default_factory is not MISSING:
+            usual = key.default_factory()
+        else:
+            continue
+        if (value := getattr(config, key.name)) != usual:
+            shown = value.value if isinstance(value, Enum) else value
+            raise ConfigError(f"{group}.{key.name}={shown}: has no effect {why}; leave it out")
 
 
 def identity(config: Any) -> dict[str, Any]:

@@ -53,6 +53,11 @@ class SubmissionConfig(MergeConfig):
         if self.on_failed is OnFailed.prior and self.prior is None:
             raise ConfigError("merge.on_failed=prior needs merge.prior=[A,B,tie], such as merge.prior=[0.35,0.34,0.31]")
         if self.prior is not None:
+            if self.on_failed is not OnFailed.prior:
+                raise ConfigError(
+                    f"merge.prior={list(self.prior)}: has no effect with merge.on_failed={self.on_failed.value}; leave "
+                    "it out, or set merge.on_failed=prior"
+                )
             require_simplex(self.prior, "merge.prior", size=3)
         if self.sample is not None and not Path(self.sample).is_file():
             raise ConfigError(f"merge.sample={self.sample}: no such file")

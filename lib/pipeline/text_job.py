@@ -1,9 +1,10 @@
 """What jobs about texts share: their rows are those of a table, or of an OpenAI batch file."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lib.config import require_unset
 from lib.data.rows.base import RowsConfig
 from lib.data.rows.openai_batch import OpenAiBatchConfig
 from lib.data.rows.table import TableConfig
@@ -42,10 +43,4 @@ class TextJobConfig(EngineJobConfig):
 
 def require_usual(group: str, config: "DataclassInstance", but: Collection[str] = ()) -> None:
     """Raise ConfigError for a setting that an OpenAI batch file's bodies make. but: keys that count for them too."""
-    usual = type(config)()
-    for key in (f.name for f in fields(config) if f.name not in but):
-        if getattr(config, key) != getattr(usual, key):
-            raise ConfigError(
-                f"{group}.{key}={getattr(config, key)}: has no effect with data=openai_batch, where each line's body "
-                "says what is asked; leave it out"
-            )
+    require_unset(group, config, "with data=openai_batch, where each line's body says what is asked", but)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lib.config import identity
+from lib.config import identity, require_unset
 from lib.errors import ConfigError
 from lib.scoring.probabilities import davidson, threshold
 from lib.tasks.base import Prepared, Result, Task
@@ -59,6 +59,8 @@ class ArenaConfig:
             raise ConfigError(f"arena.scale={self.scale}: must be positive, since a higher score is a better response")
         if self.tie_margin < 0:
             raise ConfigError(f"arena.tie_margin={self.tie_margin}: must not be negative")
+        of_the_rule = ("tie_margin",) if self.rule is Rule.threshold else ("scale", "bias", "log_nu")
+        require_unset("arena", self, f"with arena.rule={self.rule.value}", ("rule", "truncate", *of_the_rule))
 
 
 _COLUMNS = [

@@ -80,6 +80,10 @@ class RowsConfig:
                 raise ConfigError(f"data.{key}={value}: must be at least 1")
         if self.fold is not None and not 0 <= self.fold < self.folds:
             raise ConfigError(f"data.fold={self.fold}: must be from 0 to {self.folds - 1} (data.folds={self.folds})")
+        if self.sample is None and self.sample_seed:
+            raise ConfigError(f"data.sample_seed={self.sample_seed}: has no effect without data.sample; leave it out")
+        if self.fold is None and self.folds != 5:
+            raise ConfigError(f"data.folds={self.folds}: has no effect without data.fold; leave it out")
         if self.sample_seed < 0:
             raise ConfigError(f"data.sample_seed={self.sample_seed}: must not be negative")
 

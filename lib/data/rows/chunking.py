@@ -39,6 +39,8 @@ class ChunkConfig:
     def __post_init__(self) -> None:
         if not self.delimiter:
             raise ConfigError("chunk.delimiter='': must be some text; chunk.by=none does not cut at all")
+        if self.by is not ChunkBy.delimiter and self.keep_delimiter:
+            raise ConfigError(f"chunk.keep_delimiter=true: has no effect with chunk.by={self.by.value}; leave it out")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ConfigError(f"chunk.max_tokens={self.max_tokens}: must be at least 1 token, or null")
 

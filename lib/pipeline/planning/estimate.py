@@ -42,6 +42,8 @@ class EstimateConfig:
             raise ConfigError(f"plan.sample={self.sample}: needs at least 2 rows to tell an error")
         if self.rows < 1:
             raise ConfigError(f"plan.rows={self.rows}: must be at least 1")
+        if not self.measure and self.rows != 128:
+            raise ConfigError(f"plan.rows={self.rows}: has no effect without plan.measure=true; leave it out")
         if self.gpu is not None:
             hardware.lookup(self.gpu, "plan.gpu")
         if self.deadline is not None:

@@ -68,6 +68,10 @@ class PromptConfig:
                 "prompt.answer_prefix: begins an answer whose turn prompt.add_generation_prompt=false leaves out; "
                 "use one of them"
             )
+        if not self.add_generation_prompt and self.chat is Chat.never:
+            raise ConfigError(
+                "prompt.add_generation_prompt=false: is told to a chat template, which prompt.chat=never leaves out"
+            )
         if self.thinking and self.chat is Chat.never:
             raise ConfigError("prompt.thinking=true: is told to a chat template, which prompt.chat=never leaves out")
         _ = self._pieces, self._shots  # what is wrong with them is said now
