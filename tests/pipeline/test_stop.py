@@ -1,32 +1,17 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from lib.errors import ExitCode, Stopped
+from lib.errors import Stopped
 from lib.pipeline.stop import Stop, StopSignals
-
-SIGNALS = {
-    signal.SIGINT: ExitCode.INTERRUPTED,
-    signal.SIGTERM: ExitCode.TERMINATED,
-    signal.SIGUSR1: ExitCode.UNFINISHED,
-}
+from tests.pipeline.conftest import SIGNALS, stops
 
 
 def send(number: signal.Signals) -> None:
     """Python handles a signal to itself before the next line."""
     os.kill(os.getpid(), number)
-
-
-@contextmanager
-def stops(number: signal.Signals) -> Iterator[pytest.ExceptionInfo[Stopped]]:
-    """What is within ends with the stop that this signal asks for."""
-    with pytest.raises(Stopped, match=f"stopped by {number.name}") as found:
-        yield found
-    assert found.value.exit_code == SIGNALS[number]
 
 
 @pytest.mark.parametrize("number", SIGNALS)

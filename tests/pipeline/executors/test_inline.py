@@ -14,7 +14,6 @@ from lib.data.merging import merge_shards
 from lib.data.shards import Footer, unfinished
 from lib.engines.dummy import DummyConfig
 from lib.engines.vllm.vllm_config import VllmConfig
-from lib.errors import Stopped
 from lib.pipeline.executors.base import shards_in_flight
 from lib.pipeline.executors.inline import InlineConfig, work
 from lib.pipeline.stop import Stop
@@ -22,7 +21,7 @@ from lib.pipeline.worker import Worker
 from lib.tasks.base import Prepared
 from lib.tasks.pairwise import Pairwise
 from lib.types import Tokenizer
-from tests.pipeline.conftest import CONFIG, PROMPT, Plan
+from tests.pipeline.conftest import CONFIG, PROMPT, Plan, stops
 
 Battles = Callable[..., Path]
 INLINE = InlineConfig()
@@ -79,7 +78,7 @@ def test_a_signal_lets_shards_in_flight_finish_and_the_rest_is_resumed(battles: 
     path = battles(100)
     run, whole = plan(path), plan(path, name="whole")
     done = 0
-    with pytest.raises(Stopped), Stop(3600) as stop:
+    with stops(signal.SIGUSR1), Stop(3600) as stop:
         for _ in INLINE.run(run, run.manifest.shards(), stop):
             if done == 0:
                 os.kill(os.getpid(), signal.SIGUSR1)
@@ -136,7 +135,7 @@ def test_shards_in_flight_are_abandoned_when_the_grace_is_over(battles: Battles,
     go = threading.Event()
     run = plan(battles(30, {15: "WAIT"}), Waiting(CONFIG, PROMPT, go))
     try:
-        with pytest.raises(Stopped), Stop(0) as stop:
+        with stops(signal.SIGTERM), Stop(0) as stop:
             footers = INLINE.run(run, run.manifest.shards()[:2], stop)
             assert next(footers).shard == 0
             os.kill(os.getpid(), signal.SIGTERM)
