@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from lib.cluster.clusters import RayJobsConfig, SlurmArrayConfig, SlurmConfig
 from lib.cluster.notify import NotifyConfig
 from lib.data.rows.battles import BattlesConfig
+from lib.data.rows.conversations import ConversationsConfig
 from lib.data.rows.documents import DocumentsConfig
 from lib.data.rows.openai_batch import OpenAiBatchConfig
 from lib.data.rows.table import TableConfig
@@ -29,6 +30,7 @@ SCHEMAS = {
     "cluster/slurm": SlurmConfig,
     "cluster/slurm_array": SlurmArrayConfig,
     "data/battles": BattlesConfig,
+    "data/conversations": ConversationsConfig,
     "data/documents": DocumentsConfig,
     "data/openai_batch": OpenAiBatchConfig,
     "data/table": TableConfig,

@@ -44,7 +44,7 @@ _DATA = {  # which data a job reads
     "chunk": ("documents",),
     "embed": _TEXTS,
     "generate": _TEXTS,
-    "judge": ("arena", "autoj", "rakuda", "sample"),
+    "judge": ("arena", "arena_conversations", "autoj", "rakuda", "sample"),
     "rerank": _TEXTS,
     "retrieve": ("table", "tutorial"),
 }
