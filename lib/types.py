@@ -70,6 +70,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> list[int]:
         """Token ids of bare text: no BOS, no EOS."""
 
+    def follow(self, prompt: TokenIds, text: str) -> list[int] | None:
+        """Token ids by which a text continues a prompt; None where it can't without changing the prompt's tokens."""
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Character range [start, end) of each token of `encode(text)`."""
 

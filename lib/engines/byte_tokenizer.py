@@ -18,6 +18,10 @@ class ByteTokenizer:
         """The bytes of the text."""
         return list(text.encode())
 
+    def follow(self, prompt: TokenIds, text: str) -> list[int]:
+        """The bytes of the text, whatever stands before it."""
+        return self.encode(text)
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """For each byte the character that it belongs to."""
         return [(i, i + 1) for i, character in enumerate(text) for _ in character.encode()]

@@ -26,10 +26,10 @@ from lib.tasks.battle_requests import (
     verdict_columns,
 )
 from lib.tasks.prompts.fitting import Fitted, Sides
-from lib.tasks.prompts.labels import label_spellings, longest
+from lib.tasks.prompts.labels import Spelled, ask_labels, label_spellings, longest, spell
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.truncation import Truncate
-from lib.types import BATTLE_TEXTS, PROBABILITIES, Answers, Label, LabelEngine, Tokenizer
+from lib.types import BATTLE_TEXTS, PROBABILITIES, Answers, LabelEngine, Tokenizer
 
 
 class Mode(Enum):
@@ -97,10 +97,10 @@ def order_columns(probabilities: FloatArray, orders: int) -> list[Sequence[objec
 
 
 class _Notes(NamedTuple):
-    """What is remembered of rows, and the labels that are asked for."""
+    """What is remembered of rows, and the labels that are asked for after each request."""
 
     fitted: list[Fitted]
-    labels: list[Label]
+    labels: list[Spelled]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Pairwise(Task[LabelEngine, _Notes, Answers]):
     config: PairwiseConfig
     prompt: PromptConfig
 
-    version = 3
+    version = 4
     method = "label_logprobs"
     schema = pa.schema([*ORDER_FIELDS, ("label_mass", pa.float64()), *TOKEN_FIELDS])
 
@@ -129,26 +129,27 @@ class Pairwise(Task[LabelEngine, _Notes, Answers]):
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that cannot be told apart, and a prompt whose fixed text leaves no room."""
-        labels = label_spellings(self.prompt.labels, tokenizer)
         self.prompt.check(tokenizer)
-        require_room(self._render(tokenizer), max_tokens, output=longest(labels))
+        for request in self._render(tokenizer)([[""]] * len(BATTLE_TEXTS)):
+            label_spellings(self.prompt.labels, tokenizer, request)
+        require_room(self._render(tokenizer), max_tokens, output=longest(self.prompt.labels, tokenizer))
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes]:
         """One request per row and order, with room for the longest label; the two of a row stand side by side."""
-        labels = label_spellings(self.prompt.labels, tokenizer)
         fitted = fit_battles(
             rows,
             [range(len(BATTLE_TEXTS))] * self.config.orders,
             self._render(tokenizer),
             tokenizer,
-            max_tokens - longest(labels),
+            max_tokens - longest(self.prompt.labels, tokenizer),
             self.config.truncate,
         )
-        return as_requests(fitted, _Notes(fitted, labels))
+        requests = [request for row in fitted for request in row.requests]
+        return as_requests(fitted, _Notes(fitted, spell(self.prompt.labels, tokenizer, requests)))
 
     def ask(self, engine: LabelEngine, prepared: Prepared[_Notes]) -> Answers:
         """Label log-probabilities [requests, 3]."""
-        return engine.label_logprobs(prepared.requests, prepared.notes.labels)
+        return ask_labels(engine, prepared.requests, prepared.notes.labels, len(self.prompt.labels))
 
     def read(self, prepared: Prepared[_Notes], answers: Answers) -> Result:
         """Renormalise over the labels, put the second order back into terms of A and B, average."""

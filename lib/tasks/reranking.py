@@ -18,10 +18,10 @@ from lib.config import identity
 from lib.errors import ConfigError
 from lib.tasks.base import Asked, Prepared, Result, Task
 from lib.tasks.passage_columns import BESIDE, PASSAGES, passage_columns, read_passages
-from lib.tasks.prompts.labels import label_spellings, longest
+from lib.tasks.prompts.labels import Spelled, ask_labels, label_spellings, longest, spell
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.slots import check_prompt, fit_slots, slot_values
-from lib.types import Answers, Label, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
+from lib.types import Answers, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
 
 __all__ = ["BESIDE", "FIELDS", "CrossEncode", "JudgeRelevance", "RerankBy", "RerankConfig"]
 
@@ -104,7 +104,7 @@ class _Reranker(Task[Asked, _Notes[About], Answers], Generic[Asked, About]):
 
 
 @dataclass(frozen=True)
-class JudgeRelevance(_Reranker[LabelEngine, list[Label]]):
+class JudgeRelevance(_Reranker[LabelEngine, list[Spelled]]):
     """The task of `jobs.rerank` with a language model, by the labels of its prompt: yes, then no.
 
     Columns: question, those of PASSAGES in the new order with the new scores, retrieved_ranks (where each stood before,
@@ -113,6 +113,7 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Label]]):
 
     prompt: PromptConfig
 
+    version = 2
     method = "label_logprobs"
 
     def __post_init__(self) -> None:
@@ -125,31 +126,31 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Label]]):
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that can't be told apart, and a prompt that leaves no room."""
-        check_prompt(self.prompt, tokenizer, max_tokens, output=longest(label_spellings(self.prompt.labels, tokenizer)))
+        check_prompt(self.prompt, tokenizer, max_tokens, output=longest(self.prompt.labels, tokenizer))
+        empty = self.prompt.tokens({"question": [""], "passage": [""]}, tokenizer)
+        label_spellings(self.prompt.labels, tokenizer, empty)
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes[list[Label]]]:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Notes[list[Spelled]]]:
         """One request for each passage."""
-        labels = label_spellings(self.prompt.labels, tokenizer)
+        room = max_tokens - longest(self.prompt.labels, tokenizer)
         questions, passages = self._rows(rows)
         fitted = [
-            [
-                fit_slots({"question": [q], "passage": [p.text]}, self.prompt, tokenizer, max_tokens - longest(labels))
-                for p in own
-            ]
+            [fit_slots({"question": [q], "passage": [p.text]}, self.prompt, tokenizer, room) for p in own]
             for q, own in zip(questions, passages, strict=True)
         ]
+        requests = [one.requests[0] for row in fitted for one in row]
         return Prepared(
-            [one.requests[0] for row in fitted for one in row],
+            requests,
             [sum(sum(one.cut) for one in row) for row in fitted],
-            _Notes(questions, passages, labels),
+            _Notes(questions, passages, spell(self.prompt.labels, tokenizer, requests)),
             counts=[len(own) for own in passages],
         )
 
-    def ask(self, engine: LabelEngine, prepared: Prepared[_Notes[list[Label]]]) -> Answers:
+    def ask(self, engine: LabelEngine, prepared: Prepared[_Notes[list[Spelled]]]) -> Answers:
         """Log-probabilities of yes and no [requests, 2]."""
-        return engine.label_logprobs(prepared.requests, prepared.notes.about)
+        return ask_labels(engine, prepared.requests, prepared.notes.about, len(self.prompt.labels))
 
-    def read(self, prepared: Prepared[_Notes[list[Label]]], answers: Answers) -> Result:
+    def read(self, prepared: Prepared[_Notes[list[Spelled]]], answers: Answers) -> Result:
         """Scores are log-odds: log P(yes) - log P(no)."""
         values = answers.values.astype(np.float64).reshape(-1, 2)
         return self._reranked(prepared, values[:, 0] - values[:, 1], answers.errors)

@@ -161,8 +161,8 @@ def test_japanese_prompt_is_whole_and_its_tie_label_has_its_own_tokens(smollm2: 
     for tokenizer in (ByteTokenizer(), smollm2):
         task.check(tokenizer, 1024)
         _, labels = task.prepare(battles, tokenizer, 1024).notes
-        assert labels[2] == (tuple(tokenizer.encode("同等")), tuple(tokenizer.encode(" 同等")))
-        assert all(len(spellings) == 2 for spellings in labels)
+        assert labels[0][2] == (tuple(tokenizer.encode("同等")), tuple(tokenizer.encode(" 同等")))
+        assert all(len(spellings) == 2 for spellings in labels[0])
     ab, ba = (read(tokens) for tokens in task.prepare(battles, ByteTokenizer(), 1024).requests)
     assert ab == f"{prompt.system}{prompt.template}".format(
         prompt="富士山の高さは？", response_a="3776メートル", response_b="知りません"

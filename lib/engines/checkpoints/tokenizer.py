@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _TODAY = datetime(2024, 7, 26)  # some templates print the date: a run must not change at midnight
+_TAIL = 16  # tokens of a prompt that can bear on how what follows is spelled: more than a word
 _PROBE = "5c1fd2a0"  # a word that no template prints by itself
 
 
@@ -53,6 +54,19 @@ class HuggingFaceTokenizer:
         """Token ids of bare text: no BOS, no EOS."""
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
+
+    def follow(self, prompt: TokenIds, text: str) -> list[int] | None:
+        """Token ids by which a text continues a prompt; None where the two would be joined in other tokens.
+
+        Not those of the text by itself: Llama 2's tokenizer puts a blank before every text, but a text that follows a
+        line break has none.
+        """
+        if not prompt:
+            return self.encode(text)
+        before = self.decode(prompt[-_TAIL:])
+        own, whole = self.encode(before), self.encode(before + text)
+        stands = own[-1:] == [prompt[-1]] and whole[: len(own)] == own
+        return whole[len(own) :] if stands else None
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Character range [start, end) of each token; tokens that share a character share its range."""

@@ -19,7 +19,7 @@ from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.engines.vllm.vllm_config import VllmConfig, VllmQuantization
 from lib.errors import ConfigError, EngineError
 from lib.tasks.pairwise import Pairwise, PairwiseConfig, Swap
-from lib.tasks.prompts.labels import label_spellings
+from lib.tasks.prompts.labels import ask_labels, longest
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.types import GenerateEngine, LabelEngine, Message, Sampling, ScoreEngine
 from tests.engines.conftest import GGUF, Save, smollm2_config, word_tokenizer
@@ -80,7 +80,7 @@ def test_labels_of_several_tokens_and_japanese(
     vllm: LabelEngine, transformers: LabelEngine, smollm2: HuggingFaceTokenizer, battles: pa.Table
 ) -> None:
     task = judge(["A", "B", "同等"], Swap.both)
-    assert max(len(sequence) for label in label_spellings(task.prompt.labels, smollm2) for sequence in label) > 3
+    assert longest(task.prompt.labels, smollm2) > 3
     agree(task, battles.slice(0, 6), smollm2, LIMIT, vllm, transformers)
 
 
@@ -89,7 +89,7 @@ def test_both_orders_share_their_question(vllm: LabelEngine, smollm2: HuggingFac
 
     prepared = judge(["A", "B", "tie"], Swap.both).prepare(battles.slice(10, 20), smollm2, 240)
     _, labels = prepared.notes
-    answers = vllm.label_logprobs(prepared.requests, labels)
+    answers = ask_labels(vllm, prepared.requests, labels, 3)
     assert answers.usage.cached_tokens >= 0.9 * reusable_tokens(prepared.requests, 32) > 0
 
 
