@@ -16,6 +16,7 @@ from lib.errors import ConfigError
 from lib.types import Tokenizer
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+_ADAPTER = "adapter_config.json"
 _CLASSIFIERS = ("ForSequenceClassification", internlm2.REWARD_MODEL)
 
 
@@ -221,6 +222,12 @@ def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
         if not (path / config.gguf_file).is_file():
             there = ", ".join(sorted(file.name for file in path.glob("*.gguf"))) or "no .gguf file"
             raise ConfigError(f"engine.gguf_file={config.gguf_file}: not in {path}, where there is {there}")
+    elif (path / _ADAPTER).is_file():
+        base = _base_of_adapter(path / _ADAPTER)
+        raise ConfigError(
+            f"engine.model={config.model}: {path} holds an adapter ({_ADAPTER}) for {base}, and adapters are not "
+            "loaded; merge it into its base (peft: model.merge_and_unload().save_pretrained) and name that folder"
+        )
     elif not (path / "config.json").is_file():
         found = [file.name for file in path.glob("*.gguf")]
         hint = f"; did you mean engine.gguf_file={found[0]}?" if found else ""
@@ -231,6 +238,13 @@ def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
             "they are loaded, so convert them (model.save_pretrained writes safetensors)"
         )
     return path
+
+
+def _base_of_adapter(file: Path) -> str:
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "a model that it doesn't name"
 
 
 def weights_folder(config: CheckpointConfig) -> Path:
