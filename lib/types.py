@@ -76,6 +76,9 @@ class Tokenizer(Protocol):
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Character range [start, end) of each token of `encode(text)`."""
 
+    def plain(self, text: str) -> str:
+        """A text of somebody else's in which no control token is spelled out."""
+
     def completion_prompt(self, text: str) -> list[int]:
         """Token ids of a prompt for a base model: one BOS (where the model has one), then the text."""
 

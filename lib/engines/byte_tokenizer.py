@@ -26,6 +26,10 @@ class ByteTokenizer:
         """For each byte the character that it belongs to."""
         return [(i, i + 1) for i, character in enumerate(text) for _ in character.encode()]
 
+    def plain(self, text: str) -> str:
+        """The text: no bytes are control tokens."""
+        return text
+
     def completion_prompt(self, text: str) -> list[int]:
         """BOS and the text."""
         return [BOS, *text.encode()]

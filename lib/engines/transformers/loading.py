@@ -63,7 +63,7 @@ def load(folder: Path, *, head: Head, dtype: str, quantization: str, device: str
         model, report = getattr(transformers, head.value).from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
-            quantization_config=_quantization(quantization, getattr(torch, dtype)),
+            **_quantization(quantization, getattr(torch, dtype)),
             device_map={"": where},
             use_safetensors=True,
             local_files_only=True,
@@ -111,21 +111,22 @@ def _memory(model: "PreTrainedModel") -> int:
     return total
 
 
-def _quantization(name: str, compute_dtype: "TorchDtype") -> "BitsAndBytesConfig | None":
-    """A bitsandbytes config, None for `none`."""
+def _quantization(name: str, compute_dtype: "TorchDtype") -> "dict[str, BitsAndBytesConfig]":
+    """What is told of bitsandbytes: nothing for `none`, since even a None would hide the checkpoint's own."""
     if name == "none":
-        return None
+        return {}
     from transformers import BitsAndBytesConfig
 
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a cast in every product of every layer
     if name == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+    config = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=name == "nf4_double",
         bnb_4bit_compute_dtype=compute_dtype,
     )
+    return {"quantization_config": config}
 
 
 def out_of_memory(error: Exception) -> bool:

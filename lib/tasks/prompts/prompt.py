@@ -110,8 +110,10 @@ class PromptConfig:
 
     def tokens(self, values: Mapping[str, Sequence[str]], tokenizer: Tokenizer) -> list[int]:
         """Token ids of the whole request for the texts of each slot, up to where the answer begins."""
-        text = self.fill({name: self.joint.join(texts) for name, texts in values.items()})
-        if not self._is_chat(tokenizer):
+        chat = self._is_chat(tokenizer)  # a chat's texts are made plain by the tokenizer, control tokens of ours too
+        joined = {name: self.joint.join(texts) for name, texts in values.items()}
+        text = self.fill(joined if chat else {name: tokenizer.plain(text) for name, text in joined.items()})
+        if not chat:
             return tokenizer.completion_prompt(self._as_text(text))
         ids = tokenizer.chat_prompt(
             self._as_chat(text), add_generation_prompt=self.add_generation_prompt, thinking=self.thinking

@@ -12,6 +12,7 @@ import pytest
 from lib.data.reading.intake import read_rows, take_in
 from lib.data.rows.battles import BattlesConfig
 from lib.engines.checkpoints.checkpoint import Dtype
+from lib.engines.checkpoints.stored_quantization import cpu_flags
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.causal import CausalEngine
 from lib.engines.transformers.loading import Loaded
@@ -313,6 +314,10 @@ def test_an_awq_checkpoint_judges_as_its_rounded_weights_do(save: Save) -> None:
     (folder / "config.json").write_text(json.dumps(settings | {"quantization_config": quantised}))
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = tiny(folder, dtype=Dtype.bfloat16, quantization=VllmQuantization.awq)
+    if "avx512f" not in (cpu_flags() or {"avx512f"}):
+        with pytest.raises(ConfigError, match="lacks AVX-512"):
+            config.check("label_logprobs")
+        return
     config.check("label_logprobs")
     prompts, labels = [[3, 4, 5, 6], [9, 8, 7] * 10], [((11,),), ((12, 13),)]
     engine: Any = config.load(word_tokenizer(), "label_logprobs")
