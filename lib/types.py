@@ -92,6 +92,7 @@ class Tokenizer(Protocol):
 
         A system turn is folded into the first user turn where the template has none. add_generation_prompt: whether
         the header of the assistant's turn stands at the end. thinking: whether a model that can do both reasons first.
+        Raises ValueError where the template can't write this chat.
         """
 
     def embedding_prompt(self, text: str) -> list[int]:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from lib.config import identity
+from lib.config import identity, transient
+from lib.errors import ConfigError
 from lib.scoring.probabilities import FloatArray, average_orders, normalise_labels, swap_ab
 from lib.tasks.base import Prepared, Result, Task
 from lib.tasks.battle_requests import (
@@ -52,12 +53,18 @@ class PairwiseConfig:
 
     mode: `labels` reads how likely each label is to come next; `text` lets the judge write and takes the last label in
     what it wrote. swap: `both` asks with A first and with B first and averages; `none` asks once, A first. truncate:
-    how texts that are too long are cut.
+    how texts that are too long are cut. min_label_mass: where the labels of a shard together are less likely than that
+    (the median of its requests), the run stops: what the model wants to say is something else. 0 takes any.
     """
 
     mode: Mode = Mode.labels
     swap: Swap = Swap.both
     truncate: Truncate = Truncate.fair
+    min_label_mass: float = transient(default=0.1)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_label_mass < 1:
+            raise ConfigError(f"judge.min_label_mass={self.min_label_mass}: must be in [0, 1); 0 takes any")
 
     @property
     def orders(self) -> int:
@@ -155,9 +162,21 @@ class Pairwise(Task[LabelEngine, _Notes, Answers]):
         """Renormalise over the labels, put the second order back into terms of A and B, average."""
         orders = self.config.orders
         probabilities, mass = normalise_labels(answers.values)
+        self._require_mass(mass)
         mass = mass.reshape(-1, orders).mean(axis=1)
         columns = [*order_columns(probabilities, orders), mass, *token_columns(prepared.notes.fitted)]
         return self.result(columns, {n // orders: why for n, why in answers.errors.items()}, nan_is_null=True)
+
+    def _require_mass(self, mass: FloatArray) -> None:
+        """Raise ConfigError where nearly no probability is on the labels. mass: [requests], NaN for failed ones."""
+        least, known = self.config.min_label_mass, mass[~np.isnan(mass)]
+        if least and known.size and (found := float(np.median(known))) < least:
+            raise ConfigError(
+                f"label mass {found:.2g}: the judge gives prompt.labels={self.prompt.labels} nearly no probability "
+                f"(less than judge.min_label_mass={least:g}), so its verdicts would be noise. prompt.preview=2 shows "
+                "where its answer begins: it may want to think first, or answer in other words; judge.mode=text lets "
+                "it write, and judge.min_label_mass=0 takes the verdicts as they are"
+            )
 
     def _render(self, tokenizer: Tokenizer) -> Render:
         return render_orders(self.prompt, self.config.orders, tokenizer)

@@ -23,8 +23,9 @@ from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.slots import check_prompt, fit_slots, slot_values
 from lib.types import Answers, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
 
-__all__ = ["BESIDE", "FIELDS", "CrossEncode", "JudgeRelevance", "RerankBy", "RerankConfig"]
+__all__ = ["BESIDE", "FIELDS", "CrossEncode", "JudgeRelevance", "RerankBy", "RerankConfig", "require_separator"]
 
+_PROBES = ("query", "passage")
 FIELDS = ("question", "passages")
 
 About = TypeVar("About")
@@ -168,6 +169,7 @@ class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """There must be room for more than the tokens around two texts."""
+        require_separator(tokenizer)
         fixed = len(tokenizer.pair_prompt("", "")[0])
         if fixed >= max_tokens:
             raise ConfigError(f"engine.max_model_len={max_tokens}: the tokens around two texts alone are {fixed}")
@@ -191,6 +193,17 @@ class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
         """The engine's scores as they are."""
         scores = answers.values.astype(np.float64).reshape(-1)
         return self._reranked(prepared, scores, answers.errors)
+
+
+def require_separator(tokenizer: Tokenizer) -> None:
+    """Raise ConfigError for a tokenizer that puts nothing between two texts: the model could not tell them apart."""
+    glued = [*tokenizer.encode(_PROBES[0]), *tokenizer.encode(_PROBES[1])]
+    ids, _ = tokenizer.pair_prompt(*_PROBES)
+    if any(list(ids[at : at + len(glued)]) == glued for at in range(len(ids))):
+        raise ConfigError(
+            "rerank.by=cross_encoder: the engine's tokenizer puts nothing between a query and a passage, as those of "
+            "decoders do; such a reranker has a prompt of its own: use rerank.by=labels with it, or a cross-encoder"
+        )
 
 
 def _pair(question: str, passage: str, tokenizer: Tokenizer, max_tokens: int) -> tuple[TokenPair, int]:

@@ -189,7 +189,7 @@ class HuggingFaceTokenizer:
             )
         except Exception as error:  # a template is code: it may raise anything, for roles, documents or names it wants
             why = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ConfigError(
+            raise ValueError(  # of this chat; `check` of a prompt tells whether it is so of all
                 f"the chat template of the engine's tokenizer can't write this chat: {why}; give another as "
                 "engine.chat_template, or use prompt.chat=never"
             ) from error
@@ -199,7 +199,7 @@ class HuggingFaceTokenizer:
         chat = [Message(role="system", content=_PROBE), Message(role="user", content="a")]
         try:
             return _PROBE in self._render(chat, True)
-        except ConfigError:  # "System role not supported", says Gemma's
+        except ValueError:  # "System role not supported", says Gemma's
             return False
 
 

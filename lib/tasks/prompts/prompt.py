@@ -98,7 +98,11 @@ class PromptConfig:
         """Raise ConfigError where this tokenizer can't write the prompt as a chat though it should."""
         if self.chat is Chat.always and not tokenizer.has_chat_template:
             raise ConfigError("prompt.chat=always: the engine's tokenizer has no chat template; use auto or never")
-        if self._is_chat(tokenizer) and tokenizer.chat_prompt([_user("")]) == tokenizer.chat_prompt([_user("a")]):
+        try:
+            chats = [tokenizer.chat_prompt([_user(text)]) for text in ("", "a")] if self._is_chat(tokenizer) else []
+        except ValueError as error:
+            raise ConfigError(f"prompt.chat: {error}") from error
+        if chats and chats[0] == chats[1]:
             raise ConfigError(
                 "prompt.chat: the chat template of the engine's tokenizer leaves out what the user says (it may be for "
                 "a reranker's roles); give another as engine.chat_template, or use prompt.chat=never"

@@ -7,6 +7,7 @@ import pytest
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer, fold_system, load
 from lib.errors import ConfigError
 from lib.tasks.prompts.prompt import Chat, PromptConfig
+from lib.tasks.reward import ArenaConfig, Reward
 from lib.types import Message
 from tests.engines.conftest import CHATML, word_tokenizer
 
@@ -232,10 +233,15 @@ def test_a_model_that_can_think_does_where_it_is_told_to() -> None:
     "template", ["{{ raise_exception('no') }}", "{{ documents[0].text + 1 }}", {"tool_use": "{{ messages }}"}]
 )
 def test_a_template_that_cannot_write_a_chat_is_told_in_one_line(template: Any) -> None:
+    tokenizer = tokenizer_of(template)
     with pytest.raises(
-        ConfigError, match=r"^the chat template of the engine's tokenizer can't write this chat: [^\n]+$"
+        ValueError, match=r"^the chat template of the engine's tokenizer can't write this chat: [^\n]+$"
     ):
-        tokenizer_of(template).chat_prompt([USER])
+        tokenizer.chat_prompt([USER])  # a row's own error
+    with pytest.raises(ConfigError, match=r"^prompt\.chat: the chat template of [^\n]+$"):
+        PromptConfig(template="x").check(tokenizer)
+    with pytest.raises(ConfigError, match=r"^jobs\.arena: the chat template of [^\n]+$"):
+        Reward(ArenaConfig()).check(tokenizer, 512)
 
 
 def test_texts_of_rows_never_become_control_tokens() -> None:
