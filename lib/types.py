@@ -70,8 +70,14 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> list[int]:
         """Token ids of bare text: no BOS, no EOS."""
 
+    def follow(self, prompt: TokenIds, text: str) -> list[int] | None:
+        """Token ids by which a text continues a prompt; None where it can't without changing the prompt's tokens."""
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Character range [start, end) of each token of `encode(text)`."""
+
+    def plain(self, text: str) -> str:
+        """A text of somebody else's in which no control token is spelled out."""
 
     def completion_prompt(self, text: str) -> list[int]:
         """Token ids of a prompt for a base model: one BOS (where the model has one), then the text."""
@@ -86,6 +92,7 @@ class Tokenizer(Protocol):
 
         A system turn is folded into the first user turn where the template has none. add_generation_prompt: whether
         the header of the assistant's turn stands at the end. thinking: whether a model that can do both reasons first.
+        Raises ValueError where the template can't write this chat.
         """
 
     def embedding_prompt(self, text: str) -> list[int]:

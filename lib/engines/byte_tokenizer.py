@@ -18,9 +18,17 @@ class ByteTokenizer:
         """The bytes of the text."""
         return list(text.encode())
 
+    def follow(self, prompt: TokenIds, text: str) -> list[int]:
+        """The bytes of the text, whatever stands before it."""
+        return self.encode(text)
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """For each byte the character that it belongs to."""
         return [(i, i + 1) for i, character in enumerate(text) for _ in character.encode()]
+
+    def plain(self, text: str) -> str:
+        """The text: no bytes are control tokens."""
+        return text
 
     def completion_prompt(self, text: str) -> list[int]:
         """BOS and the text."""

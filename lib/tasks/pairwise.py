@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from lib.config import identity
+from lib.config import identity, transient
+from lib.errors import ConfigError
 from lib.scoring.probabilities import FloatArray, average_orders, normalise_labels, swap_ab
 from lib.tasks.base import Prepared, Result, Task
 from lib.tasks.battle_requests import (
@@ -26,10 +27,10 @@ from lib.tasks.battle_requests import (
     verdict_columns,
 )
 from lib.tasks.prompts.fitting import Fitted, Sides
-from lib.tasks.prompts.labels import label_tokens, longest
+from lib.tasks.prompts.labels import Spelled, ask_labels, label_sequences, longest, spell
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.truncation import Truncate
-from lib.types import BATTLE_TEXTS, PROBABILITIES, Answers, Label, LabelEngine, Tokenizer
+from lib.types import BATTLE_TEXTS, PROBABILITIES, Answers, LabelEngine, Tokenizer
 
 
 class Mode(Enum):
@@ -52,12 +53,18 @@ class PairwiseConfig:
 
     mode: `labels` reads how likely each label is to come next; `text` lets the judge write and takes the label that
     it ends with. swap: `both` asks with A first and with B first and averages; `none` asks once, A first. truncate:
-    how texts that are too long are cut.
+    how texts that are too long are cut. min_label_mass: where the labels of a shard together are less likely than that
+    (the median of its requests), the run stops: what the model wants to say is something else. 0 takes any.
     """
 
     mode: Mode = Mode.labels
     swap: Swap = Swap.both
     truncate: Truncate = Truncate.fair
+    min_label_mass: float = transient(default=0.1)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_label_mass < 1:
+            raise ConfigError(f"judge.min_label_mass={self.min_label_mass}: must be in [0, 1); 0 takes any")
 
     @property
     def orders(self) -> int:
@@ -97,10 +104,10 @@ def order_columns(probabilities: FloatArray, orders: int) -> list[Sequence[objec
 
 
 class _Labelled(NamedTuple):
-    """What is remembered of rows, and the labels that are asked for."""
+    """What is remembered of rows, and the labels that are asked for after each request."""
 
     fitted: list[Fitted]
-    labels: list[Label]
+    labels: list[Spelled]
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
     config: PairwiseConfig
     prompt: PromptConfig
 
-    version = 3
+    version = 4
     method = "label_logprobs"
     schema = pa.schema([*ORDER_FIELDS, ("label_mass", pa.float64()), *TOKEN_FIELDS])
 
@@ -129,34 +136,47 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that cannot be told apart, and a prompt whose fixed text leaves no room."""
-        labels = label_tokens(self.prompt.labels, tokenizer)
         self.prompt.check(tokenizer)
-        require_room(self._render(tokenizer), max_tokens, output=longest(labels))
+        for request in self._render(tokenizer)([[""]] * len(BATTLE_TEXTS)):
+            label_sequences(self.prompt.labels, tokenizer, request)
+        require_room(self._render(tokenizer), max_tokens, output=longest(self.prompt.labels, tokenizer))
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Labelled]:
         """One request per row and order, with room for the longest label; the two of a row stand side by side."""
-        labels = label_tokens(self.prompt.labels, tokenizer)
         fitted = fit_battles(
             rows,
             [range(len(BATTLE_TEXTS))] * self.config.orders,
             self._render(tokenizer),
             tokenizer,
-            max_tokens - longest(labels),
+            max_tokens - longest(self.prompt.labels, tokenizer),
             self.config.truncate,
         )
-        return as_requests(fitted, _Labelled(fitted, labels))
+        requests = [request for row in fitted for request in row.requests]
+        return as_requests(fitted, _Labelled(fitted, spell(self.prompt.labels, tokenizer, requests)))
 
     def ask(self, engine: LabelEngine, prepared: Prepared[_Labelled]) -> Answers:
         """Label log-probabilities [requests, 3]."""
-        return engine.label_logprobs(prepared.requests, prepared.notes.labels)
+        return ask_labels(engine, prepared.requests, prepared.notes.labels, len(self.prompt.labels))
 
     def read(self, prepared: Prepared[_Labelled], answers: Answers) -> Result:
         """Renormalise over the labels, put the second order back into terms of A and B, average."""
         orders = self.config.orders
         probabilities, mass = normalise_labels(answers.values)
+        self._require_mass(mass)
         mass = mass.reshape(-1, orders).mean(axis=1)
         columns = [*order_columns(probabilities, orders), mass, *token_columns(prepared.notes.fitted)]
         return self.result(columns, {n // orders: why for n, why in answers.errors.items()}, nan_is_null=True)
+
+    def _require_mass(self, mass: FloatArray) -> None:
+        """Raise ConfigError where nearly no probability is on the labels. mass: [requests], NaN for failed ones."""
+        least, known = self.config.min_label_mass, mass[~np.isnan(mass)]
+        if least and known.size and (found := float(np.median(known))) < least:
+            raise ConfigError(
+                f"label mass {found:.2g}: the judge gives prompt.labels={self.prompt.labels} nearly no probability "
+                f"(less than judge.min_label_mass={least:g}), so its verdicts would be noise. prompt.preview=2 shows "
+                "where its answer begins: it may want to think first, or answer in other words; judge.mode=text lets "
+                "it write, and judge.min_label_mass=0 takes the verdicts as they are"
+            )
 
     def _render(self, tokenizer: Tokenizer) -> Render:
         return render_orders(self.prompt, self.config.orders, tokenizer)

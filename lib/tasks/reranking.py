@@ -18,13 +18,14 @@ from lib.config import identity
 from lib.errors import ConfigError
 from lib.tasks.base import Asked, Prepared, Result, Task
 from lib.tasks.passage_columns import BESIDE, PASSAGES, passage_columns, read_passages
-from lib.tasks.prompts.labels import label_tokens, longest
+from lib.tasks.prompts.labels import Spelled, ask_labels, label_sequences, longest, spell
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.slots import check_prompt, fit_slots, slot_values
-from lib.types import Answers, Label, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
+from lib.types import Answers, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
 
-__all__ = ["BESIDE", "FIELDS", "CrossEncode", "JudgeRelevance", "RerankBy", "RerankConfig"]
+__all__ = ["BESIDE", "FIELDS", "CrossEncode", "JudgeRelevance", "RerankBy", "RerankConfig", "require_separator"]
 
+_PROBES = ("query", "passage")
 FIELDS = ("question", "passages")
 
 About = TypeVar("About")
@@ -104,7 +105,7 @@ class _Reranker(Task[Asked, _Retrieved[About], Answers], Generic[Asked, About]):
 
 
 @dataclass(frozen=True)
-class JudgeRelevance(_Reranker[LabelEngine, list[Label]]):
+class JudgeRelevance(_Reranker[LabelEngine, list[Spelled]]):
     """The task of `jobs.rerank` with a language model, by the labels of its prompt: yes, then no.
 
     Columns: question, those of PASSAGES in the new order with the new scores, retrieved_ranks (where each stood before,
@@ -113,6 +114,7 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Label]]):
 
     prompt: PromptConfig
 
+    version = 2
     method = "label_logprobs"
 
     def __post_init__(self) -> None:
@@ -125,31 +127,31 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Label]]):
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that can't be told apart, and a prompt that leaves no room."""
-        check_prompt(self.prompt, tokenizer, max_tokens, output=longest(label_tokens(self.prompt.labels, tokenizer)))
+        check_prompt(self.prompt, tokenizer, max_tokens, output=longest(self.prompt.labels, tokenizer))
+        empty = self.prompt.tokens({"question": [""], "passage": [""]}, tokenizer)
+        label_sequences(self.prompt.labels, tokenizer, empty)
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Retrieved[list[Label]]]:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Retrieved[list[Spelled]]]:
         """One request for each passage."""
-        labels = label_tokens(self.prompt.labels, tokenizer)
+        room = max_tokens - longest(self.prompt.labels, tokenizer)
         questions, passages = self._rows(rows)
         fitted = [
-            [
-                fit_slots({"question": [q], "passage": [p.text]}, self.prompt, tokenizer, max_tokens - longest(labels))
-                for p in own
-            ]
+            [fit_slots({"question": [q], "passage": [p.text]}, self.prompt, tokenizer, room) for p in own]
             for q, own in zip(questions, passages, strict=True)
         ]
+        requests = [one.requests[0] for row in fitted for one in row]
         return Prepared(
-            [one.requests[0] for row in fitted for one in row],
+            requests,
             [sum(sum(one.cut) for one in row) for row in fitted],
-            _Retrieved(questions, passages, labels),
+            _Retrieved(questions, passages, spell(self.prompt.labels, tokenizer, requests)),
             counts=[len(own) for own in passages],
         )
 
-    def ask(self, engine: LabelEngine, prepared: Prepared[_Retrieved[list[Label]]]) -> Answers:
+    def ask(self, engine: LabelEngine, prepared: Prepared[_Retrieved[list[Spelled]]]) -> Answers:
         """Log-probabilities of yes and no [requests, 2]."""
-        return engine.label_logprobs(prepared.requests, prepared.notes.about)
+        return ask_labels(engine, prepared.requests, prepared.notes.about, len(self.prompt.labels))
 
-    def read(self, prepared: Prepared[_Retrieved[list[Label]]], answers: Answers) -> Result:
+    def read(self, prepared: Prepared[_Retrieved[list[Spelled]]], answers: Answers) -> Result:
         """Scores are log-odds: log P(yes) - log P(no)."""
         values = answers.values.astype(np.float64).reshape(-1, 2)
         return self._reranked(prepared, values[:, 0] - values[:, 1], answers.errors)
@@ -167,6 +169,7 @@ class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """There must be room for more than the tokens around two texts."""
+        require_separator(tokenizer)
         fixed = len(tokenizer.pair_prompt("", "")[0])
         if fixed >= max_tokens:
             raise ConfigError(f"engine.max_model_len={max_tokens}: the tokens around two texts alone are {fixed}")
@@ -190,6 +193,17 @@ class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
         """The engine's scores as they are."""
         scores = answers.values.astype(np.float64).reshape(-1)
         return self._reranked(prepared, scores, answers.errors)
+
+
+def require_separator(tokenizer: Tokenizer) -> None:
+    """Raise ConfigError for a tokenizer that puts nothing between two texts: the model could not tell them apart."""
+    glued = [*tokenizer.encode(_PROBES[0]), *tokenizer.encode(_PROBES[1])]
+    ids, _ = tokenizer.pair_prompt(*_PROBES)
+    if any(list(ids[at : at + len(glued)]) == glued for at in range(len(ids))):
+        raise ConfigError(
+            "rerank.by=cross_encoder: the engine's tokenizer puts nothing between a query and a passage, as those of "
+            "decoders do; such a reranker has a prompt of its own: use rerank.by=labels with it, or a cross-encoder"
+        )
 
 
 def _pair(question: str, passage: str, tokenizer: Tokenizer, max_tokens: int) -> tuple[TokenPair, int]:

@@ -93,7 +93,10 @@ class Reward(Task[ScoreEngine, list[Fitted], Answers]):
         """Refuse a tokenizer without a chat template, and a limit that leaves no room for a conversation."""
         if not tokenizer.has_chat_template:
             raise ConfigError("jobs.arena: the engine's tokenizer has no chat template; give engine.chat_template")
-        require_room(partial(_render, tokenizer=tokenizer), max_tokens)
+        try:
+            require_room(partial(_render, tokenizer=tokenizer), max_tokens)
+        except ValueError as error:  # of a chat template that can't write conversations
+            raise ConfigError(f"jobs.arena: {error}") from error
 
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[list[Fitted]]:
         """Two conversations per row: with A's responses, then with B's."""

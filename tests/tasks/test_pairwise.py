@@ -161,8 +161,8 @@ def test_japanese_prompt_is_whole_and_its_tie_label_has_its_own_tokens(smollm2: 
     for tokenizer in (ByteTokenizer(), smollm2):
         task.check(tokenizer, 1024)
         _, labels = task.prepare(battles, tokenizer, 1024).notes
-        assert labels[2] == (tuple(tokenizer.encode("同等")), tuple(tokenizer.encode(" 同等")))
-        assert all(len(sequences) == 2 for sequences in labels)
+        assert labels[0][2] == (tuple(tokenizer.encode("同等")), tuple(tokenizer.encode(" 同等")))
+        assert all(len(spellings) == 2 for spellings in labels[0])
     ab, ba = (read(tokens) for tokens in task.prepare(battles, ByteTokenizer(), 1024).requests)
     assert ab == f"{prompt.system}{prompt.template}".format(
         prompt="富士山の高さは？", response_a="3776メートル", response_b="知りません"
@@ -232,3 +232,15 @@ def test_identity_names_all_that_changes_results() -> None:
     assert judge().identity() == judge().identity()
     assert judge().identity() != judge(swap=Swap.none).identity()
     assert judge().identity() != judge(PromptConfig(template=PLAIN.template, labels=["A", "B", "="])).identity()
+
+
+def test_a_judge_that_wants_to_say_something_else_stops_the_run(rows: Rows) -> None:
+    def read_mass(mass: float, least: float) -> Result:
+        task = Pairwise(PairwiseConfig(min_label_mass=least), PLAIN)
+        prepared = task.prepare(rows((["p"], ["a"], ["b"])), ByteTokenizer(), LIMIT)
+        return task.read(prepared, Answers(np.full((2, 3), np.log(mass / 3), dtype=np.float32), {}))
+
+    with pytest.raises(ConfigError, match=r"^label mass 0\.05: .*judge\.min_label_mass=0\.1.*prompt\.preview"):
+        read_mass(0.05, 0.1)
+    assert not read_mass(0.2, 0.1).errors
+    assert not read_mass(0.05, 0).errors

@@ -9,7 +9,7 @@ from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.errors import ConfigError
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.reranking import CrossEncode, JudgeRelevance, RerankConfig
-from lib.types import Answers
+from lib.types import Answers, TokenPair
 from tests.tasks.tables import rows
 
 TOKENS = ByteTokenizer()
@@ -98,6 +98,16 @@ def test_no_passage_at_all() -> None:
     for task in (judge(), CrossEncode(RerankConfig())):
         prepared = task.prepare(table, TOKENS, 100)
         assert task.read(prepared, task.ask(engine, prepared)).columns["passages"].to_pylist() == [[]]
+
+
+def test_a_tokenizer_that_glues_two_texts_is_refused() -> None:
+    class Glues(ByteTokenizer):
+        def pair_prompt(self, first: str, second: str) -> TokenPair:
+            return self.completion_prompt(first + second), 1
+
+    with pytest.raises(ConfigError, match=r"^rerank\.by=cross_encoder: .*nothing between"):
+        CrossEncode(RerankConfig()).check(Glues(), 512)
+    CrossEncode(RerankConfig()).check(ByteTokenizer(), 512)
 
 
 def test_refusals() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.engines.base import ModelConfig
-from lib.engines.checkpoints import embedding_prompts, gguf, hub, internlm2, pooling
+from lib.engines.checkpoints import embedding_prompts, gguf, hub, internlm2, pooling, sentence_settings
 from lib.engines.checkpoints import tokenizer as tokenizers
 from lib.engines.sizing import flops
 from lib.engines.sizing.model_size import SETTINGS, Sizing, cache_per_token, embedding_parameters, stored_bytes
@@ -16,6 +16,11 @@ from lib.errors import ConfigError
 from lib.types import Tokenizer
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+_LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len")
+_SHIFTED = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text", "xmod",
+            "mpnet", "longformer", "ibert", "lilt", "luke"}  # fmt: skip
+_GENERATION = "generation_config.json"  # it names the tokens that end a text
+_ADAPTER = "adapter_config.json"
 _CLASSIFIERS = ("ForSequenceClassification", internlm2.REWARD_MODEL)
 
 
@@ -79,12 +84,18 @@ class CheckpointConfig(ModelConfig):
                 f"engine.model={self.model}: {name} gives no embeddings; this job needs an encoder or a decoder "
                 "(…Model, …ForCausalLM), not a classifier"
             )
+        if method in ("score", "relevance") and found.get("is_encoder_decoder"):
+            raise ConfigError(
+                f"engine.model={self.model}: {name} is an encoder with a decoder, whose score stands at a token that "
+                "only its own tokenizer puts there; choose a decoder or an encoder"
+            )
         if method == "embed":
             self.embedding_prompts()
+            sentence_settings.check(folder(self), f"engine.model={self.model}", self.max_model_len)
         labels = len(found.get("id2label") or (0, 1))  # transformers leaves out its default of two
         if name.endswith("ForSequenceClassification") and labels != 1:
             raise ConfigError(f"engine.model={self.model}: has {labels} labels, a reward model has one")
-        limit = (found.get("text_config") or found).get("max_position_embeddings")
+        limit = _positions(found.get("text_config") or found)
         if limit is not None and self.max_model_len > limit:
             raise ConfigError(f"engine.max_model_len={self.max_model_len}: {self.model} reads at most {limit} tokens")
         tokenizers.require_tokenizer(tokenizer_folder(self), _tokenizer_key(self))
@@ -93,7 +104,8 @@ class CheckpointConfig(ModelConfig):
         """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
         path = folder(self)
         names = [self.gguf_file] if self.gguf_file else ["config.json", *_safetensors(path)]
-        names += [name for name in (*pooling.FILES, embedding_prompts.FILE) if (path / name).is_file()]
+        read = {*pooling.FILES, embedding_prompts.FILE, *sentence_settings.FILES, _GENERATION, *_code(path)}
+        names += [name for name in read if (path / name).is_file()]
         found = {"model": hub.shown(self.model), "weights_hash": hub.files_hash(path, names)}
         if self.tokenizer:
             found["tokenizer"] = hub.shown(self.tokenizer)
@@ -108,6 +120,7 @@ class CheckpointConfig(ModelConfig):
             chat_template=self.chat_template,
             add_bos=self.add_bos,
             reward_token=internlm2.reward_token(settings(self)),
+            lowered=sentence_settings.read(folder(self, weights=None), f"engine.model={self.model}").lowered,
             trust_remote_code=self.trust_remote_code,
             key=_tokenizer_key(self),
         )
@@ -221,6 +234,12 @@ def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
         if not (path / config.gguf_file).is_file():
             there = ", ".join(sorted(file.name for file in path.glob("*.gguf"))) or "no .gguf file"
             raise ConfigError(f"engine.gguf_file={config.gguf_file}: not in {path}, where there is {there}")
+    elif (path / _ADAPTER).is_file():
+        base = _base_of_adapter(path / _ADAPTER)
+        raise ConfigError(
+            f"engine.model={config.model}: {path} holds an adapter ({_ADAPTER}) for {base}, and adapters are not "
+            "loaded; merge it into its base (peft: model.merge_and_unload().save_pretrained) and name that folder"
+        )
     elif not (path / "config.json").is_file():
         found = [file.name for file in path.glob("*.gguf")]
         hint = f"; did you mean engine.gguf_file={found[0]}?" if found else ""
@@ -231,6 +250,30 @@ def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
             "they are loaded, so convert them (model.save_pretrained writes safetensors)"
         )
     return path
+
+
+def _positions(text: Mapping[str, Any]) -> int | None:
+    """Tokens that a model can read, None where its config sets no limit.
+
+    RoBERTa and its kin count positions from the one behind their padding token's id: of 514 they can use 512.
+    """
+    limit = next((int(text[name]) for name in _LIMITS if isinstance(text.get(name), int) and text[name] > 0), None)
+    if limit is None or text.get("model_type") not in _SHIFTED:
+        return limit
+    pad = text.get("pad_token_id")
+    return limit - (1 if pad is None else int(pad)) - 1
+
+
+def _code(path: Path) -> list[str]:
+    """The checkpoint's own code, which runs with engine.trust_remote_code."""
+    return [file.name for file in path.glob("*.py")]
+
+
+def _base_of_adapter(file: Path) -> str:
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "a model that it doesn't name"
 
 
 def weights_folder(config: CheckpointConfig) -> Path:

@@ -1,5 +1,6 @@
 """Tokenizers of Hugging Face models, without weights: `lib.types.Tokenizer` over the Rust library `tokenizers`."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _TODAY = datetime(2024, 7, 26)  # some templates print the date: a run must not change at midnight
+_TAIL = 16  # tokens of a prompt that can bear on how what follows is spelled: more than a word
+_THOUGHTS = ("<think>", "</think>")
 _PROBE = "5c1fd2a0"  # a word that no template prints by itself
 
 
@@ -23,12 +26,20 @@ class HuggingFaceTokenizer:
     """Text to token ids. Only the Rust tokenizer's read-only methods are used, so threads can share it."""
 
     def __init__(
-        self, tokenizer: "PreTrainedTokenizerBase", *, add_bos: bool | None = None, reward_token: int | None = None
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        *,
+        add_bos: bool | None = None,
+        reward_token: int | None = None,
+        lowered: bool = False,
+        ends: bool = False,
+        begins: bool = False,
     ) -> None:
         """Wrap a fast tokenizer.
 
         add_bos: whether `completion_prompt` begins with BOS; None: as the tokenizer does. reward_token: what ends a
-        finished chat, for a model that reads a score there.
+        finished chat, for a model that reads a score there. lowered: texts to embed are put in small letters.
+        begins, ends: BOS and EOS stand around a text though the tokenizer itself puts none there.
         """
         if add_bos and tokenizer.bos_token_id is None:
             raise ConfigError("engine.add_bos=true: the tokenizer has no BOS token; use null or false")
@@ -37,10 +48,19 @@ class HuggingFaceTokenizer:
         self._backend.no_truncation()
         self._backend.no_padding()
         self._bos: int | None = tokenizer.bos_token_id
-        begins = self._bos is not None and self._backend.encode("a").ids[:1] == [self._bos]
-        self._add_bos = begins if add_bos is None else add_bos
+        self._lowered = lowered
+        self._before = [self._bos] if begins and self._bos is not None else []
+        self._after: list[int] = [tokenizer.eos_token_id] if ends else []
+        begun = self._before or (self._bos is not None and self._backend.encode("a").ids[:1] == [self._bos])
+        self._add_bos = bool(begun) if add_bos is None else add_bos
         self._reward_token = reward_token
-        special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+        written = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
+        added = [  # those that aren't called special too, where they mean something: Qwen3's </think>
+            token
+            for token in tokenizer.added_tokens_decoder.values()
+            if token.special or token.content in _THOUGHTS or (len(token.content) > 1 and token.content in written)
+        ]
+        special = [token.content for token in sorted(added, key=lambda token: -len(token.content))]
         self._control = re.compile("|".join(map(re.escape, special)) or r"(?!)")
         self._folds_system = self.has_chat_template and not self._takes_system()
 
@@ -54,10 +74,27 @@ class HuggingFaceTokenizer:
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
 
+    def follow(self, prompt: TokenIds, text: str) -> list[int] | None:
+        """Token ids by which a text continues a prompt; None where the two would be joined in other tokens.
+
+        Not those of the text by itself: Llama 2's tokenizer puts a blank before every text, but a text that follows a
+        line break has none.
+        """
+        if not prompt:
+            return self.encode(text)
+        before = self.decode(prompt[-_TAIL:])
+        own, whole = self.encode(before), self.encode(before + text)
+        stands = own[-1:] == [prompt[-1]] and whole[: len(own)] == own
+        return whole[len(own) :] if stands else None
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Character range [start, end) of each token; tokens that share a character share its range."""
         offsets: list[tuple[int, int]] = self._backend.encode(text, add_special_tokens=False).offsets
         return offsets
+
+    def plain(self, text: str) -> str:
+        """A text of somebody else's, with a blank in each control token that is spelled out in it (`<|im_end|>`)."""
+        return self._control.sub(_apart, text)
 
     def completion_prompt(self, text: str) -> list[int]:
         """Token ids of a prompt for a base model: one BOS (where the model has one), then the text."""
@@ -79,14 +116,15 @@ class HuggingFaceTokenizer:
 
     def embedding_prompt(self, text: str) -> list[int]:
         """Token ids of a text to embed, with the special tokens that the tokenizer puts around it."""
-        ids: list[int] = self._backend.encode(text).ids
-        return ids
+        ids: list[int] = self._backend.encode(self.plain(text.lower() if self._lowered else text)).ids
+        return [*self._before, *ids, *self._after]
 
     def pair_prompt(self, first: str, second: str) -> TokenPair:
         """Token ids of two texts as a cross-encoder reads them, and how many belong to the first."""
-        encoded = self._backend.encode(first, second)
+        encoded = self._backend.encode(self.plain(first), self.plain(second))
         kinds: list[int] = encoded.type_ids
-        return encoded.ids, kinds.index(1) if 1 in kinds else len(kinds)
+        ids = [*self._before, *encoded.ids, *self._after]
+        return ids, len(self._before) + kinds.index(1) if 1 in kinds else len(ids)
 
     def conversation(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a finished chat; for a model with a reward token also its BOS, and that token at the end."""
@@ -133,30 +171,35 @@ class HuggingFaceTokenizer:
 
     def _chat(self, messages: Sequence[Message], *, add_generation_prompt: bool, thinking: bool = False) -> list[int]:
         """Texts are data: a control token spelled out in one (`<|im_end|>`) gets a blank, lest it end its turn."""
-        plain = [Message(role=m["role"], content=self._control.sub(_apart, m["content"])) for m in messages]
+        plain = [Message(role=m["role"], content=self.plain(m["content"])) for m in messages]
         folded = fold_system(plain) if self._folds_system else plain
         ids = self.encode(self._render(folded, add_generation_prompt, thinking))
         doubled = self._bos is not None and ids[:2] == [self._bos, self._bos]
         return ids[1:] if doubled else ids
 
     def _render(self, messages: list[Message], add_generation_prompt: bool, thinking: bool = False) -> str:
-        text: str = self._tokenizer.apply_chat_template(
-            messages,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            enable_thinking=thinking,  # of models that can do without (Qwen3): labels are read where an answer begins
-            strftime_now=_TODAY.strftime,
-            date_string=_TODAY.strftime("%d %b %Y"),
-        )
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                enable_thinking=thinking,  # of models that can do without (Qwen3): labels are read where answers begin
+                strftime_now=_TODAY.strftime,
+                date_string=_TODAY.strftime("%d %b %Y"),
+            )
+        except Exception as error:  # a template is code: it may raise anything, for roles, documents or names it wants
+            why = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ValueError(  # of this chat; `check` of a prompt tells whether it is so of all
+                f"the chat template of the engine's tokenizer can't write this chat: {why}; give another as "
+                "engine.chat_template, or use prompt.chat=never"
+            ) from error
         return text
 
     def _takes_system(self) -> bool:
-        from jinja2 import TemplateError
-
         chat = [Message(role="system", content=_PROBE), Message(role="user", content="a")]
         try:
             return _PROBE in self._render(chat, True)
-        except TemplateError:  # "System role not supported", says Gemma's
+        except ValueError:  # "System role not supported", says Gemma's
             return False
 
 
@@ -180,6 +223,7 @@ def load(
     chat_template: str | None,
     add_bos: bool | None,
     reward_token: int | None = None,
+    lowered: bool = False,
     trust_remote_code: bool,
     key: str,
 ) -> HuggingFaceTokenizer:
@@ -189,7 +233,7 @@ def load(
     """
     require_tokenizer(folder, key)
     files = frozenset((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.iterdir())
-    return _load_once(folder, files, chat_template, add_bos, reward_token, trust_remote_code, key)
+    return _load_once(folder, files, chat_template, add_bos, reward_token, lowered, trust_remote_code, key)
 
 
 @lru_cache(maxsize=1)
@@ -199,6 +243,7 @@ def _load_once(
     chat_template: str | None,
     add_bos: bool | None,
     reward_token: int | None,
+    lowered: bool,
     trust_remote_code: bool,
     key: str,
 ) -> HuggingFaceTokenizer:
@@ -211,7 +256,38 @@ def _load_once(
         raise ConfigError(f"{key}: the tokenizer in {folder} has no fast version (tokenizer.json), which is needed")
     if chat_template is not None:
         tokenizer.chat_template = chat_template
-    return HuggingFaceTokenizer(tokenizer, add_bos=add_bos, reward_token=reward_token)
+    begins = _is_left_out("bos", tokenizer, folder, key, asked=add_bos)
+    ends = _is_left_out("eos", tokenizer, folder, key)
+    return HuggingFaceTokenizer(
+        tokenizer, add_bos=add_bos, reward_token=reward_token, lowered=lowered, begins=begins, ends=ends
+    )
+
+
+def _is_left_out(
+    which: str, tokenizer: "PreTrainedTokenizerBase", folder: Path, key: str, asked: bool | None = None
+) -> bool:
+    """Whether tokenizer_config.json wants a token around texts that the tokenizer, as it is loaded, doesn't put there.
+
+    transformers 5 takes tokenizer.json alone and drops `add_bos_token` and `add_eos_token`. which: bos or eos.
+    asked: what engine.add_bos says of it. Raises ConfigError where the two files contradict each other.
+    """
+    file = folder / "tokenizer_config.json"
+    wanted = json.loads(file.read_text(encoding="utf-8")).get(f"add_{which}_token") if file.is_file() else None
+    token = getattr(tokenizer, f"{which}_token_id")
+    if not isinstance(wanted, bool) or (token is None and not wanted):
+        return False
+    if token is None:
+        raise ConfigError(f"{key}: {file} says add_{which}_token=true, but the tokenizer has no such token")
+    ids = tokenizer.backend_tokenizer.encode("a").ids
+    there = token in (ids[:1] if which == "bos" else ids[-1:])
+    if there and not wanted and asked is None:
+        hint = ", or say engine.add_bos=true or false" if which == "bos" else ""
+        name = tokenizer.convert_ids_to_tokens(token)
+        raise ConfigError(
+            f"{key}: {file} says add_{which}_token=false, but tokenizer.json puts {name} "
+            f"around every text; remove the one that is wrong{hint}"
+        )
+    return wanted and not there
 
 
 def _load(folder: Path, trust_remote_code: bool) -> "PreTrainedTokenizerBase":

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from lib.engines.transformers.neighbours import Together
 from lib.types import Answers
 
 MIN_ROW = 32  # tokens a row counts for at least: bounds the rows of a batch, and so their [rows, vocabulary] logits
@@ -89,11 +90,13 @@ def answer_all(
     max_model_len: int,
     answer: AnswerBatch[Request],
     out_of_memory: Callable[[Exception], bool],
+    together: Together = Together.any,
 ) -> Answers:
     """Answers [n, width] to all requests, in their order.
 
     A batch that runs out of memory is halved, and so is the budget of those after it. A row that does not fit alone,
     is empty or longer than max_model_len, or whose answer is not finite, gets an error; the others go on.
+    together: which rows may share a batch.
     """
     values = np.full((len(requests), width), np.nan, dtype=np.float32)
     errors = {
@@ -109,7 +112,8 @@ def answer_all(
         values[batch] = answer([requests[number] for number in batch])
 
     order = [number for number in longest_first(lengths) if number not in errors]
-    errors |= in_batches(order, lengths, budget=budget, work=work, out_of_memory=out_of_memory)
+    budget, kinds = (0 if together is Together.none else budget), (None if together is Together.any else lengths)
+    errors |= in_batches(order, lengths, budget=budget, work=work, out_of_memory=out_of_memory, kinds=kinds)
     for number in np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
         errors.setdefault(number, "the model's output is not a finite number")
         values[number] = np.nan

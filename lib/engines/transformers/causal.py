@@ -17,12 +17,17 @@ import numpy.typing as npt
 from lib.engines.decoding.label_tokens import Tokens, distinct, next_tokens, paths
 from lib.engines.transformers.batching import answer_all
 from lib.engines.transformers.loading import Loaded, out_of_memory
+from lib.engines.transformers.neighbours import looks_ahead, together
 from lib.engines.transformers.padding import right_padded
+from lib.errors import EngineError
 from lib.types import Answers, Label, TokenIds
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import DynamicCache, PreTrainedModel
+
+
+_PROBE: list[list[Tokens]] = [[(5,), (6, 7)], [(8, 9, 5), (8, 9, 6)]]  # labels to try a model out with
 
 
 class CausalEngine:
@@ -35,6 +40,12 @@ class CausalEngine:
         self._max_model_len = max_model_len
         self._batch_tokens = batch_tokens
         self._continues = _can_continue(loaded.model)
+        if looks_ahead(loaded.model, lambda ids: loaded.model(input_ids=ids, use_cache=False).logits, sure=True):
+            raise EngineError(
+                f"engine.model: {type(loaded.model).__name__} looks at the tokens to come (its config.json says so, or "
+                "it is no decoder), so it predicts no next token; choose a causal language model"
+            )
+        self._together = together(loaded.model, lambda batch: self._logprobs(batch, _PROBE))
         self._turn = threading.Lock()  # one shard at a time: two at once would need the memory of two
 
     def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
@@ -43,23 +54,23 @@ class CausalEngine:
         A label's token sequences are summed; one that begins another contains it, so the longer is left out. Labels
         may begin one another: each is then answered by itself.
         """
-        import torch
-
         sequences = [distinct(label) for label in labels]
-
-        def answer(batch: Sequence[TokenIds]) -> npt.NDArray[np.float32]:
-            with torch.inference_mode():
-                return self._answer(batch, sequences)
-
         with self._turn:
             return answer_all(
                 prompts,
                 width=len(labels),
                 budget=self._batch_tokens,
                 max_model_len=self._max_model_len,
-                answer=answer,
+                answer=lambda batch: self._logprobs(batch, sequences),
                 out_of_memory=out_of_memory,
+                together=self._together,
             )
+
+    def _logprobs(self, batch: Sequence[TokenIds], labels: Sequence[Sequence[Tokens]]) -> npt.NDArray[np.float32]:
+        import torch
+
+        with torch.inference_mode():
+            return self._answer(batch, labels)
 
     def _answer(self, batch: Sequence[TokenIds], labels: Sequence[Sequence[Tokens]]) -> npt.NDArray[np.float32]:
         import torch

@@ -9,12 +9,16 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.decoding.constraint import Grammars, Mask
 from lib.engines.decoding.stopping import StopCriteria, split_stops
 from lib.engines.decoding.token_budget import token_budgets
 from lib.engines.transformers.batching import in_batches
 from lib.engines.transformers.loading import Loaded, out_of_memory
+from lib.engines.transformers.neighbours import Together, together
 from lib.engines.transformers.padding import left_padded
 from lib.engines.transformers.token_sampling import Finite, Noise, processors
 from lib.types import Completion, Completions, Sampling, TokenIds
@@ -40,6 +44,7 @@ class GeneratorEngine:
         self._end_tokens = _end_tokens(loaded.model, tokenizer)
         loaded.model.generation_config = GenerationConfig()  # the checkpoint's own sampling is not what was asked for
         self._grammars: Grammars | None = None
+        self._together = together(loaded.model, self._first_logits)
         self._turn = threading.Lock()  # one shard at a time: two at once would need the memory of two
 
     def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
@@ -52,8 +57,11 @@ class GeneratorEngine:
         copies = 1 if sampling.num_beams > 1 else sampling.n  # the beams of a request are one row of ours
         rows = [(n, sample) for n in range(len(prompts)) if n not in errors for sample in range(copies)]
         lengths = [sampling.num_beams * (len(prompts[n]) + budgets[n]) for n, _ in rows]
-        kinds = self._kinds([len(prompts[n]) for n, _ in rows], [budgets[n] for n, _ in rows])
-        order = sorted(range(len(rows)), key=lambda row: (-kinds[row], -lengths[row], -len(prompts[rows[row][0]])))
+        sizes = [len(prompts[n]) for n, _ in rows]
+        ends = self._kinds(sizes, [budgets[n] for n, _ in rows])
+        alike = [0 if self._together is Together.any else size for size in sizes]
+        kinds = list(zip(ends, alike, strict=True))
+        order = sorted(range(len(rows)), key=lambda row: (kinds[row], lengths[row], sizes[row]), reverse=True)
         texts: list[dict[int, list[Completion]]] = [{} for _ in prompts]
 
         def work(batch: Sequence[int]) -> None:
@@ -67,15 +75,29 @@ class GeneratorEngine:
                 else:
                     texts[number][sample] = answer
 
+        budget = 0 if self._together is Together.none else self._batch_tokens
         with self._turn:
-            failed = in_batches(
-                order, lengths, budget=self._batch_tokens, work=work, out_of_memory=out_of_memory, kinds=kinds
-            )
+            failed = in_batches(order, lengths, budget=budget, work=work, out_of_memory=out_of_memory, kinds=kinds)
         errors |= {rows[row][0]: why for row, why in failed.items()}
         found = [
             [] if n in errors else [c for _, own in sorted(texts[n].items()) for c in own] for n in range(len(texts))
         ]
         return Completions(found, errors)
+
+    def _first_logits(self, batch: Sequence[TokenIds]) -> npt.NDArray[np.float32]:
+        """The logits of the first three tokens after each row [rows, 3 * vocabulary], padded as all batches are."""
+        import torch
+        from transformers import GenerationConfig
+
+        ids, mask = left_padded(batch)
+        config = GenerationConfig(
+            do_sample=False, max_new_tokens=3, pad_token_id=0, output_logits=True, return_dict_in_generate=True
+        )
+        with torch.inference_mode():
+            device = self._model.device
+            output = self._model.generate(ids.to(device), attention_mask=mask.to(device), generation_config=config)
+            logits: npt.NDArray[np.float32] = torch.cat(output.logits, dim=1).float().cpu().numpy()
+            return logits
 
     def _kinds(self, lengths: Sequence[int], budgets: Sequence[int]) -> list[int]:
         """Which rows may share a batch: none is carried beyond the model's last position by one with a larger budget.

@@ -1,6 +1,7 @@
 """Loads the weights of a transformers model: number formats, quantisation, device."""
 
 import logging
+import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -23,6 +24,12 @@ class Head(Enum):
 
 
 # The report of weights, which `load` reads itself, and how layers would be sharded, which they are not.
+_COMPUTED = r"(^|.*\.)(rotary_emb\.inv_freq|position_ids|masked_bias|attn\.bias|attention\.bias|token_type_ids)$"
+_UNASKED = (
+    r"(model\.)?(vision|visual|audio|speech|multi_modal|mm_projector|vision_tower|embed_vision|embed_audio|mtp)"
+    r"|pooler\.|bert\.pooler\.|roberta\.pooler\.|cls\.seq_relationship\.|v_head\."
+)
+_BODY = r"(encoder|decoder|layers?|h|blocks|embeddings|embed_tokens|norm|wte|transformer)\."  # of a body alone
 _TALKATIVE = ("modeling_utils", "distributed.tensor_parallel")
 
 
@@ -56,7 +63,7 @@ def load(folder: Path, *, head: Head, dtype: str, quantization: str, device: str
         model, report = getattr(transformers, head.value).from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
-            quantization_config=_quantization(quantization, getattr(torch, dtype)),
+            **_quantization(quantization, getattr(torch, dtype)),
             device_map={"": where},
             use_safetensors=True,
             local_files_only=True,
@@ -68,7 +75,25 @@ def load(folder: Path, *, head: Head, dtype: str, quantization: str, device: str
     # The pooler of a BERT without a head: nothing here reads it, and not all checkpoints have it.
     if missing := sorted(key for key in report["missing_keys"] if not key.startswith("pooler.")):
         raise EngineError(f"engine.model: {folder} lacks weights of its architecture: {', '.join(missing[:5])}")
+    if dropped := sorted(key for key in report["unexpected_keys"] if not _harmless(key, model, head)):
+        raise EngineError(
+            f"engine.model: {folder} has {len(dropped)} weights that {type(model).__name__} has no place for, so its "
+            f"answers would not be the checkpoint's: {', '.join(dropped[:5])}; its config.json may lack a key (as "
+            "attention_bias), or may name another architecture"
+        )
     return Loaded(model.eval(), where.partition(":")[0], _memory(model))
+
+
+def _harmless(key: str, model: "PreTrainedModel", head: Head) -> bool:
+    """Whether a weight of the checkpoint may be left out: a table of what is computed, or of a part that isn't asked.
+
+    Parts: other heads, beside a body or a language model; towers for pictures and sounds; layers that guess ahead.
+    """
+    if re.search(_COMPUTED, key) or re.match(_UNASKED, key):
+        return True
+    prefix = model.base_model_prefix
+    inside = not prefix or key.startswith(f"{prefix}.") or re.match(_BODY, key) is not None
+    return head is Head.body and not inside
 
 
 def _memory(model: "PreTrainedModel") -> int:
@@ -86,21 +111,22 @@ def _memory(model: "PreTrainedModel") -> int:
     return total
 
 
-def _quantization(name: str, compute_dtype: "TorchDtype") -> "BitsAndBytesConfig | None":
-    """A bitsandbytes config, None for `none`."""
+def _quantization(name: str, compute_dtype: "TorchDtype") -> "dict[str, BitsAndBytesConfig]":
+    """What is told of bitsandbytes: nothing for `none`, since even a None would hide the checkpoint's own."""
     if name == "none":
-        return None
+        return {}
     from transformers import BitsAndBytesConfig
 
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a cast in every product of every layer
     if name == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+    config = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=name == "nf4_double",
         bnb_4bit_compute_dtype=compute_dtype,
     )
+    return {"quantization_config": config}
 
 
 def out_of_memory(error: Exception) -> bool:

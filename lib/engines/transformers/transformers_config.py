@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lib.config import transient
-from lib.engines.checkpoints import checkpoint
+from lib.engines.checkpoints import checkpoint, stored_quantization
 from lib.engines.checkpoints import pooling as poolings
 from lib.engines.checkpoints.checkpoint import CheckpointConfig
 from lib.engines.checkpoints.pooling import Pooling
+from lib.engines.checkpoints.stored_quantization import is_bitsandbytes
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.decoding import constraint
 from lib.engines.sizing.model_size import NF4_BYTES, NF4_DOUBLE_BYTES, Sizing
@@ -31,6 +32,7 @@ class BitsAndBytes(Enum):
     nf4_double = "nf4_double"
 
 
+_NAMES = [quantization.value for quantization in BitsAndBytes]
 _CPU_WRITING, _GPU_WRITING = 4096, 65536  # tokens of a batch, where what is to be written counts too
 _LAYER_BYTES = {BitsAndBytes.int8: 1.0, BitsAndBytes.nf4: NF4_BYTES, BitsAndBytes.nf4_double: NF4_DOUBLE_BYTES}
 
@@ -68,6 +70,13 @@ class TransformersConfig(CheckpointConfig):
         super().check(method)
         if method == "embed":
             pooling(self)
+        found = stored_quantization.stored(checkpoint.settings(self))
+        as_it_is = self.quantization is BitsAndBytes.none and not is_bitsandbytes(found)  # fp8, say
+        if found not in (None, self.quantization.value) and not as_it_is:
+            raise ConfigError(
+                f"engine.quantization={self.quantization.value}: {self.model} is quantised already, as {found}; "
+                + (f"use engine.quantization={found}" if found in _NAMES else "choose a checkpoint that is not")
+            )
         if self.quantization is not BitsAndBytes.none and importlib.util.find_spec("bitsandbytes") is None:
             raise ConfigError(
                 f"engine.quantization={self.quantization.value}: needs bitsandbytes; run `pip install bitsandbytes`"
@@ -94,7 +103,7 @@ class TransformersConfig(CheckpointConfig):
             checkpoint.weights_folder(self),
             head=head,
             dtype=self.dtype.value,
-            quantization=self.quantization.value,
+            quantization="none" if self._is_stored() else self.quantization.value,
             device=self.device,
             trust_remote_code=self.trust_remote_code,
         )
@@ -110,6 +119,9 @@ class TransformersConfig(CheckpointConfig):
             )
         engine = ClassifierEngine if head is loading.Head.classifier else CausalEngine
         return engine(loaded, max_model_len=self.max_model_len, batch_tokens=batch_tokens)
+
+    def _is_stored(self) -> bool:
+        return stored_quantization.stored(checkpoint.settings(self)) is not None
 
     def sizing(self) -> Sizing | None:
         """The model's size, on one GPU."""

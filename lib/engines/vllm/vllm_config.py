@@ -8,7 +8,9 @@ from typing import Any
 
 from lib.config import transient
 from lib.engines.checkpoints import checkpoint
+from lib.engines.checkpoints import pooling as poolings
 from lib.engines.checkpoints.checkpoint import CheckpointConfig
+from lib.engines.checkpoints.stored_quantization import cpu_flags, is_bitsandbytes, require_cpu_kernel, stored
 from lib.engines.decoding import constraint
 from lib.engines.sizing.model_size import NF4_BYTES, Sizing
 from lib.errors import ConfigError
@@ -118,18 +120,40 @@ class VllmConfig(CheckpointConfig):
         """
         require_installed()
         super().check(method)
-        plugin = _PLUGINS.get(self.quantization)
+        found = stored(checkpoint.settings(self))
+        there = "bitsandbytes" if is_bitsandbytes(found) else found
+        as_it_is = self.quantization in (VllmQuantization.none, *_IN_CHECKPOINT)
+        if there not in (None, self.quantization.value) and not as_it_is:
+            raise ConfigError(
+                f"engine.quantization={self.quantization.name}: {self.model} is quantised already, by {found}; use "
+                "engine.quantization=none, which takes a checkpoint as it is, or another checkpoint"
+            )
+        if self.num_gpus == 0:
+            require_cpu_kernel(there, self.model, cpu_flags())
+        if method == "embed" and "pooler_config" not in self.extra:
+            self._check_pooling()
+        kind = VllmQuantization.bitsandbytes if there == "bitsandbytes" else self.quantization
+        plugin = _PLUGINS.get(kind)
         if plugin is not None and not any(importlib.metadata.distributions(name=plugin)):
             raise ConfigError(
-                f"engine.quantization={self.quantization.value}: needs {plugin}, which vLLM does not bring; "
+                f"engine.quantization={kind.value}: needs {plugin}, which vLLM does not bring; "
                 f"run `pip install {plugin}`"
             )
-        there = (checkpoint.settings(self).get("quantization_config") or {}).get("quant_method")
         if self.quantization in _IN_CHECKPOINT and there != self.quantization.value:
             raise ConfigError(
                 f"engine.quantization={self.quantization.name}: {self.model} is "
                 f"{f'quantised by {there}' if there else 'not quantised'}; name a checkpoint that was quantised so, or "
                 "use online_fp8 or online_int8, which quantise while loading"
+            )
+
+    def _check_pooling(self) -> None:
+        """vLLM takes the first token of an encoder that doesn't say how it pools, and does without a Dense module."""
+        found = poolings.read(checkpoint.folder(self), f"engine.model={self.model}")
+        if found is None and not checkpoint.is_causal(self):  # of a decoder everybody takes the last token
+            raise ConfigError(
+                f"engine.model={self.model}: its folder has no {' or no '.join(poolings.FILES)} to say how it pools, "
+                "and vLLM would guess; use a transformers engine with engine.pooling, or say it by "
+                "+engine.extra.pooler_config"
             )
 
     def check_sampling(self, sampling: Sampling) -> None:

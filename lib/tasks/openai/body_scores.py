@@ -10,6 +10,7 @@ import pyarrow as pa
 from lib.tasks.base import Prepared, Result
 from lib.tasks.openai.bodies import read_embedding, read_score
 from lib.tasks.openai.body_task import Body, BodyNotes, BodyRequests, BodyTask
+from lib.tasks.reranking import require_separator
 from lib.types import Answers, EmbedEngine, RelevanceEngine, Tokenizer, TokenPair
 
 Vector = npt.NDArray[np.float32]
@@ -63,6 +64,10 @@ class ScorePairs(BodyTask[RelevanceEngine, TokenPair, bool, float, Answers]):
 
     method = "relevance"
     schema = pa.schema({"scores": pa.list_(pa.float32()), "tokens": pa.int32(), "cut": pa.int32()})
+
+    def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        """Refuse a tokenizer that puts nothing between two texts."""
+        require_separator(tokenizer)
 
     def check_body(self, body: Body) -> None:
         """Raise ValueError, saying why, for a body that can't be answered."""

@@ -77,7 +77,9 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
         """One request for each prompt."""
         read = self._read(body)
         prompts = [
-            tokenizer.completion_prompt(prompt) if isinstance(prompt, str) else tokenizer.chat_prompt(prompt)
+            tokenizer.completion_prompt(tokenizer.plain(prompt))
+            if isinstance(prompt, str)
+            else tokenizer.chat_prompt(prompt)
             for prompt in read.prompts
         ]
         count = range(len(prompts))

@@ -102,7 +102,11 @@ class PromptConfig:
         """Raise ConfigError where this tokenizer can't write the prompt as a chat though it should."""
         if self.chat is Chat.always and not tokenizer.has_chat_template:
             raise ConfigError("prompt.chat=always: the engine's tokenizer has no chat template; use auto or never")
-        if self._is_chat(tokenizer) and tokenizer.chat_prompt([_user("")]) == tokenizer.chat_prompt([_user("a")]):
+        try:
+            chats = [tokenizer.chat_prompt([_user(text)]) for text in ("", "a")] if self._is_chat(tokenizer) else []
+        except ValueError as error:
+            raise ConfigError(f"prompt.chat: {error}") from error
+        if chats and chats[0] == chats[1]:
             raise ConfigError(
                 "prompt.chat: the chat template of the engine's tokenizer leaves out what the user says (it may be for "
                 "a reranker's roles); give another as engine.chat_template, or use prompt.chat=never"
@@ -114,13 +118,18 @@ class PromptConfig:
 
     def tokens(self, values: Mapping[str, Sequence[str]], tokenizer: Tokenizer) -> list[int]:
         """Token ids of the whole request for the texts of each slot, up to where the answer begins."""
-        text = self.fill({name: self.joint.join(texts) for name, texts in values.items()})
-        if not self._is_chat(tokenizer):
+        chat = self._is_chat(tokenizer)  # a chat's texts are made plain by the tokenizer, control tokens of ours too
+        joined = {name: self.joint.join(texts) for name, texts in values.items()}
+        text = self.fill(joined if chat else {name: tokenizer.plain(text) for name, text in joined.items()})
+        if not chat:
             return tokenizer.completion_prompt(self._as_text(text))
         ids = tokenizer.chat_prompt(
             self._as_chat(text), add_generation_prompt=self.add_generation_prompt, thinking=self.thinking
         )
-        return [*ids, *tokenizer.encode(self.answer_prefix)] if self.answer_prefix else ids
+        if not self.answer_prefix:
+            return ids
+        begun = tokenizer.follow(ids, self.answer_prefix)
+        return [*ids, *(tokenizer.encode(self.answer_prefix) if begun is None else begun)]
 
     def contents(self) -> Mapping[str, Any]:
         """For the fingerprint: the examples that are shown, wherever they come from."""

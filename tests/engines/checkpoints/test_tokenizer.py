@@ -1,10 +1,13 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer, fold_system, load
 from lib.errors import ConfigError
+from lib.tasks.prompts.prompt import Chat, PromptConfig
+from lib.tasks.reward import ArenaConfig, Reward
 from lib.types import Message
 from tests.engines.conftest import CHATML, word_tokenizer
 
@@ -224,3 +227,33 @@ def test_a_model_that_can_think_does_where_it_is_told_to() -> None:
     assert tokenizer.chat_prompt([USER], thinking=True) == [W3, W1]
     assert tokenizer.chat_prompt([USER]) == tokenizer.conversation([USER]) == [W3, W4]
     assert tokenizer_of(CHATML).chat_prompt([USER], thinking=True) == tokenizer_of(CHATML).chat_prompt([USER])
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ raise_exception('no') }}", "{{ documents[0].text + 1 }}", {"tool_use": "{{ messages }}"}]
+)
+def test_a_template_that_cannot_write_a_chat_is_told_in_one_line(template: Any) -> None:
+    tokenizer = tokenizer_of(template)
+    with pytest.raises(
+        ValueError, match=r"^the chat template of the engine's tokenizer can't write this chat: [^\n]+$"
+    ):
+        tokenizer.chat_prompt([USER])  # a row's own error
+    with pytest.raises(ConfigError, match=r"^prompt\.chat: the chat template of [^\n]+$"):
+        PromptConfig(template="x").check(tokenizer)
+    with pytest.raises(ConfigError, match=r"^jobs\.arena: the chat template of [^\n]+$"):
+        Reward(ArenaConfig()).check(tokenizer, 512)
+
+
+def test_texts_of_rows_never_become_control_tokens() -> None:
+    from tokenizers import AddedToken
+
+    huggingface = word_tokenizer()
+    huggingface.add_tokens([AddedToken("</think>", special=False)])
+    tokenizer = HuggingFaceTokenizer(huggingface)
+    live = {EOS, huggingface.convert_tokens_to_ids("</think>")}
+    text = "w1 <eos> </think> w2"
+    assert live <= set(tokenizer.encode(text))
+    written = tokenizer.embedding_prompt(text), tokenizer.pair_prompt(text, text)[0]
+    completed = PromptConfig(template="{x} <eos>", chat=Chat.never).tokens({"x": [text]}, tokenizer)
+    assert not live & set(written[0] + written[1])
+    assert [token for token in completed if token in live] == [EOS]  # the template's own

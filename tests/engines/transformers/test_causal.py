@@ -102,19 +102,18 @@ def test_architectures_agree_with_a_plain_forward_pass(name: str, batch_tokens: 
 
 def test_labels_of_one_token_need_no_cache() -> None:
     model = tiny("llama")
-    seen = []
+    seen, engine = [], engine_of(model)
     model.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs["use_cache"]), with_kwargs=True)
     prompts = random_prompts([5, 9])
-    one = engine_of(model).label_logprobs(prompts, LABELS[:1])
+    one = engine.label_logprobs(prompts, LABELS[:1])
     assert seen == [False]
     np.testing.assert_allclose(one.values, plain(model, prompts, LABELS[:1]), atol=TOLERANCE)
 
 
 def test_the_head_sees_only_the_positions_asked_for() -> None:
     model = tiny("llama")
-    shapes = []
+    shapes, engine = [], engine_of(model)
     model.lm_head.register_forward_hook(lambda _, args, output: shapes.append(tuple(output.shape)))
-    engine = engine_of(model)
     engine.label_logprobs(random_prompts([100, 90]), LABELS[:1])
     assert shapes == [(2, 1, 64)]
     assert not model.lm_head._forward_pre_hooks

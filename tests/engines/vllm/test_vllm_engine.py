@@ -12,6 +12,7 @@ import pytest
 from lib.data.reading.intake import read_rows, take_in
 from lib.data.rows.battles import BattlesConfig
 from lib.engines.checkpoints.checkpoint import Dtype
+from lib.engines.checkpoints.stored_quantization import cpu_flags
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.causal import CausalEngine
 from lib.engines.transformers.loading import Loaded
@@ -19,7 +20,7 @@ from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.engines.vllm.vllm_config import VllmConfig, VllmQuantization
 from lib.errors import ConfigError, EngineError
 from lib.tasks.pairwise import Pairwise, PairwiseConfig, Swap
-from lib.tasks.prompts.labels import label_tokens
+from lib.tasks.prompts.labels import ask_labels, longest
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.types import GenerateEngine, LabelEngine, Message, Sampling, ScoreEngine
 from tests.engines.conftest import GGUF, Save, smollm2_config, word_tokenizer
@@ -80,7 +81,7 @@ def test_labels_of_several_tokens_and_japanese(
     vllm: LabelEngine, transformers: LabelEngine, smollm2: HuggingFaceTokenizer, battles: pa.Table
 ) -> None:
     task = judge(["A", "B", "同等"], Swap.both)
-    assert max(len(sequence) for label in label_tokens(task.prompt.labels, smollm2) for sequence in label) > 3
+    assert longest(task.prompt.labels, smollm2) > 3
     agree(task, battles.slice(0, 6), smollm2, LIMIT, vllm, transformers)
 
 
@@ -89,7 +90,7 @@ def test_both_orders_share_their_question(vllm: LabelEngine, smollm2: HuggingFac
 
     prepared = judge(["A", "B", "tie"], Swap.both).prepare(battles.slice(10, 20), smollm2, 240)
     _, labels = prepared.notes
-    answers = vllm.label_logprobs(prepared.requests, labels)
+    answers = ask_labels(vllm, prepared.requests, labels, 3)
     assert answers.usage.cached_tokens >= 0.9 * reusable_tokens(prepared.requests, 32) > 0
 
 
@@ -313,6 +314,10 @@ def test_an_awq_checkpoint_judges_as_its_rounded_weights_do(save: Save) -> None:
     (folder / "config.json").write_text(json.dumps(settings | {"quantization_config": quantised}))
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = tiny(folder, dtype=Dtype.bfloat16, quantization=VllmQuantization.awq)
+    if "avx512f" not in (cpu_flags() or {"avx512f"}):
+        with pytest.raises(ConfigError, match="lacks AVX-512"):
+            config.check("label_logprobs")
+        return
     config.check("label_logprobs")
     prompts, labels = [[3, 4, 5, 6], [9, 8, 7] * 10], [((11,),), ((12, 13),)]
     engine: Any = config.load(word_tokenizer(), "label_logprobs")

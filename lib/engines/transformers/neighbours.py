@@ -1,0 +1,85 @@
+"""Whether a row's answer depends on the rows beside it: tried out on each model, since architectures differ.
+
+A mask doesn't help where a model mixes all positions (Fourier transforms, convolutions), carries a state through
+padding (recurrent layers) or looks for its last token by a padding token of its own.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.errors import EngineError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+Answer = Callable[[Sequence[Sequence[int]]], "npt.NDArray[np.float32]"]
+"""Answers n rows of token ids: [n, k]."""
+_SHORT, _OTHER, _LONG = [5, 7, 6, 9, 8], [11, 8, 5, 10, 7], [6, 9, 12, 5, 8, 7, 10, 11] * 3
+
+
+class Together(Enum):
+    """Which rows may share a batch without changing each other's answers."""
+
+    any = "any"
+    equally_long = "equally_long"
+    none = "none"
+
+
+def together(model: "PreTrainedModel", answer: Answer) -> Together:
+    """Which rows may share a batch of this model. Raises EngineError for a model that can't answer a row alone."""
+    try:
+        alone = answer([_SHORT])[0]
+    except Exception as error:  # of a model's own code: what it wants beside token ids, we don't have
+        raise EngineError(
+            f"engine.model: {type(model).__name__} can't answer plain token ids ({type(error).__name__}: {error}); "
+            "choose another model"
+        ) from error
+    if not _batched_by_int8(model):
+        for kind, beside in ((Together.any, _LONG), (Together.equally_long, _OTHER)):
+            if _same(model, answer, beside, alone):
+                return kind
+        return Together.none
+    return Together.any
+
+
+def looks_ahead(model: "PreTrainedModel", states: "Callable[[Tensor], Tensor]", *, sure: bool = False) -> bool:
+    """Whether a token's state depends on the tokens after it: tried out, since decoders can be made to do so.
+
+    Such a checkpoint says `"is_causal": false` or `use_bidirectional_attention` in its config.json, or has code of its
+    own. states: token ids [1, n] -> [1, n, width]. sure: more than what sums in another order differ by.
+    """
+    import torch
+
+    def state(after: int) -> "Tensor":
+        return states(torch.tensor([[5, 6, after, after + 1]], device=model.device))[0, 1].float()
+
+    with torch.inference_mode():
+        one, other = state(7), state(9)
+    return float((one - other).abs().max()) > sure * _tolerance(model) * float(one.abs().max())
+
+
+def _same(model: "PreTrainedModel", answer: Answer, beside: Sequence[int], alone: "npt.NDArray[np.float32]") -> bool:
+    """Whether the short row is answered beside another row as alone."""
+    try:
+        found = answer([_SHORT, beside])[0]
+    except (ValueError, RuntimeError, IndexError):  # "Cannot handle batch sizes > 1 if no padding token is defined"
+        return False
+    scale = float(np.abs(alone).max())
+    return bool(np.abs(found - alone).max() <= _tolerance(model) * max(scale, 1e-6))
+
+
+def _tolerance(model: "PreTrainedModel") -> float:
+    """Of a state or an answer, relative: what sums in another order differ by."""
+    import torch
+
+    return 1e-4 if model.dtype is torch.float32 and not getattr(model, "is_quantized", False) else 0.05
+
+
+def _batched_by_int8(model: "PreTrainedModel") -> bool:
+    """LLM.int8() treats columns with outliers apart, whichever row they come from: its answers always vary a bit."""
+    return bool(getattr(model, "is_loaded_in_8bit", False))
