@@ -51,10 +51,6 @@ class RagConfig:
     experiments: list[str] = field(default_factory=list)
     tournament: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        if self.tournament and not self.experiments:
-            raise ConfigError("rag.tournament: has no effect without rag.experiments; leave it out")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Config(JobConfig):
@@ -160,6 +156,8 @@ def _root(config: Config) -> Path:
 def _ways(config: Config) -> dict[str, Config]:
     """The ways of answering, by name: the config's own, or those of its experiments."""
     if not config.rag.experiments:
+        if config.rag.tournament:
+            raise ConfigError("rag.tournament: has no effect without rag.experiments; leave it out")
         return {config.rag.name: config}
     overrides = [o for o in command_line() if not o.lstrip("+").startswith(("experiment=", "run.dir="))]
     ways: dict[str, Config] = {}
