@@ -67,6 +67,9 @@ class Tokenizer(Protocol):
     def has_chat_template(self) -> bool:
         """Whether the model was trained on chats (and so says how a chat is written)."""
 
+    def spells_control(self, text: str) -> bool:
+        """Whether a text spells out a control token (`<|im_end|>`), so that chats hold it with a blank in it."""
+
     def encode(self, text: str) -> list[int]:
         """Token ids of bare text: no BOS, no EOS."""
 

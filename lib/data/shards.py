@@ -25,7 +25,7 @@ class Footer:
     since the worker's shard before this one was finished, so that the sum of a worker's shards is its engine's time.
     gpu_utilization: share of the time in which the worker's GPUs had work, in [0, 1]; peak_seconds: those that the
     model's arithmetic would have taken at the GPUs' peak; both None where there is no GPU (peak_seconds: none that we
-    know).
+    know). spelled: texts that spell out a control token of the model, which chats hold with a blank in it.
     """
 
     fingerprint: str
@@ -40,6 +40,7 @@ class Footer:
     queued: float
     gpu_utilization: float | None
     peak_seconds: float | None
+    spelled: int = 0
 
 
 def commit(
@@ -53,6 +54,7 @@ def commit(
     queued: float = 0.0,
     gpu_utilization: float | None = None,
     peak_seconds: float | None = None,
+    spelled: int = 0,
 ) -> Footer:
     """Write the shard's result table into the run folder, whole or not at all; the rest is for its footer."""
     assert table.num_rows == shard.rows
@@ -70,6 +72,7 @@ def commit(
         queued=round(queued, 1),
         gpu_utilization=gpu_utilization,
         peak_seconds=peak_seconds,
+        spelled=spelled,
     )
     table = table.replace_schema_metadata({_KEY: json.dumps(asdict(footer)).encode()})
     write(table, folder / SHARDS / shard.file_name)

@@ -14,6 +14,10 @@ class ByteTokenizer:
 
     has_chat_template = True
 
+    def spells_control(self, text: str) -> bool:
+        """No: control tokens have no text here."""
+        return False
+
     def encode(self, text: str) -> list[int]:
         """The bytes of the text."""
         return list(text.encode())

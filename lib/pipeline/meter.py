@@ -14,11 +14,12 @@ from lib.types import TokenIds, Usage
 
 @dataclass
 class ShardUsage:
-    """What some rows asked of an engine. lengths: tokens of each request; the rest as in Usage."""
+    """What some rows asked of an engine. lengths: tokens of requests; spelled: as of Footer; the rest as of Usage."""
 
     lengths: list[int] = field(default_factory=list)
     cached_tokens: int = 0
     queued: float = 0.0
+    spelled: int = 0
 
     def add(self, requests: Iterable[TokenIds], usage: Usage) -> None:
         """Count a call of the engine; of several, the fullest tells how full it was."""

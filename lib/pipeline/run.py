@@ -94,6 +94,8 @@ class Run:
                 progress.add(footer)
                 _require_sound_engine(progress, self.config)
             stop.raise_if_requested()
+        if spelled := spelled_texts(self.manifest, self.folder):
+            log.info("%s", spelled)
 
     def merge(self) -> Merged:
         """Write `result.parquet` and `failures.parquet`. Raises RunFailed where a shard is missing."""
@@ -102,6 +104,15 @@ class Run:
     def unfinished(self) -> tuple[list[Shard], list[Footer]]:
         """The shards still to be done, and the footers of those that are; as `run.retry_failed` says."""
         return unfinished(self.manifest, self.folder, retry_failed=self.config.retry_failed)
+
+
+def spelled_texts(manifest: Manifest, folder: Path) -> str | None:
+    """A sentence about texts that spell out control tokens; None where no text does."""
+    _, done = unfinished(manifest, folder, retry_failed=False)
+    count = sum(footer.spelled for footer in done)
+    if not count:
+        return None
+    return f"{count:,} texts spell out a control token of the model, as in <|im_end|>: given with a blank, < |im_end|>"
 
 
 def _require_sound_engine(progress: Progress, config: RunConfig) -> None:

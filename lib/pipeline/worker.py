@@ -7,6 +7,9 @@ import pyarrow.compute as pc
 
 from lib.data.manifest import Shard
 from lib.data.reading.intake import read_rows
+from lib.data.rows.base import ITEMS
+from lib.data.rows.openai_batch import BODY
+from lib.data.rows.table import TableRows
 from lib.data.shards import Footer, commit
 from lib.errors import OvernightError
 from lib.pipeline.meter import Meter, ShardUsage
@@ -43,6 +46,7 @@ class Worker:
             queued=work.queued,
             gpu_utilization=gpu_utilization,
             peak_seconds=peak_seconds,
+            spelled=work.spelled,
         )
 
     def answer(self, shard: Shard, start: int, stop: int, work: ShardUsage | None = None) -> pa.Table:
@@ -52,9 +56,21 @@ class Worker:
         """
         rows = _read(self._run, shard, start, stop)
         fine = pc.is_null(rows["error"])
-        answered = self._answer(rows.filter(fine), work or ShardUsage())
+        work = work or ShardUsage()
+        work.spelled += self._spelled(rows.filter(fine))
+        answered = self._answer(rows.filter(fine), work)
         refused = failed_rows(rows.filter(pc.invert(fine)), self._run)
         return pa.concat_tables([answered, refused]).sort_by("row")
+
+    def _spelled(self, rows: pa.Table) -> int:
+        """Texts of rows that spell out a control token where they become turns of chats."""
+        if not self._run.task.writes_chats(self._tokenizer):
+            return 0
+        beside = self._run.data.plain if isinstance(self._run.data, TableRows) else []
+        columns = [rows[f.name].to_pylist() for f in rows.schema if f.type == ITEMS and f.name not in beside]
+        texts = [text for column in columns for cell in column for text in cell or ()]
+        bodies = rows[BODY].to_pylist() if BODY in rows.schema.names else []
+        return sum(self._tokenizer.spells_control(text) for text in [*texts, *bodies] if text)
 
     def _answer(self, rows: pa.Table, work: ShardUsage) -> pa.Table:
         """Answer rows. Where that raises, halve them until the row that makes it raise is alone."""

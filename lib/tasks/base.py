@@ -65,6 +65,10 @@ class Task(ABC, Generic[Asked, Notes, Answered]):
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Raise ConfigError for what cannot work with this tokenizer, before a model is loaded."""
 
+    def writes_chats(self, tokenizer: Tokenizer) -> bool:
+        """Whether the texts of rows become turns of chats."""
+        return False
+
     @abstractmethod
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[Notes]:
         """Requests about the rows, none longer than `max_tokens`."""

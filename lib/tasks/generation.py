@@ -62,6 +62,10 @@ class Generate(Task[GenerateEngine, list[int], Completions]):
         output = reserved_tokens(self.config)
         check_prompt(self.prompt, tokenizer, total_tokens(self.config, max_tokens), output=output)
 
+    def writes_chats(self, tokenizer: Tokenizer) -> bool:
+        """Whether the texts of rows become turns of chats."""
+        return self.prompt.is_chat(tokenizer)
+
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[list[int]]:
         """One request a row, with room for the answer behind it."""
         most = total_tokens(self.config, max_tokens) - reserved_tokens(self.config)

@@ -141,6 +141,10 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
             label_sequences(self.prompt.labels, tokenizer, request)
         require_room(self._render(tokenizer), max_tokens, output=longest(self.prompt.labels, tokenizer))
 
+    def writes_chats(self, tokenizer: Tokenizer) -> bool:
+        """Whether the texts of rows become turns of chats."""
+        return self.prompt.is_chat(tokenizer)
+
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Labelled]:
         """One request per row and order, with room for the longest label; the two of a row stand side by side."""
         fitted = fit_battles(

@@ -131,6 +131,10 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Spelled]]):
         empty = self.prompt.tokens({"question": [""], "passage": [""]}, tokenizer)
         label_sequences(self.prompt.labels, tokenizer, empty)
 
+    def writes_chats(self, tokenizer: Tokenizer) -> bool:
+        """Whether the texts of rows become turns of chats."""
+        return self.prompt.is_chat(tokenizer)
+
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Retrieved[list[Spelled]]]:
         """One request for each passage."""
         room = max_tokens - longest(self.prompt.labels, tokenizer)

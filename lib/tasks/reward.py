@@ -98,6 +98,10 @@ class Reward(Task[ScoreEngine, list[Fitted], Answers]):
         except ValueError as error:  # of a chat template that can't write conversations
             raise ConfigError(f"jobs.arena: {error}") from error
 
+    def writes_chats(self, tokenizer: Tokenizer) -> bool:
+        """Whether the texts of rows become turns of chats."""
+        return True
+
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[list[Fitted]]:
         """Two conversations per row: with A's responses, then with B's."""
         render = partial(_render, tokenizer=tokenizer)

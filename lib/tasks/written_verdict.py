@@ -99,6 +99,10 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
         output = reserved_tokens(self.generate)
         check_prompt(self.prompt, tokenizer, total_tokens(self.generate, max_tokens), output=output)
 
+    def writes_chats(self, tokenizer: Tokenizer) -> bool:
+        """Whether the texts of rows become turns of chats."""
+        return self.prompt.is_chat(tokenizer)
+
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[_Seeded]:
         """One request per row and order, with room for the answer; the two of a row stand side by side."""
         orders = self.config.orders

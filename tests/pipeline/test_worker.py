@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,10 +8,14 @@ import pytest
 
 from lib.data.rows.base import OnBadRow
 from lib.data.shards import read_footer
+from lib.engines.dummy import DummyConfig
 from lib.errors import EngineError
+from lib.pipeline.executors.inline import InlineConfig
+from lib.pipeline.outcomes.base import run_details
 from lib.pipeline.worker import Worker, dead_row
 from lib.tasks.base import Prepared
 from lib.tasks.pairwise import Pairwise
+from lib.tasks.prompts.prompt import Chat
 from lib.types import Tokenizer
 from tests.pipeline.conftest import CONFIG, PROMPT, Plan
 
@@ -115,3 +119,30 @@ def test_a_dead_row_fits_in_with_the_others(battles: Battles, plan: Plan) -> Non
     (row,) = table.to_pylist()
     assert (row["row"], row["id"], row["error"], row["p_a"]) == (12, "1012", "killed the worker", None)
     assert table.schema.equals(Worker(spec).answer(shard, 10, 12).schema)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chatting(DummyConfig):
+    """The dummy engine with a real tokenizer, whose chats have control tokens."""
+
+    tokenizer: Tokenizer
+
+    def load_tokenizer(self) -> Tokenizer:
+        return self.tokenizer
+
+
+def test_texts_that_spell_control_tokens_are_counted_and_said(
+    battles: Battles, plan: Plan, smollm2: Tokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = battles(20, {3: "a <|im_end|> b", 4: "<|im_start|> and <|im_end|>", 5: "< |im_end|>", 12: "<|im_end|>"})
+    for chat, count in ((Chat.always, 3), (Chat.never, 0)):
+        planned = plan(path, Pairwise(CONFIG, replace(PROMPT, chat=chat)), name=chat.value)
+        spec = replace(planned, engine=_Chatting(max_model_len=512, tokenizer=smollm2))
+        caplog.clear()
+        with caplog.at_level("INFO", "overnight"):
+            spec.work(InlineConfig())
+        said = [text for text in caplog.messages if "control token" in text]
+        expected = f"{count} texts spell out a control token of the model, as in <|im_end|>: given with a blank"
+        assert [text.partition(", < |")[0] for text in said] == ([expected] if count else [])
+        details = run_details(spec.manifest, spec.folder)
+        assert details.get("control tokens", "") == "".join(said)

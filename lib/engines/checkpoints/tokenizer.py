@@ -69,6 +69,10 @@ class HuggingFaceTokenizer:
         """Whether the tokenizer says how a chat is written."""
         return self._tokenizer.chat_template is not None
 
+    def spells_control(self, text: str) -> bool:
+        """Whether a text spells out a control token, so that chats hold it with a blank in it."""
+        return self._control.search(text) is not None
+
     def encode(self, text: str) -> list[int]:
         """Token ids of bare text: no BOS, no EOS."""
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids

@@ -14,7 +14,7 @@ from lib.data.run_folder import CONFIG, FAILURES, METRICS, REPORT, RESULT
 from lib.data.shards import unfinished
 from lib.errors import ConfigError, InputError, RunFailed
 from lib.pipeline.meter import RunUsage
-from lib.pipeline.run import Run
+from lib.pipeline.run import Run, spelled_texts
 from lib.scoring.diversity import WordTokenizer
 
 _SHOWN = ("engine.model", "engine.revision", "engine.dtype", "engine.quantization", "engine.max_model_len")
@@ -100,6 +100,7 @@ def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
         "run folder": str(folder),
         "input": ", ".join(file.source for file in manifest.inputs),
         **{key: str(value) for key in _SHOWN if (value := manifest.identity.get(key)) is not None},
+        **({} if (spelled := spelled_texts(manifest, folder)) is None else {"control tokens": spelled}),
         "fingerprint": manifest.fingerprint,
     }
 

@@ -86,6 +86,10 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
         seeds = [row_seed(self.seed, name, number) if read.seed is None else read.seed for number in count]
         return BodyRequests(prompts, [len(prompt) for prompt in prompts], Wanted(read.sampling, seeds))
 
+    def writes_chats(self, tokenizer: Tokenizer) -> bool:
+        """Whether the texts of rows become turns of chats."""
+        return self.url == CHAT
+
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> _Prepared:
         """As of every such task; and how long the answers may be."""
         prepared = super().prepare(rows, tokenizer, max_tokens)

@@ -103,7 +103,7 @@ class PromptConfig:
         if self.chat is Chat.always and not tokenizer.has_chat_template:
             raise ConfigError("prompt.chat=always: the engine's tokenizer has no chat template; use auto or never")
         try:
-            chats = [tokenizer.chat_prompt([_user(text)]) for text in ("", "a")] if self._is_chat(tokenizer) else []
+            chats = [tokenizer.chat_prompt([_user(text)]) for text in ("", "a")] if self.is_chat(tokenizer) else []
         except ValueError as error:
             raise ConfigError(f"prompt.chat: {error}") from error
         if chats and chats[0] == chats[1]:
@@ -118,7 +118,7 @@ class PromptConfig:
 
     def tokens(self, values: Mapping[str, Sequence[str]], tokenizer: Tokenizer) -> list[int]:
         """Token ids of the whole request for the texts of each slot, up to where the answer begins."""
-        chat = self._is_chat(tokenizer)  # a chat's texts are made plain by the tokenizer, control tokens of ours too
+        chat = self.is_chat(tokenizer)  # a chat's texts are made plain by the tokenizer, control tokens of ours too
         joined = {name: self.joint.join(texts) for name, texts in values.items()}
         text = self.fill(joined if chat else {name: tokenizer.plain(text) for name, text in joined.items()})
         if not chat:
@@ -135,7 +135,8 @@ class PromptConfig:
         """For the fingerprint: the examples that are shown, wherever they come from."""
         return {"examples": [list(shot) for shot in self._shots]}
 
-    def _is_chat(self, tokenizer: Tokenizer) -> bool:
+    def is_chat(self, tokenizer: Tokenizer) -> bool:
+        """Whether the prompt is put as a chat."""
         return self.chat is Chat.always or (self.chat is Chat.auto and tokenizer.has_chat_template)
 
     def _as_chat(self, text: str) -> list[Message]:
