@@ -16,7 +16,7 @@ uv_environment = UV_PYTHON_DOWNLOADS=never UV_INDEX_STRATEGY=unsafe-best-match \
 	$(call uv_setting,extra-index-url,UV_EXTRA_INDEX_URL) \
 	$(call uv_setting,find-links,UV_FIND_LINKS)
 
-.PHONY: venv demo fast slow test check bench clean
+.PHONY: venv demo fast slow test check bench chaos fuzz clean
 
 venv: $(VENV)/installed
 
@@ -47,6 +47,13 @@ check: venv
 
 bench: venv
 	$(BIN)/python -m tests.bench
+
+# By hand, as bench: kills, flips, full disks, signals; mutated inputs. Each prints a table.
+chaos: venv
+	$(BIN)/python -m tests.chaos
+
+fuzz: venv
+	$(BIN)/python -m tests.fuzz
 
 clean:
 	rm -rf $(VENV) build *.egg-info

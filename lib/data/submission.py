@@ -217,7 +217,7 @@ def _read_csv(path: Path) -> pa.Table:
         with pacsv.open_csv(path) as reader:
             types = {name: pa.string() for name in reader.schema.names}
         return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=types, strings_can_be_null=False))
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:  # the latter of names of columns
         raise InputError(f"{path}: not a CSV file ({error})") from error
 
 

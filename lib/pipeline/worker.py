@@ -83,7 +83,7 @@ class Worker:
             result = task.read(prepared, answers)
         except (OvernightError, OSError, MemoryError):
             raise  # of the engine or the machine, not of a row
-        except Exception as error:
+        except Exception as error:  # of a row, whatever a task or a library raises for it: halved until it is alone
             if rows.num_rows == 1:
                 return failed_rows(rows, self._run, f"{type(error).__name__}: {error}")
             half = rows.num_rows // 2

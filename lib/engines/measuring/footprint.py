@@ -177,7 +177,7 @@ def _answer(order: Order) -> dict[str, Any]:
         return asdict(measure(order))
     except OvernightError as error:
         return {"error": str(error)}
-    except Exception as error:
+    except Exception as error:  # torch, CUDA and bitsandbytes have each their own class for it; others go on
         if not loading.out_of_memory(error):
             raise
         return {"error": f"out of memory: {error}"}

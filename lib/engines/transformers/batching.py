@@ -71,7 +71,7 @@ def in_batches(
             batch = [*next(itertools.groupby(batch, lambda number: kinds[number]))[1]]
         try:
             work(batch)
-        except Exception as error:
+        except Exception as error:  # torch and CUDA have several classes for it; others go on
             if not out_of_memory(error):
                 raise
             budget = len(batch) * lengths[batch[0]] // 2

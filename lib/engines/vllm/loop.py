@@ -80,7 +80,7 @@ class VllmLoop:
     def _live(self, make: Callable[[], "LLMEngine"], made: "Future[LLMEngine]") -> None:
         try:
             engine = make()
-        except BaseException as error:
+        except BaseException as error:  # raised again in the thread that waits for the engine
             made.set_exception(error)
             return
         # Twice what runs at once: a step that ends all running requests finds the next ones there.
@@ -88,7 +88,7 @@ class VllmLoop:
         made.set_result(engine)
         try:
             self._step(engine, most)
-        except Exception as error:
+        except Exception as error:  # whatever it is, those who wait for answers must hear of it
             why = str(error) if isinstance(error, OvernightError) else f"{type(error).__name__}: {error}"
             self._bury(f"the vLLM engine died ({why}); its log above says more")
 

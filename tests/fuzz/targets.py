@@ -1,0 +1,115 @@
+"""What reads the mutated files, in process: each raises OvernightError, or has kept every row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.data.qrels import read_qrels
+from lib.data.reading.intake import read_rows, take_in
+from lib.data.rows.base import OnBadRow, Rows
+from lib.data.rows.battles import BattlesConfig
+from lib.data.rows.chunking import ChunkConfig
+from lib.data.rows.documents import DocumentsConfig, chunk_rows
+from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
+from lib.data.rows.table import TableConfig, open_table
+from lib.data.submission import read_submission
+from tests.running import ROOT
+
+_SAMPLES = ROOT / "conf" / "samples"
+_CASES = ROOT.parent / "shared" / "cases"
+_SUBMISSION = b"id,winner_model_a,winner_model_b,winner_tie\n1,0.2,0.3,0.5\n2,0.1,0.1,0.8\nx,1,0,0\n"
+_REQUEST = '{{"custom_id": "{0}", "method": "POST", "url": "/v1/chat/completions", "body": {{"messages": []}}}}\n'
+_BATCH = "".join(_REQUEST.format(n) for n in range(4)).encode()
+_QRELS = b"query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t0\nq2\td1\t2\n"
+_TABLE = b'{"id": "a", "text": "one"}\n{"id": "b", "text": "two", "error": null}\n'
+
+
+class LostRows(Exception):
+    """An input was accepted, and rows of it were lost."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """suffix -> files to begin with; read: a mutated file, with a folder for what it writes."""
+
+    corpus: dict[str, list[bytes]]
+    read: Callable[[Path, Path], None]
+
+
+def _take_in(config: Rows, folder: Path) -> None:
+    intake = take_in(config, folder)
+    kept = 0
+    for file in intake.inputs:
+        rows = read_rows(file, folder, 0, file.rows, config)["row"].to_pylist()
+        if rows != sorted(set(rows)) or len(rows) != file.rows:
+            raise LostRows(f"{len(rows)} rows read of {file.rows}")
+        kept += len(rows)
+    if kept != intake.report.chosen:
+        raise LostRows(f"{kept} rows kept of {intake.report.chosen}")
+    path = Path(config.path)
+    if path.suffix == ".jsonl" and kept != (
+        lines := sum(bool(line.strip()) for line in path.read_bytes().split(b"\n"))
+    ):
+        raise LostRows(f"{kept} rows of {lines} lines")
+
+
+def _arena(path: Path, folder: Path) -> None:
+    _take_in(BattlesConfig(path=str(path), on_bad_row=OnBadRow.record), folder)
+
+
+def _table(path: Path, folder: Path) -> None:
+    _take_in(open_table(TableConfig(path=str(path), on_bad_row=OnBadRow.record), ["text"]), folder)
+
+
+def _batch(path: Path, folder: Path) -> None:
+    config = OpenAiBatchConfig(path=str(path))
+    batch_url(config, "generate")
+    _take_in(open_batch(config, "/v1/chat/completions", lambda body: None), folder)
+
+
+def _documents(path: Path, folder: Path) -> None:
+    intake = take_in(chunk_rows(DocumentsConfig(path=str(path)), ChunkConfig(), None), folder)
+    if not sum(file.rows for file in intake.inputs):
+        raise LostRows("a document without chunks")
+
+
+def _qrels(path: Path, folder: Path) -> None:
+    read_qrels(str(path))
+
+
+def _submission(path: Path, folder: Path) -> None:
+    rows = len(read_submission(path).ids)
+    lines = sum(bool(line.strip()) for line in path.read_bytes().replace(b"\r", b"\n").split(b"\n"))
+    if b'"' not in path.read_bytes() and rows != lines - 1:
+        raise LostRows(f"{rows} rows of {lines - 1} lines")
+
+
+def _files(*names: str) -> list[bytes]:
+    return [file.read_bytes() for name in names if (file := _CASES / name).exists()]
+
+
+def _sample(name: str) -> bytes:
+    return (_SAMPLES / name).read_bytes()
+
+
+TARGETS = {
+    "arena": Target({".csv": [_sample("battles.csv"), *_files("labels.csv")]}, _arena),
+    "table": Target(
+        {
+            ".csv": [_sample("sentences.csv"), b"id,text\n1,one\n2,two\n", *_files("twice_id.csv", "semicolon.csv")],
+            ".tsv": _files("quotes.tsv") or [b"id\ttext\n1\tone\n"],
+            ".jsonl": [_TABLE, *_files("late_key.jsonl")],
+            ".parquet": _files("string_view.parquet", "far_time.parquet", "number_slot.parquet"),
+        },
+        _table,
+    ),
+    "openai_batch": Target(
+        {".jsonl": [_BATCH, *_files("batch_one_bad_line_each.jsonl", "batch_bodies.jsonl")]}, _batch
+    ),
+    "documents": Target(
+        {".txt": [_sample("memory_text.txt"), *(text[:4000] for text in _files("english.txt"))], ".jsonl": [_TABLE]},
+        _documents,
+    ),
+    "qrels": Target({".tsv": [_QRELS, *_files("grades_float.tsv")]}, _qrels),
+    "submissions": Target({".csv": [_SUBMISSION, *(text[:3000] for text in _files("sums.csv"))]}, _submission),
+}
