@@ -19,6 +19,7 @@ from lib.data.qrels import read_qrels
 from lib.data.reading import readers
 from lib.data.reading.dialect import Quotes
 from lib.data.reading.intake import read_rows, take_in
+from lib.data.reading.sources import Source, open_source, source_of
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
 from lib.data.rows.chunking import ChunkConfig
@@ -452,3 +453,12 @@ def test_times_are_what_they_were(tmp_path: Path, load: Load) -> None:
     times = [datetime(2026, 1, 2, 3, 4, 5, 678901), None]
     pq.write_table(pa.table({"instruction": ["a", "b"], "at": times}), tmp_path / "x.parquet")
     assert load(tmp_path / "x.parquet", carry=["at"])["at"].to_pylist() == times
+
+
+def test_memory_that_runs_out_is_said_with_the_file(tmp_path: Path) -> None:
+    def run_out(source: Source) -> None:
+        with open_source(source):
+            raise MemoryError
+
+    with pytest.raises(InputError, match=r"x\.csv: there is not enough memory"):
+        run_out(source_of(str(write(tmp_path / "x.csv", "a\n1\n"))))
