@@ -32,7 +32,8 @@ class InputFile:
     source: absolute path or URL; size (bytes), mtime_ns, sha256 and ends_sha256 are of that file, as `Seen` has them;
     size and mtime_ns None where its file system can't say. rows: number of chosen rows. parquet: the file the rows are
     read from, relative to the run folder where it lies inside. canonical: whether that holds canonical rows, the chosen
-    ones only; otherwise it is the source itself, all rows of it chosen.
+    ones only, its pages with checksums; otherwise it is the source itself, all rows of it chosen, of which only size,
+    time of change and (on resuming) both ends are looked at again, and checksums of pages where its writer made some.
     """
 
     source: str

@@ -322,6 +322,8 @@ def _csv_records(source: Source, dialect: Dialect) -> Iterator[list[str]]:
             if header is None:
                 return
             _require_header(header, separator, dialect, source)
+            if unsure:
+                _require_one_row(lines, separator, lines[0].count(separator), f"{source.url}, header")
             yield header
             lines.clear()
             for row, record in enumerate(records):
@@ -329,11 +331,8 @@ def _csv_records(source: Source, dialect: Dialect) -> Iterator[list[str]]:
                 if len(record) != len(header):
                     hint = f"; {_AS_LETTERS}" if '"' in "".join(lines) else ""
                     raise InputError(f"{where}: {len(record)} cells where the header has {len(header)}{hint}")
-                if unsure and len(lines) > 1 and _are_rows(lines, separator, len(header)):
-                    raise InputError(
-                        f"{where}: from one quote to the next there are {len(lines)} lines, each of which could be a "
-                        f"row of its own; {_AS_LETTERS}, data.quotes=double makes them one row"
-                    )
+                if unsure:
+                    _require_one_row(lines, separator, len(header) - 1, where)
                 yield record
                 lines.clear()
         except csv.Error as error:
@@ -349,12 +348,18 @@ def _csv_records(source: Source, dialect: Dialect) -> Iterator[list[str]]:
 _AS_LETTERS = "data.quotes=none takes quotes as letters"
 
 
-def _are_rows(lines: Sequence[str], separator: str, cells: int) -> bool:
-    return all(line.count(separator) + 1 == cells for line in lines if line.strip("\r\n"))
+def _require_one_row(lines: Sequence[str], separator: str, separators: int, where: str) -> None:
+    """Raise InputError where each line of a row has so many separators, as if it were a row itself."""
+    counts = [line.count(separator) for line in lines]
+    if len(counts) > 1 and set(counts) == {separators}:
+        raise InputError(
+            f"{where}: from one quote to the next there are {len(counts)} lines, each of which could be a row of its "
+            f"own; {_AS_LETTERS}, data.quotes=double makes them one row"
+        )
 
 
 def _text_lines(source: Source, file: BinaryIO, taken: list[str]) -> Iterator[str]:
-    """Lines, of bearable length, each of which is put into `taken`."""
+    """Lines, of bearable length; those that are not blank are put into `taken`."""
     # Bytes that are not UTF-8 become lone surrogates, so that they can be reported with their row.
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     number = 0
@@ -365,7 +370,8 @@ def _text_lines(source: Source, file: BinaryIO, taken: list[str]) -> Iterator[st
         if len(line) > _LONGEST:
             where = f"{source.url}, line {number}"
             raise InputError(f"{where}: the line is longer than {_LONGEST >> 20} MiB; is this the right file?")
-        taken.append(line)
+        if line.strip("\r\n"):
+            taken.append(line)
         yield line
 
 

@@ -177,6 +177,8 @@ def _open_raw(source: Source) -> Iterator[BinaryIO]:
     try:
         with fs.open(path, "rb") as file:
             yield file
+    except MemoryError as error:
+        raise InputError(f"{source.url}: there is not enough memory for what it holds") from error
     except UNREADABLE as error:
         raise InputError(f"{source.url}: cannot be read ({_reason(error)}); is the file there, and whole?") from error
 

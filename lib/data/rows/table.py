@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lib.config import transient
 from lib.data.reading.arrow_types import settle
-from lib.data.reading.readers import Cells, column_types, values, with_rows
+from lib.data.reading.readers import KNOWN_ROWS, Cells, column_types, values, with_rows
 from lib.data.reading.sources import FileFormat, resolve
 from lib.data.rows.base import (
     ITEMS,
@@ -58,12 +58,14 @@ class TableConfig(RowsConfig):
 class TableRows(TableConfig, Rows):
     """A table of which certain fields are read, and other columns as they are.
 
-    beside: such columns that the task looks at, where they are there; results don't keep them. types: of these and of
+    beside: such columns that the task looks at, where they are there; results don't keep them. absent: those of them
+    that no file has. types: of these and of
     the carried columns.
     """
 
     fields: tuple[str, ...] = transient(default=())  # the task's own identity has them
     beside: tuple[str, ...] = transient(default=())
+    absent: tuple[str, ...] = transient(default=())
     types: Mapping[str, pa.DataType] = transient(default_factory=dict)
 
     @property
@@ -113,6 +115,8 @@ class TableRows(TableConfig, Rows):
                     f"{file}: column {self.failed!r} is read as the field {name}, but also as the reason why a row "
                     "failed before; set data.failed=null if it is none"
                 )
+        if late := [name for name in self.absent if name in names]:
+            raise InputError(f"{file}: column {late[0]!r} must be in the first {KNOWN_ROWS:,} rows to be read")
         for key, name in [*roles.items(), *(("data.carry", name) for name in self.carry)]:
             if names.count(name) != 1:
                 problem = "is there twice" if name in names else "is missing"
@@ -173,8 +177,9 @@ def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str]
             if types.setdefault(name, kind) != kind:
                 raise InputError(f"{source.url}: column {name} is {kind}, but {types[name]} in the files before")
     there = tuple(name for name in beside if all(name in kinds for kinds in found))
+    absent = tuple(name for name in beside if not any(name in kinds for kinds in found))
     kept = {f.name: getattr(config, f.name) for f in fields(TableConfig)}
-    return TableRows(**kept, fields=tuple(wanted), beside=there, types=types)
+    return TableRows(**kept, fields=tuple(wanted), beside=there, absent=absent, types=types)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -19,6 +19,7 @@ from lib.data.qrels import read_qrels
 from lib.data.reading import readers
 from lib.data.reading.dialect import Quotes
 from lib.data.reading.intake import read_rows, take_in
+from lib.data.reading.sources import Source, open_source, source_of
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
 from lib.data.rows.chunking import ChunkConfig
@@ -98,6 +99,14 @@ def test_ids_and_winners_that_come_late(tmp_path: Path, load: Load) -> None:
         take_in(BattlesConfig(path=str(path), turns=Turns.text), tmp_path / "run")
 
 
+def test_a_late_column_that_the_task_looks_at_is_refused(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"instruction": "x"} for _ in range(1100)]
+    rows[1050]["scores"] = [1.0]
+    path = jsonl(tmp_path / "x.jsonl", rows)
+    with pytest.raises(InputError, match="row 1050, column scores: "):
+        take_in(open_table(TableConfig(path=str(path)), ["instruction"], ["scores"]), tmp_path / "run")
+
+
 def test_other_late_keys_do_not_matter(tmp_path: Path, load: Load) -> None:
     rows: list[dict[str, Any]] = [{"instruction": "x"} for _ in range(1100)]
     rows[1050]["note"] = "y"
@@ -123,7 +132,8 @@ def test_a_tsv_that_looks_unquoted_is_refused(cases: Path, load: Load) -> None:
 @pytest.mark.parametrize(
     ("content", "hint"),
     [
-        ('id\tinstruction\tn\n1\t"yes we\tx\n\n2\tcan"\ty\n', "2|3 lines"),
+        ('id\tinstruction\tn\n1\t"yes we\tx\n\n2\tcan"\ty\n', "2 lines"),
+        ('id\t"instruction\n1\tone\n2\ttwo"\n3\tx\n', "header: .* 3 lines"),
         ('id\tinstruction\n1\t"yes\n2\tno\n', "quote left open.*data.quotes=none"),
         ('id\tinstruction\n1\t"yes" he said\n', "malformed CSV.*data.quotes=none"),
         ('instruction\n"one\ntwo"\n', "2 lines"),
@@ -138,6 +148,8 @@ def test_quotes_that_may_be_letters(tmp_path: Path, load: Load, content: str, hi
 def test_quoted_tsv_is_read(tmp_path: Path, load: Load) -> None:
     path = write(tmp_path / "x.tsv", 'id\tinstruction\n1\t"two\nlines"\n2\t"a ""word"""\n3\tsay "x"\n4\t"tab\there"\n')
     assert texts(load(path)) == ["two\nlines", 'a "word"', 'say "x"', "tab\there"]
+    path = write(tmp_path / "y.tsv", 'id\tinstruction\tn\n1\t"in the\nmiddle"\tx\n"a\nb"\t"c\n\nd"\t"e\nf"\n')
+    assert texts(load(path)) == ["in the\nmiddle", "c\n\nd"]
 
 
 # ---- two columns of one name
@@ -441,3 +453,12 @@ def test_times_are_what_they_were(tmp_path: Path, load: Load) -> None:
     times = [datetime(2026, 1, 2, 3, 4, 5, 678901), None]
     pq.write_table(pa.table({"instruction": ["a", "b"], "at": times}), tmp_path / "x.parquet")
     assert load(tmp_path / "x.parquet", carry=["at"])["at"].to_pylist() == times
+
+
+def test_memory_that_runs_out_is_said_with_the_file(tmp_path: Path) -> None:
+    def run_out(source: Source) -> None:
+        with open_source(source):
+            raise MemoryError
+
+    with pytest.raises(InputError, match=r"x\.csv: there is not enough memory"):
+        run_out(source_of(str(write(tmp_path / "x.csv", "a\n1\n"))))
