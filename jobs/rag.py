@@ -25,7 +25,8 @@ from lib.pipeline.staged.questions import take_questions
 from lib.pipeline.staged.stage_plans import StagePlanner, Unplanned
 from lib.pipeline.staged.staged_job import StagedJob
 from lib.pipeline.staged.stages import Stage, StageRunner, below, find_or_make, run_stage, write_stages
-from lib.report.answers_page import write_answers
+from lib.report.answers_page import STAGE_HEADER, write_answers
+from lib.report.tables import text_table
 from lib.tasks.embedding import EmbedConfig, Role
 from lib.tasks.passage_columns import PASSAGES
 from lib.tasks.prompts.prompt import PromptConfig
@@ -178,6 +179,7 @@ def main(config: Config) -> None:
     write_stages(done, folder / STAGES)
     answers = {config.rag.name: read_answers(config.rag.name, str(folder))}
     write_answers(answers, folder / REPORT, f"rag: {config.rag.name}", [stage.line for stage in done])
+    print(text_table(STAGE_HEADER, [stage.line for stage in done]))
     print(f"result:     {folder / RESULT}")
     print(f"report:     {folder / REPORT}")
 
@@ -190,6 +192,7 @@ def _contest(config: Config, root: Path, stages: dict[str, list[Stage]]) -> None
     lines = [(f"{name}: {stage.name}", *stage.line[1:]) for name, done in stages.items() for stage in done]
     write_stages([stage for done in stages.values() for stage in done], root / STAGES)
     judged = run_stage("tournament", tournament.JOB, contest)
+    print(text_table(STAGE_HEADER, [*lines, judged.line]))
     rate(Path(judged.folder), [*lines, judged.line])
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +93,19 @@ def source_of(url: str) -> Source:
         hint = "give a glob such as folder/*.csv to choose among the files of a folder"
         raise InputError(f"{url}: unknown suffix {''.join(suffixes[-2:])!r}; {SUPPORTED}; {hint}")
     return Source(url, known[suffix], codec)
+
+
+def name_below(path: str, url: str) -> str:
+    """What tells a file of `resolve(path)` from the others: its path below the folder, or below a glob's fixed part.
+
+    Of a path that means one file by its name, the name of the file.
+    """
+    fs, root = fsspec.core.url_to_fs(path)
+    root, file = str(root).rstrip("/"), str(fs._strip_protocol(url))
+    if file == root:
+        return PurePosixPath(file).name
+    fixed = root if file.startswith(f"{root}/") else re.split(r"[*?\[]", root, maxsplit=1)[0].rpartition("/")[0]
+    return file.removeprefix(fixed).lstrip("/")
 
 
 @contextmanager
