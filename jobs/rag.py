@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from jobs import chunk, embed, generate, rerank, retrieve, tournament
 from lib.data.answers import read_answers
 from lib.data.rows.base import OnBadRow
@@ -18,6 +20,7 @@ from lib.engines.base import ModelConfig
 from lib.engines.retrieval.retriever import RetrieverConfig
 from lib.errors import ConfigError
 from lib.launch import command_line, compose_job, launch
+from lib.log import log
 from lib.pipeline.job import JobConfig
 from lib.pipeline.outcomes.rating_outcome import rate
 from lib.pipeline.planning.estimate import EstimateConfig
@@ -29,11 +32,13 @@ from lib.report.answers_page import STAGE_HEADER, write_answers
 from lib.report.tables import text_table
 from lib.tasks.embedding import EmbedConfig, Role
 from lib.tasks.passage_columns import PASSAGES
+from lib.tasks.prompts.language import differs
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.reranking import RerankConfig
 from lib.tasks.retrieving import RetrieveConfig
 from lib.tasks.sampling import SamplingConfig
 
+_TELLING = 300  # questions that tell the language of all
 _OF_CHUNKS = ["document", "start", "stop", "after"]
 _GIVEN = ["question", *PASSAGES]  # what an answer's row says of its question
 
@@ -74,6 +79,7 @@ class Config(JobConfig):
 def answer(config: Config, root: Path, do: StageRunner) -> list[Stage]:
     """All stages of one way of answering; the last one's result holds the answers. do: works on a stage."""
     stages = [_questions(config, root)]
+    _warn_of_language(config, stages[0])
     carry = ["question"]
     if config.documents.path or not config.retriever.has_corpus:
         stages += _retrieve(config, root, stages[0], do)
@@ -92,6 +98,17 @@ def answer(config: Config, root: Path, do: StageRunner) -> list[Stage]:
 
 def _questions(config: Config, root: Path) -> Stage:
     return find_or_make("questions", root, lambda: take_questions(below(config.run, root, "all"), config.data))
+
+
+def _warn_of_language(config: Config, questions: Stage) -> None:
+    """Say where a prompt is of another language than the questions."""
+    table = pq.read_table(questions.result, columns=["question"])
+    texts = [text for text in table["question"].slice(0, _TELLING).to_pylist() if text]
+    prompts = {"prompt": config.prompt, **({"rerank_prompt": config.rerank_prompt} if config.rag.rerank else {})}
+    for key, prompt in prompts.items():
+        if (why := differs(prompt.template, texts)) is not None:
+            group = "prompt" if key == "prompt" else "prompt@rerank_prompt"
+            log.warning("%s %s; choose another with %s=NAME, or leave it if that is meant", key, why, group)
 
 
 def _retrieve(config: Config, root: Path, questions: Stage, do: StageRunner) -> list[Stage]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from itertools import pairwise
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 import numpy as np

@@ -9,7 +9,6 @@ from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.errors import ConfigError
 from lib.types import Tokenizer
 
-
 DELIMITER = ChunkConfig(by=ChunkBy.delimiter, max_characters=None)
 PARAGRAPH = ChunkConfig(by=ChunkBy.paragraph, max_characters=None)
 
