@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from lib.pipeline.outcomes.base import Outcome
 from lib.pipeline.outcomes.battle_outcome import BATTLES
-from lib.pipeline.outcomes.chunk_outcome import CHUNKS
 from lib.pipeline.outcomes.format_outcome import VECTORS
 from lib.pipeline.outcomes.passage_outcome import PASSAGES
 from lib.pipeline.outcomes.rating_outcome import RATINGS
@@ -17,7 +16,7 @@ OUTCOMES: Mapping[str, Outcome] = {
     "embed": VECTORS,
     "retrieve": PASSAGES,
     "rerank": PASSAGES,
-    "chunk": CHUNKS,
+    "chunk": Outcome(),
     "tournament": RATINGS,
     "questions": Outcome(),  # a stage of jobs.rag
 }

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from jobs import chunk, embed, generate, rerank, retrieve, tournament
 from lib.command_line import as_value
 from lib.data.answers import read_answers
@@ -19,6 +21,7 @@ from lib.engines.base import ModelConfig
 from lib.engines.retrieval.retriever import RetrieverConfig
 from lib.errors import ConfigError
 from lib.launch import command_line, compose_job, launch
+from lib.log import log
 from lib.pipeline.job import JobConfig
 from lib.pipeline.outcomes.rating_outcome import rate
 from lib.pipeline.planning.estimate import EstimateConfig
@@ -26,14 +29,17 @@ from lib.pipeline.staged.questions import take_questions
 from lib.pipeline.staged.stage_plans import StagePlanner, Unplanned
 from lib.pipeline.staged.staged_job import StagedJob
 from lib.pipeline.staged.stages import Stage, StageRunner, below, find_or_make, run_stage, write_stages
-from lib.report.answers_page import write_answers
+from lib.report.answers_page import STAGE_HEADER, write_answers
+from lib.report.tables import text_table
 from lib.tasks.embedding import EmbedConfig, Role
 from lib.tasks.passage_columns import PASSAGES
+from lib.tasks.prompts.language import differs
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.reranking import RerankConfig
 from lib.tasks.retrieving import RetrieveConfig
 from lib.tasks.sampling import SamplingConfig
 
+_TELLING = 300  # questions that tell the language of all
 _OF_CHUNKS = ["document", "start", "stop", "after"]
 _GIVEN = ["question", *PASSAGES]  # what an answer's row says of its question
 
@@ -74,6 +80,7 @@ class Config(JobConfig):
 def answer(config: Config, root: Path, do: StageRunner) -> list[Stage]:
     """All stages of one way of answering; the last one's result holds the answers. do: works on a stage."""
     stages = [_questions(config, root)]
+    _warn_of_language(config, stages[0])
     carry = ["question"]
     if config.documents.path or not config.retriever.has_corpus:
         stages += _retrieve(config, root, stages[0], do)
@@ -92,6 +99,17 @@ def answer(config: Config, root: Path, do: StageRunner) -> list[Stage]:
 
 def _questions(config: Config, root: Path) -> Stage:
     return find_or_make("questions", root, lambda: take_questions(below(config.run, root, "all"), config.data))
+
+
+def _warn_of_language(config: Config, questions: Stage) -> None:
+    """Say where a prompt is of another language than the questions."""
+    table = pq.read_table(questions.result, columns=["question"])
+    texts = [text for text in table["question"].slice(0, _TELLING).to_pylist() if text]
+    prompts = {"prompt": config.prompt, **({"rerank_prompt": config.rerank_prompt} if config.rag.rerank else {})}
+    for key, prompt in prompts.items():
+        if (why := differs(prompt.template, texts)) is not None:
+            group = "prompt" if key == "prompt" else "prompt@rerank_prompt"
+            log.warning("%s %s; choose another with %s=NAME, or leave it if that is meant", key, why, group)
 
 
 def _retrieve(config: Config, root: Path, questions: Stage, do: StageRunner) -> list[Stage]:
@@ -181,6 +199,7 @@ def main(config: Config) -> None:
     write_stages(done, folder / STAGES)
     answers = {config.rag.name: read_answers(config.rag.name, str(folder))}
     write_answers(answers, folder / REPORT, f"rag: {config.rag.name}", [stage.line for stage in done])
+    print(text_table(STAGE_HEADER, [stage.line for stage in done]))
     print(f"result:     {folder / RESULT}")
     print(f"report:     {folder / REPORT}")
 
@@ -193,6 +212,7 @@ def _contest(config: Config, root: Path, stages: dict[str, list[Stage]]) -> None
     lines = [(f"{name}: {stage.name}", *stage.line[1:]) for name, done in stages.items() for stage in done]
     write_stages([stage for done in stages.values() for stage in done], root / STAGES)
     judged = run_stage("tournament", tournament.JOB, contest)
+    print(text_table(STAGE_HEADER, [*lines, judged.line]))
     rate(Path(judged.folder), [*lines, judged.line])
 
 

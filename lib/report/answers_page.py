@@ -11,7 +11,7 @@ Answers = Mapping[str, Mapping[str, Answer]]
 """System -> question id -> answer."""
 
 _MOST_QUESTIONS = 20
-STAGE_HEADER = ("stage", "rows", "seconds", "")
+STAGE_HEADER = ("stage", "rows", "seconds", "", "cut")
 
 
 def answer_sections(answers: Answers) -> list[Section]:

@@ -138,6 +138,7 @@ def take_in(config: Rows, folder: Path, suffix: str = "", seen: Sequence[Seen] |
             )
         )
     check.finish(_ids(sources, config, check.selection))
+    config.check_sources(sources)
     return Intake(inputs, check.report)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -102,12 +103,25 @@ def source_of(address: str) -> Source:
     return Source(url, known[suffix], codec, address)
 
 
+def name_below(path: str, url: str) -> str:
+    """What tells a file of `resolve(path)` from the others: its path below the folder, or below a glob's fixed part.
+
+    Of a path that means one file by its name, the name of the file.
+    """
+    fs, root = fsspec.core.url_to_fs(path)
+    root, file = str(root).rstrip("/"), str(fs._strip_protocol(url))
+    if file == root:
+        return PurePosixPath(file).name
+    fixed = root if file.startswith(f"{root}/") else re.split(r"[*?\[]", root, maxsplit=1)[0].rpartition("/")[0]
+    return file.removeprefix(fixed).lstrip("/")
+
+
 @contextmanager
 def open_source(source: Source) -> Iterator[BinaryIO]:
     """The bytes of a source, decompressed. Raises InputError where they cannot be read."""
     with _open_raw(source) as file:
-        if source.codec is None:
-            yield file
+        if source.codec is None:  # what reads over HTTP and the like can't bound a line
+            yield cast(BinaryIO, io.BufferedReader(file, _BLOCK_BYTES))
             return
         with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), source.codec) as stream:
             yield cast(BinaryIO, io.BufferedReader(stream, _BLOCK_BYTES))

@@ -17,6 +17,7 @@ from omegaconf import MISSING
 from lib.config import transient
 from lib.data.reading.dialect import Dialect, Quotes
 from lib.data.reading.readers import Cells, Unreadable
+from lib.data.reading.sources import Source
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError
 
@@ -148,6 +149,9 @@ class Rows(RowsConfig, ABC):
     @abstractmethod
     def present_columns(self, names: Sequence[str], file: str) -> list[str]:
         """The columns of a file that are read. Raises InputError where one is missing that must be there."""
+
+    def check_sources(self, sources: Sequence[Source]) -> None:
+        """Raise InputError for what the rows of all files together must not be, besides what their ids tell."""
 
     @abstractmethod
     def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:

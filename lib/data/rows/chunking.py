@@ -1,4 +1,4 @@
-"""Cuts a document into chunks: by a delimiter, by paragraph, to a token budget. Every chunk says where it stood."""
+"""Cuts a document into chunks: by sentence, delimiter or paragraph, to a budget. Every chunk says where it stood."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
+from lib.data.rows.sentences import sentences
 from lib.errors import ConfigError
 
 Spans = Callable[[str], Sequence[tuple[int, int]]]
@@ -16,9 +17,10 @@ _LINE_BREAK = re.compile(r"[\r\n]")
 
 
 class ChunkBy(Enum):
-    """Where a document is cut: nowhere, behind each delimiter, at blank lines."""
+    """Where a document is cut: nowhere, behind each sentence (of English or Japanese) or delimiter, at blank lines."""
 
     none = "none"
+    sentence = "sentence"
     delimiter = "delimiter"
     paragraph = "paragraph"
 
@@ -28,12 +30,14 @@ class ChunkConfig:
     """How documents are cut.
 
     delimiter: ends a chunk where by=delimiter. keep_delimiter: whether it belongs to the chunk that it ends.
-    max_tokens: longer chunks are cut further, whatever `by` says; tokens of the bare text, without special ones.
+    max_characters, max_tokens: longer chunks are cut further, whatever `by` says; tokens of the bare text, without
+    special ones.
     """
 
-    by: ChunkBy = ChunkBy.delimiter
+    by: ChunkBy = ChunkBy.sentence
     delimiter: str = "。"
     keep_delimiter: bool = False
+    max_characters: int | None = 500
     max_tokens: int | None = None
 
     def __post_init__(self) -> None:
@@ -41,6 +45,8 @@ class ChunkConfig:
             raise ConfigError("chunk.delimiter='': must be some text; chunk.by=none does not cut at all")
         if self.by is not ChunkBy.delimiter and self.keep_delimiter:
             raise ConfigError(f"chunk.keep_delimiter=true: has no effect with chunk.by={self.by.value}; leave it out")
+        if self.max_characters is not None and self.max_characters < 1:
+            raise ConfigError(f"chunk.max_characters={self.max_characters}: must be at least 1, or null")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ConfigError(f"chunk.max_tokens={self.max_tokens}: must be at least 1 token, or null")
 
@@ -68,16 +74,29 @@ def chunks(document: str, config: ChunkConfig, spans: Spans | None = None) -> li
         text = document[start:stop]
         if config.by is ChunkBy.paragraph:
             text = _LINE_BREAK.sub(" ", text)
-        whole = [(0, len(text))] if text else []
-        pieces = whole if spans is None or config.max_tokens is None else _fitting(text, config.max_tokens, spans)
-        found += [Chunk(text[first:last], start + first, start + last) for first, last in pieces]
+        for first, last in _bounded(text, config.max_characters or len(text)):
+            piece, place = text[first:last], start + first
+            fitting = [(0, len(piece))]
+            if spans is not None and config.max_tokens is not None:
+                fitting = _fitting(piece, config.max_tokens, spans)
+            found += [Chunk(piece[low:high], place + low, place + high) for low, high in fitting]
     return found
+
+
+def occurs(document: str, config: ChunkConfig) -> bool:
+    """Whether there is what a document is to be cut at; where that is sentences, or nothing, there always is."""
+    if config.by is ChunkBy.delimiter:
+        return config.delimiter in document
+    return config.by is not ChunkBy.paragraph or bool(_BLANK_LINES.search(document))
 
 
 def _ranges(document: str, config: ChunkConfig) -> Iterator[tuple[int, int]]:
     """What lies between the cuts, as character ranges; white space and nothing among them."""
     if config.by is ChunkBy.none:
         yield 0, len(document)
+        return
+    if config.by is ChunkBy.sentence:
+        yield from sentences(document)
         return
     delimiter = _BLANK_LINES if config.by is ChunkBy.paragraph else re.compile(re.escape(config.delimiter))
     kept = config.keep_delimiter and config.by is ChunkBy.delimiter
@@ -92,6 +111,20 @@ def _stripped(text: str, first: int, last: int) -> tuple[int, int]:
     """The range without the white space at its ends."""
     piece = text[first:last].rstrip()
     return first + len(piece) - len(piece.lstrip()), first + len(piece)
+
+
+def _bounded(text: str, most: int) -> Iterator[tuple[int, int]]:
+    """Character ranges of at most `most` each, which leave out nothing but white space; cut as in `_fitting`."""
+    start = 0
+    while start < len(text):
+        stop = len(text)
+        if stop - start > most:
+            places = range(start + most // 2 + 1, start + most + 1)
+            stop = max(places, key=lambda place: (_rank(text, place), place))
+        low, high = _stripped(text, start, stop)
+        if low < high:
+            yield low, high
+        start = stop
 
 
 def _fitting(text: str, most: int, spans: Spans) -> list[tuple[int, int]]:

@@ -1,19 +1,22 @@
 """Documents, cut into chunks: each chunk is a row of its own, and says where in its document it stood."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from hashlib import sha256
 from itertools import pairwise
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from lib.data.reading.readers import TEXT, Cells
-from lib.data.reading.sources import FileFormat, source_of
+from lib.data.reading.ids import IdCheck, Place
+from lib.data.reading.readers import TEXT, Cells, batches
+from lib.data.reading.sources import FileFormat, Source, name_below, resolve, source_of
 from lib.data.rows.base import PLACE, BadCell, Canonical, CellReader, Rows, RowsConfig, read_items, read_name
-from lib.data.rows.chunking import ChunkConfig, Spans, chunks
+from lib.data.rows.chunking import ChunkBy, ChunkConfig, Spans, chunks, occurs
 from lib.errors import InputError
+from lib.log import log
 
 SCHEMA = pa.schema(
     {
@@ -35,7 +38,7 @@ class DocumentsConfig(RowsConfig):
     """Documents: plain texts (.txt or .md, each one document), or tables with one in each row.
 
     text: the column of texts; a list of them is one document, a blank line between. id: the column of names, which
-    chunks are called after; a plain text has its file's.
+    chunks are called after; a plain text is called as its path below `path`.
     """
 
     text: str = TEXT
@@ -80,12 +83,56 @@ class ChunkRows(DocumentsConfig, Rows):
                 )
         return wanted
 
+    def contents(self) -> dict[str, str]:
+        """The names of plain texts, which results carry and no file's content tells: a hash of all."""
+        texts = (file.url for file in resolve(self.path) if file.format is FileFormat.TEXT)
+        return {"names": sha256("\n".join(name_below(self.path, url) for url in texts).encode()).hexdigest()}
+
+    def check_sources(self, sources: Sequence[Source]) -> None:
+        """Refuse two documents of one name, naming their rows; warn of documents in which there is nothing to cut at.
+
+        Windows would take two of one name for one document.
+        """
+        check = IdCheck(self.id)
+        uncut: list[str] = []
+        count = 0
+        for name, (file, row), text in self._named(sources):
+            check.add([name], file, [row])
+            count += 1
+            if not occurs(text, self.chunk):
+                uncut.append(name)
+        check.finish((name, place) for name, place, _ in self._named(sources))
+        if uncut:
+            log.warning(
+                "chunk.by=%s: %s of %s documents have none, such as %s: each is one chunk, cut only by "
+                "chunk.max_tokens=%s and chunk.max_characters=%s; chunk.by=sentence cuts at the ends of sentences",
+                f"delimiter {self.chunk.delimiter!r}" if self.chunk.by is ChunkBy.delimiter else self.chunk.by.name,
+                f"{len(uncut):,}",
+                f"{count:,}",
+                uncut[0],
+                self.chunk.max_tokens,
+                self.chunk.max_characters,
+            )
+
+    def _named(self, sources: Sequence[Source]) -> Iterator[tuple[str, Place, str]]:
+        """Name, place and text of each document that can be used."""
+        for source in sources:
+            row = 0
+            for cells in batches(source, [self.text] if source.format is FileFormat.TEXT else [self.text, self.id]):
+                texts = cells[self.text]
+                names = cells.get(self.id, [name_below(self.path, source.url)] * len(texts))
+                for name, text in zip(names, texts, strict=True):
+                    with suppress(ValueError):  # of a bad row, which is refused or recorded where rows are read
+                        pieces = read_items(text)[0]
+                        yield _read_id(name)[0], (source.url, row), "\n\n".join(piece or "" for piece in pieces)
+                    row += 1
+
     def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
         """The chunks of some documents. first_row: the number of the first chunk in its file."""
         texts = cells[self.text]
         reader = CellReader(file, first_row, len(texts))
         documents = reader.read(self.text, texts, read_items)
-        names = reader.read(self.id, cells.get(self.id, [PurePosixPath(file).name] * len(texts)), _read_id)
+        names = reader.read(self.id, cells.get(self.id, [name_below(self.path, file)] * len(texts)), _read_id)
         failed = {cell.row - first_row: cell for cell in reader.bad}
         values: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
         repaired: list[int] = []

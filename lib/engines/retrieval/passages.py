@@ -49,13 +49,18 @@ def widened(
 def _neighbours(row: int, texts: Mapping[int, Text], n: int) -> range:
     """The rows at most n from a row that are of its document."""
     start = stop = row
-    while start > row - n and _same(texts, start - 1, row):
+    while start > row - n and _follows(texts, start - 1):
         start -= 1
-    while stop < row + n and _same(texts, stop + 1, row):
+    while stop < row + n and _follows(texts, stop):
         stop += 1
     return range(start, stop + 1)
 
 
-def _same(texts: Mapping[int, Text], other: int, row: int) -> bool:
-    document = texts[row].document
-    return other in texts and document is not None and texts[other].document == document
+def _follows(texts: Mapping[int, Text], row: int) -> bool:
+    """Whether the next row is what follows in the same document: not one of its name, nor one behind a gap."""
+    one, other = texts.get(row), texts.get(row + 1)
+    if one is None or other is None or one.document is None or one.document != other.document:
+        return False
+    if one.stop is None or other.start is None:
+        return True
+    return other.start >= one.stop if one.after is None else other.start == one.stop + len(one.after)

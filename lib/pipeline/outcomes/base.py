@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from lib.data.atomic import write_text
+from lib.data.cuts import read_cuts
 from lib.data.manifest import Manifest, read_manifest
 from lib.data.merging import MergeConfig, Merged, merge_shards
 from lib.data.run_folder import CONFIG, FAILURES, METRICS, REPORT, RESULT
@@ -53,6 +54,8 @@ class Outcome:
         self.report(folder)
         failed = f", {merged.failed:,} of them failed" if merged.failed else ""
         print(f"result:     {folder / RESULT} ({merged.rows:,} rows{failed})")
+        if (cuts := read_cuts(folder / RESULT)) is not None:
+            print(f"cut:        {cuts}")
         require_error_rate(merged, max_error_rate, folder)
         self.deliver(folder, config)
 
@@ -101,6 +104,7 @@ def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
         "input": ", ".join(file.source for file in manifest.inputs),
         **{key: str(value) for key in _SHOWN if (value := manifest.identity.get(key)) is not None},
         **({} if (spelled := spelled_texts(manifest, folder)) is None else {"control tokens": spelled}),
+        **({} if (cuts := read_cuts(require_result(folder))) is None else {"cut": str(cuts)}),
         "fingerprint": manifest.fingerprint,
     }
 

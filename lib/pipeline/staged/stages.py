@@ -13,6 +13,7 @@ from typing import Protocol
 import pyarrow.parquet as pq
 
 from lib.data.atomic import write_text
+from lib.data.cuts import read_cuts
 from lib.data.run_folder import RESULT, SHARDS
 from lib.log import log
 from lib.pipeline.job import Config, Job
@@ -23,13 +24,17 @@ from lib.pipeline.run_config import RunConfig
 
 @dataclass(frozen=True)
 class Stage:
-    """A finished stage. seconds: wall time of this session; reused: whether all was there already."""
+    """A finished stage. seconds: wall time of this session; reused: whether all was there already.
+
+    cut: how much of its texts was cut; "" where its job cuts nothing.
+    """
 
     name: str
     folder: str
     rows: int
     seconds: float
     reused: bool
+    cut: str = ""
 
     @property
     def result(self) -> str:
@@ -39,7 +44,7 @@ class Stage:
     @property
     def line(self) -> tuple[str, ...]:
         """A row of the report's table of stages."""
-        return (self.name, f"{self.rows:,}", f"{self.seconds:.1f}", "reused" if self.reused else "")
+        return (self.name, f"{self.rows:,}", f"{self.seconds:.1f}", "reused" if self.reused else "", self.cut or "–")
 
 
 class StageRunner(Protocol):
@@ -91,6 +96,8 @@ def write_stages(stages: list[Stage], path: Path) -> None:
 def finished(name: str, folder: Path, start: float, reused: bool) -> Stage:
     """A stage that is done. start: on the monotonic clock."""
     rows = pq.read_metadata(folder / RESULT).num_rows
-    stage = Stage(name, str(folder), rows, round(time.monotonic() - start, 1), reused)
+    cuts = read_cuts(folder / RESULT)
+    seconds = round(time.monotonic() - start, 1)
+    stage = Stage(name, str(folder), rows, seconds, reused, "" if cuts is None else str(cuts))
     log.info("stage %s: %s rows, %s", name, f"{rows:,}", "reused" if reused else f"{stage.seconds:.1f} s")
     return stage

@@ -9,6 +9,9 @@ from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.errors import ConfigError
 from lib.types import Tokenizer
 
+DELIMITER = ChunkConfig(by=ChunkBy.delimiter, max_characters=None)
+PARAGRAPH = ChunkConfig(by=ChunkBy.paragraph, max_characters=None)
+
 
 def words(text: str) -> list[tuple[int, int]]:
     """One token a word, its leading blank included, as byte-level tokenizers have it."""
@@ -33,10 +36,16 @@ def texts(document: str, config: ChunkConfig, spans: Spans | None = None) -> lis
 
 def test_by_delimiter() -> None:
     document = " 一つ。二\nつ。 。\n三つ目。四"
-    assert texts(document, ChunkConfig()) == ["一つ", "二\nつ", "三つ目", "四"]
-    assert texts(document, ChunkConfig(keep_delimiter=True)) == ["一つ。", "二\nつ。", "。", "三つ目。", "四"]
-    assert texts("a||b|c", ChunkConfig(delimiter="||")) == ["a", "b|c"]
-    assert chunks(" 一つ。二", ChunkConfig())[0] == Chunk("一つ", 1, 3)
+    assert texts(document, DELIMITER) == ["一つ", "二\nつ", "三つ目", "四"]
+    assert texts(document, ChunkConfig(by=ChunkBy.delimiter, keep_delimiter=True)) == [
+        "一つ。",
+        "二\nつ。",
+        "。",
+        "三つ目。",
+        "四",
+    ]
+    assert texts("a||b|c", ChunkConfig(by=ChunkBy.delimiter, delimiter="||")) == ["a", "b|c"]
+    assert chunks(" 一つ。二", DELIMITER)[0] == Chunk("一つ", 1, 3)
 
 
 def test_by_paragraph() -> None:
@@ -62,11 +71,11 @@ def test_counts_of_the_lecture_are_the_sources(shared: Path) -> None:
     for document, count in ((raw, 306), (corrected, 350)):
         theirs = [text.strip() for text in document.split("。")]
         assert (len(theirs), theirs[-1]) == (count, "")
-        assert texts(document, ChunkConfig()) == theirs[:-1]
+        assert texts(document, DELIMITER) == theirs[:-1]
     paragraphs = [text.replace("\n", " ").strip() for text in corrected.split("\n\n")]
     assert len(paragraphs) == 45
-    assert texts(corrected, ChunkConfig(by=ChunkBy.paragraph)) == paragraphs
-    assert len(texts(raw, ChunkConfig(by=ChunkBy.paragraph))) == 1  # the speech recognition has none
+    assert texts(corrected, PARAGRAPH) == paragraphs
+    assert len(texts(raw, PARAGRAPH)) == 1  # the speech recognition has none
 
 
 def test_a_budget_cuts_at_the_end_of_a_sentence_or_a_word() -> None:
@@ -85,7 +94,7 @@ def test_a_budget_cuts_at_the_end_of_a_sentence_or_a_word() -> None:
 
 
 def test_a_budget_comes_on_top() -> None:
-    config = ChunkConfig(max_tokens=3)
+    config = ChunkConfig(by=ChunkBy.delimiter, max_tokens=3)
     assert texts("a b c d。e f。", config, words) == ["a b c", "d", "e f"]
     assert texts("a\nb\nc\nd\n\ne", ChunkConfig(by=ChunkBy.paragraph, max_tokens=3), words) == ["a b c", "d", "e"]
 
@@ -142,7 +151,12 @@ def test_any_text_is_covered_within_the_budget() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "key"), [({"delimiter": ""}, "chunk.delimiter"), ({"max_tokens": 0}, "chunk.max_tokens")]
+    ("values", "key"),
+    [
+        ({"delimiter": ""}, "chunk.delimiter"),
+        ({"max_tokens": 0}, "chunk.max_tokens"),
+        ({"max_characters": 0}, "chunk.max_char"),
+    ],
 )
 def test_bad_values_are_refused(values: dict[str, object], key: str) -> None:
     with pytest.raises(ConfigError, match=key):

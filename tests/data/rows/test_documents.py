@@ -15,7 +15,7 @@ TEXT = "初め。次は、これ。\n終わり"
 
 
 def load(folder: Path, path: Path, chunk: ChunkConfig | None = None, **values: Any) -> pa.Table:
-    rows = chunk_rows(DocumentsConfig(path=str(path), **values), chunk or ChunkConfig(), None)
+    rows = chunk_rows(DocumentsConfig(path=str(path), **values), chunk or ChunkConfig(by=ChunkBy.delimiter), None)
     return pa.concat_tables(read_rows(file, folder, 0, file.rows, rows) for file in take_in(rows, folder).inputs)
 
 

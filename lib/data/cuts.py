@@ -1,0 +1,37 @@
+"""How much of its texts a run had to cut so that requests fit: from the columns `cut` or `cut_*` of its result."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """rows: those of which something was cut, of `of`. tokens: cut in all; most: in one row."""
+
+    rows: int
+    of: int
+    tokens: int
+    most: int
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return f"none of {self.of:,} rows"
+        return f"{self.rows:,} of {self.of:,} rows, by {self.tokens:,} tokens in all and {self.most:,} at most"
+
+
+def read_cuts(result: Path) -> Cuts | None:
+    """The cuts of a result; None where its job cuts nothing."""
+    schema = pq.read_schema(result)
+    names = [f.name for f in schema if pa.types.is_integer(f.type) and (f.name == "cut" or f.name.startswith("cut_"))]
+    if not names:
+        return None
+    rows = of = tokens = most = 0
+    with pq.ParquetFile(result) as file:
+        for batch in file.iter_batches(columns=names):
+            lost = [sum(filter(None, row)) for row in zip(*(batch[name].to_pylist() for name in names), strict=True)]
+            rows, of, tokens = rows + sum(n > 0 for n in lost), of + len(lost), tokens + sum(lost)
+            most = max(most, *lost) if lost else most
+    return Cuts(rows, of, tokens, most)
