@@ -104,8 +104,8 @@ class ChunkRows(DocumentsConfig, Rows):
         check.finish((name, place) for name, place, _ in self._named(sources))
         if uncut:
             log.warning(
-                "chunk.by=%s: %s of %s documents have none, such as %s: each is one chunk, cut only by chunk.max_tokens=%s "
-                "and chunk.max_characters=%s; chunk.by=sentence cuts at the ends of sentences",
+                "chunk.by=%s: %s of %s documents have none, such as %s: each is one chunk, cut only by "
+                "chunk.max_tokens=%s and chunk.max_characters=%s; chunk.by=sentence cuts at the ends of sentences",
                 f"delimiter {self.chunk.delimiter!r}" if self.chunk.by is ChunkBy.delimiter else self.chunk.by.name,
                 f"{len(uncut):,}",
                 f"{count:,}",

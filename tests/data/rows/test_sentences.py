@@ -16,15 +16,14 @@ from lib.data.rows.sentences import sentences
         ["A heading\n\n", "A text without a heading."],
         ["料金は千円です。", "本当ですか？", "はい！！", "終わり"],
         ["彼は「はい。」と言った。", "「いいえ。」", "「なぜ？」", "（おわり。）", "３．１４です．", "次"],
-        ["これはOpenAI社のGPT-4.1です。", "It works.", "はい。"],
+        ["これはOpenAI社のGPT-4.1です。", "はい。"],
     ],
 )
 def test_sentences_of_both_languages(expected: list[str]) -> None:
     blank = " " if expected[0].isascii() else ""
     text = blank.join(expected)
-    assert [text[start:stop].strip() for start, stop in sentences(text)][: len(expected)] == [
-        e.strip() for e in expected
-    ]
+    found = [text[start:stop].strip() for start, stop in sentences(text)]
+    assert [one for one in found if one] == [one.strip() for one in expected]
 
 
 def test_every_chunk_is_bounded_and_nothing_is_lost() -> None:
