@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+from lib.data import parquet
+
+_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,16 @@ class Cuts:
 
 def read_cuts(result: Path) -> Cuts | None:
     """The cuts of a result; None where its job cuts nothing."""
-    schema = pq.read_schema(result)
-    names = [f.name for f in schema if pa.types.is_integer(f.type) and (f.name == "cut" or f.name.startswith("cut_"))]
+    names = [
+        f.name
+        for f in parquet.schema(result)
+        if pa.types.is_integer(f.type) and (f.name == "cut" or f.name.startswith("cut_"))
+    ]
     if not names:
         return None
     rows = of = tokens = most = 0
-    with pq.ParquetFile(result) as file:
-        for batch in file.iter_batches(columns=names):
-            lost = [sum(filter(None, row)) for row in zip(*(batch[name].to_pylist() for name in names), strict=True)]
-            rows, of, tokens = rows + sum(n > 0 for n in lost), of + len(lost), tokens + sum(lost)
-            most = max(most, *lost) if lost else most
+    for batch in parquet.batches(result, _ROWS, names):
+        lost = [sum(filter(None, row)) for row in zip(*(batch[name].to_pylist() for name in names), strict=True)]
+        rows, of, tokens = rows + sum(n > 0 for n in lost), of + len(lost), tokens + sum(lost)
+        most = max(most, *lost) if lost else most
     return Cuts(rows, of, tokens, most)

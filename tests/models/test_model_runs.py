@@ -51,7 +51,10 @@ def test_quantized_models_judge_on_the_cpu(quantization: str, quick_job: Job, tm
 
 
 def test_the_japanese_judge(quick_job: Job, tmp_path: Path) -> None:
-    quick_job("judge", "prompt=pairwise_ja", "executor=inline", "data.limit=4", f"run.dir={tmp_path / 'ja'}")
+    line = ["prompt=pairwise_ja", "executor=inline", "data.limit=4", f"run.dir={tmp_path / 'ja'}"]
+    refused = quick_job("judge", *line, code=2)  # of 135 million parameters: it would rather write something else
+    assert "label mass 0.02" in refused.stderr
+    quick_job("judge", *line, "judge.min_label_mass=0")
     table = pq.read_table(tmp_path / "ja" / "result.parquet")
     assert table["error"].null_count == 4
     assert all(0 < mass <= 1 for mass in table["label_mass"].to_pylist())

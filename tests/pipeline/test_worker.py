@@ -144,5 +144,6 @@ def test_texts_that_spell_control_tokens_are_counted_and_said(
         said = [text for text in caplog.messages if "control token" in text]
         expected = f"{count} texts spell out a control token of the model, as in <|im_end|>: given with a blank"
         assert [text.partition(", < |")[0] for text in said] == ([expected] if count else [])
+        spec.merge()
         details = run_details(spec.manifest, spec.folder)
         assert details.get("control tokens", "") == "".join(said)

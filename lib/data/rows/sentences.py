@@ -18,49 +18,11 @@ _HIRAGANA = re.compile("[ぁ-ゖ]")
 _WORD = re.compile(r"[^\s(\[\"'“‘（「]+$")
 _NEXT = re.compile(r"\s+[\"'“‘(\[「（]*(\S)")
 _LINE_NUMBER = re.compile(r"(^|\n)[ \t]*(\d{1,3}|[A-Za-z])$")  # of a list: "1. First"
-_NEVER_LAST = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "mx",
-        "dr",
-        "prof",
-        "rev",
-        "hon",
-        "gen",
-        "col",
-        "capt",
-        "lt",
-        "sgt",
-        "sen",
-        "rep",
-        "gov",
-        "st",
-        "mt",
-        "messrs",
-        "vs",
-        "cf",
-        "e.g",
-        "i.e",
-        "viz",
-        "approx",
-        "ca",
-        "jan",
-        "feb",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-    ]
-)
+_TITLES = frozenset("mr mrs ms mx dr prof rev hon gen col capt lt sgt sen rep gov st mt messrs".split())  # noqa: SIM905
+_MONTHS = frozenset("jan feb apr jun jul aug sep sept oct nov dec".split())  # noqa: SIM905
+_NEVER_LAST = _TITLES | _MONTHS | {"vs", "cf", "e.g", "i.e", "viz", "approx", "ca"}
 _BEFORE_NUMBERS = frozenset(
-    ["no", "nos", "fig", "figs", "eq", "eqs", "vol", "pp", "p", "sec", "ch", "art", "tab", "nr"]
+    ("no", "nos", "fig", "figs", "eq", "eqs", "vol", "pp", "p", "sec", "ch", "art", "tab", "nr")
 )
 _SHORT = 4  # letters of what may be an abbreviation that we don't know, if the text goes on in lower case
 
