@@ -215,7 +215,10 @@ def _read_csv(path: Path) -> pa.Table:
         raise InputError(f"{path}: no such file")
     try:
         with pacsv.open_csv(path) as reader:
-            types = {name: pa.string() for name in reader.schema.names}
+            names = reader.schema.names
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"{path}: two columns are called {', '.join(map(repr, twice))}; which one counts?")
+        types = {name: pa.string() for name in names}
         return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=types, strings_can_be_null=False))
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:  # the latter of names of columns
         raise InputError(f"{path}: not a CSV file ({error})") from error

@@ -84,6 +84,12 @@ def test_missing_column_and_file(tmp_path: Path) -> None:
         read_submission(tmp_path / "s.csv")
     with pytest.raises(InputError, match="no such file"):
         read_submission(tmp_path / "none.csv")
+    (tmp_path / "s.csv").write_text("id,winner_model_a,winner_tie,winner_model_b,id\na,1,0,0,b\n")
+    with pytest.raises(InputError, match="two columns are called 'id'"):
+        read_submission(tmp_path / "s.csv")
+    (tmp_path / "s.csv").write_bytes("id,名\na,1\n".encode("shift_jis"))
+    with pytest.raises(InputError, match="not a CSV file"):
+        read_submission(tmp_path / "s.csv")
 
 
 def test_sample_submission_asks_for_the_same_ids_in_the_same_order(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class OpenAiBatchRows(OpenAiBatchConfig, Rows):
         """Requests, their bodies checked. Raises InputError for one to another url than the first line's."""
         for number, url in enumerate(cells["url"], first_row):
             if url != self.url:
-                known = "" if url in JOBS else f" (known are {', '.join(JOBS)})"
+                known = "" if isinstance(url, str) and url in JOBS else f" (known are {', '.join(JOBS)})"
                 raise InputError(
                     f"{file}, row {number}: url {url!r}{known}, but the first line's is {self.url}; all requests of a "
                     "batch go to one url: split the file"
@@ -99,14 +99,14 @@ def batch_url(config: OpenAiBatchConfig, job: str) -> str:
     source = with_rows(resolve(config.path))[0]
     _require_keys(source)
     first = next(batches(source, ["url"]))["url"][0]
-    if first not in JOBS:
+    if not isinstance(first, str) or first not in JOBS:
         raise InputError(f"{source.url}, line 1: url {first!r} is answered by no job; known are {', '.join(JOBS)}")
     if JOBS[first] != job:
         raise InputError(
             f"{source.url}: requests to {first} are answered by jobs.{JOBS[first]}, not by jobs.{job}; "
             f"run python -m jobs.{JOBS[first]} data=openai_batch"
         )
-    return str(first)
+    return first
 
 
 def open_batch(config: OpenAiBatchConfig, url: str, check: Callable[[Mapping[str, Any]], None]) -> OpenAiBatchRows:

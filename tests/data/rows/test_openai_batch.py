@@ -86,6 +86,8 @@ def test_bad_requests_can_be_refused_altogether(tmp_path: Path) -> None:
             "row 1: url '/v1/completions', but the first line's is",
         ),
         ([line("a", {}), line("b", {}, url=None)], r"row 1: url None \(known are /v1/chat"),
+        ([line("a", {}), line("b", {}, url=[CHAT])], r"row 1: url \['/v1/chat"),
+        ([line("a", {}, url=[CHAT])], r"line 1: url \['/v1/chat.* is answered by no job"),
         ([{"custom_id": "a", "url": CHAT}], "no line has the key method, body"),
         ([{"text": "a"}], "the lines have no url, so this is no OpenAI batch file"),
     ],
