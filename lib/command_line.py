@@ -77,7 +77,8 @@ def explained(error: Exception, overrides: Sequence[str], compose: Compose) -> s
             return f"~{found[1]}: a key can't be taken away; where it may be without a value, set it to null"
         return _unknown(found[1], whole)
     if found := re.search(r"Could not find '([^']+)/([^'/]+)'\n\nAvailable options in '[^']+':\n", said):
-        options = said[found.end() :].partition("\n\n")[0].split()
+        listed = re.match(r"(?:[ \t]+\S+\n)*", said[found.end() :])  # behind it, Hydra's search path
+        options = listed[0].split() if listed else []
         near = get_close_matches(found[2], options, n=1)
         way = f"did you mean {found[1]}={near[0]}?" if near else f"there are {', '.join(options)}"
         return f"{found[1]}={found[2]}: no such config, conf/{found[1]}/{found[2]}.yaml; {way}"

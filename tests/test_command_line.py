@@ -52,6 +52,7 @@ def test_words_of_lists_mappings_and_sweeps_are_quoted_one_by_one() -> None:
         ("judge", ["++run.nmae=x", "engine=dummy"], "run.nmae: no such key; did you mean run.name?"),
         ("judge", ["+foo=1"], "foo: no such key"),
         ("judge", ["engin=dummy"], "engin: no such key; did you mean engine?"),
+        ("generate", ["engine=dummy", "prompt=xyz"], ", translate_few_shot, translate_few_shot_base\n"),
         ("judge", ["engine=dumy"], "did you mean engine=dummy?"),
         ("judge", ["judge.swap=bth"], "judge.swap=bth: Invalid value 'bth', expected one of [both, none]"),
         ("judge", ["data.limit=abc"], "data.limit=abc: Value 'abc' of type 'str' could not be converted to Integer"),
