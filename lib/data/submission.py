@@ -113,12 +113,8 @@ def read_submission(path: Path, *, normalise: bool = False) -> Submission:
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.column_names)}")
-    try:
-        columns = [table[name].cast(pa.float64()).to_numpy() for name in WINNERS]
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: a probability is not a number ({error})") from error
-    probabilities = np.column_stack(columns)
     ids = table["id"].combine_chunks()
+    probabilities = np.column_stack([_numbers(path, table[name], name, ids) for name in WINNERS])
     _refuse(path, ~((probabilities >= 0) & (probabilities <= 1)).all(axis=1), ids, "a value is not in [0, 1]")
     sums: npt.NDArray[np.float64] = probabilities.sum(axis=1)
     unequal = np.round(sums, 6) != 1
@@ -165,8 +161,10 @@ def blend_submissions(
         positions = pc.index_in(ids, submission.ids)
         if positions.null_count or len(submission.ids) != len(ids):
             missing = ids.filter(pc.is_null(positions))[:5].to_pylist()
+            foreign = submission.ids.filter(pc.is_null(pc.index_in(submission.ids, ids)))[:5].to_pylist()
             raise InputError(
-                f"{path}: {len(submission.ids)} ids, but {len(ids)} in {paths[0]}; these of them are missing: {missing}"
+                f"{path}: {len(submission.ids)} ids, but {len(ids)} in {paths[0]}; missing here: {missing or 'none'}, "
+                f"missing there: {foreign or 'none'}"
             )
         aligned.append(submission.probabilities[positions.to_numpy()])
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -222,6 +220,23 @@ def _read_csv(path: Path) -> pa.Table:
         return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=types, strings_can_be_null=False))
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:  # the latter of names of columns
         raise InputError(f"{path}: not a CSV file ({error})") from error
+
+
+def _numbers(path: Path, column: pa.ChunkedArray, name: str, ids: pa.Array) -> npt.NDArray[np.float64]:
+    try:
+        return np.asarray(column.cast(pa.float64()))
+    except pa.ArrowInvalid:
+        row = next(row for row, text in enumerate(column.to_pylist()) if not _is_number(text))
+        text = column[row].as_py()
+        raise InputError(f"{path}, row {row} (id {ids[row]}): {name} {text!r} is not a number") from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        pa.scalar(text).cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _refuse(path: Path, wrong: npt.ArrayLike, ids: pa.Array, what: str) -> None:

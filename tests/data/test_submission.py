@@ -68,7 +68,8 @@ def test_prior_must_be_a_simplex(prior: list[float] | None) -> None:
         ("a,0.5,0.5,0.1\n", r"row 0 \(id a\).*sum to 1"),
         ("a,1,0,0\nb,1.2,-0.2,0\n", r"row 1 \(id b\).*\[0, 1\]"),
         ("a,1,0,0\na,0,1,0\n", r"row 1 \(id a\).*twice"),
-        ("a,x,0,0\n", "not a number"),
+        ("a,1,0,0\nb,x,0,0\n", r"row 1 \(id b\): winner_model_a 'x' is not a number"),
+        ("a,1,0,0\nb,0,,1\n", r"row 1 \(id b\): winner_model_b '' is not a number"),
         ("a,nan,0,1\n", r"\[0, 1\]"),
         ("a,1,0\n", "not a CSV"),
     ],
@@ -117,8 +118,10 @@ def test_blend_aligns_by_id_and_keeps_the_order_of_the_first(tmp_path: Path) -> 
 def test_blend_refuses_other_ids_and_weights_off_the_simplex(tmp_path: Path) -> None:
     a = csv(tmp_path / "a.csv", "x,1,0,0\ny,0,1,0\n")
     b = csv(tmp_path / "b.csv", "z,0,0,1\nx,0,1,0\n")
-    with pytest.raises(InputError, match="missing"):
-        blend_submissions([a, b], [0.5, 0.5], tmp_path / "out.csv")
+    c = csv(tmp_path / "c.csv", "x,1,0,0\ny,0,1,0\nw,0,1,0\n")
+    for other, why in ((b, r"missing here: \['y'\], missing there: \['z'\]"), (c, r"here: none, .* there: \['w'\]")):
+        with pytest.raises(InputError, match=why):
+            blend_submissions([a, other], [0.5, 0.5], tmp_path / "out.csv")
     for weights in ([0.6, 0.6], [1.0], [1.5, -0.5]):
         with pytest.raises(ConfigError, match=r"merge\.weights"):
             blend_submissions([a, a], weights, tmp_path / "out.csv")
