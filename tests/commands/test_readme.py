@@ -82,11 +82,11 @@ MORE = {  # so that a command is quick and leaves its run in a folder of the tes
     "retrieve": _RUN,
     "rerank": [*_RUN, "engine.max_model_len=4096"],
     "generate": ["executor=inline", "run.root={run}"],
-    "rag": [*DUMMIES, "run.root={run}",
-            "rag.tournament=['engine=dummy','engine.max_model_len=4096','prompt=pairwise_ja']"],
+    "rag": [*DUMMIES, "run.root={run}"],
     "tournament": ["run.root={run}", "engine.max_model_len=4096"],
     "memory": ["memory.measure=false", "engine=smollm2_135m", "out={run}"],
 }  # fmt: skip
+CONTEST = {"experiment=lecture/all": "rag.tournament=['engine=dummy','engine.max_model_len=4096','prompt=pairwise_ja']"}
 WINNERS = ["winner_model_a", "winner_model_b", "winner_tie"]
 
 
@@ -159,9 +159,12 @@ def test_make_has_the_target_and_what_it_runs(command: str) -> None:
 @pytest.mark.parametrize("command", JOBS, ids=lambda command: command.removeprefix(PYTHON))
 def test_job_runs(command: str, files: Path, job: Job, tmp_path: Path) -> None:
     name, *arguments = shlex.split(command.removeprefix(PYTHON))
+    contest = [CONTEST[argument] for argument in arguments if argument in CONTEST]
     if "run.dir={run}" in MORE.get(name, []):  # a folder of the test in place of the README's
         arguments = [argument for argument in arguments if not argument.startswith("run.dir=runs/")]
-    done = job(name, *(_here(argument, files) for argument in arguments), *_more(name, tmp_path), LECTURE=str(files))
+    done = job(
+        name, *(_here(argument, files) for argument in arguments), *_more(name, tmp_path), *contest, LECTURE=str(files)
+    )
     assert done.stdout
 
 
