@@ -55,7 +55,9 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "engines/checkpoints/test_gguf.py": _MODELS,
     "engines/checkpoints/test_checkpoint_files.py": _MODELS,
     "engines/checkpoints/test_embedding_prompts.py": _MODELS,
-    "engines/transformers/test_architectures.py": _MODELS,
+    "engines/transformers": _MODELS,
+    "jobs/test_rag.py": _MODELS,
+    "jobs/test_documents_runs.py": _MODELS,
     "bench": _MODELS,
     "commands": _COMMANDS,
     "engines/vllm/test_vllm_config.py": replace(FAST, needs="vllm"),  # refused before vLLM is imported
