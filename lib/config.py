@@ -31,7 +31,7 @@ def require_unset(group: str, config: "DataclassInstance", why: str, but: Collec
         else:
             continue
         if (value := getattr(config, key.name)) != usual:
-            shown = value.value if isinstance(value, Enum) else value
+            shown = str(value).lower() if isinstance(value, bool) else getattr(value, "value", value)
             raise ConfigError(f"{group}.{key.name}={shown}: has no effect {why}; leave it out")
 
 

@@ -104,7 +104,7 @@ def _run(job: AnyCommand, composed: DictConfig, overrides: list[str]) -> int:
     except OSError as error:
         log.error("the machine refused: %s. Mend that and run the same line again: it resumes", error)
         return ExitCode.FAILED
-    except Exception as error:
+    except Exception as error:  # the last door: whatever comes here is said whole, and ends in an exit code
         log.error("this is a defect of ours, please report it:\n%s", traceback.format_exc())
         log.error("%s: %s", type(error).__name__, error)
         return ExitCode.FAILED

@@ -7,9 +7,7 @@ import pyarrow.compute as pc
 
 from lib.data.manifest import Shard
 from lib.data.reading.intake import read_rows
-from lib.data.rows.base import ITEMS
 from lib.data.rows.openai_batch import BODY
-from lib.data.rows.table import TableRows
 from lib.data.shards import Footer, commit
 from lib.errors import OvernightError
 from lib.pipeline.meter import Meter, ShardUsage
@@ -28,14 +26,16 @@ class Worker:
         self._run = run
         self._tokenizer = run.engine.load_tokenizer()
         self._engine = run.engine.load(self._tokenizer, run.task.method)
-        self._gauge = Meter(run.engine)
+        self._meter = Meter(run.engine)
         self.ready = f"{self._engine.memory / 2**20:,.0f} MiB of weights, {time.monotonic() - start:.1f} s to load"
 
     def process(self, shard: Shard) -> Footer:
-        """Answer a whole shard and commit its file."""
+        """Answer a whole shard and commit its file. Raises ConfigError where the first one speaks against the run."""
         work = ShardUsage()
         table = self.answer(shard, shard.start, shard.stop, work)
-        seconds, gpu_utilization, peak_seconds = self._gauge.read(work)
+        if shard.number == 0:
+            self._run.task.check_first(table)
+        seconds, gpu_utilization, peak_seconds = self._meter.read(work)
         return commit(
             table,
             shard,
@@ -66,8 +66,7 @@ class Worker:
         """Texts of rows that spell out a control token where they become turns of chats."""
         if not self._run.task.writes_chats(self._tokenizer):
             return 0
-        beside = self._run.data.plain if isinstance(self._run.data, TableRows) else []
-        columns = [rows[f.name].to_pylist() for f in rows.schema if f.type == ITEMS and f.name not in beside]
+        columns = [rows[name].to_pylist() for name in self._run.data.text_columns]
         texts = [text for column in columns for cell in column for text in cell or ()]
         bodies = rows[BODY].to_pylist() if BODY in rows.schema.names else []
         return sum(self._tokenizer.spells_control(text) for text in [*texts, *bodies] if text)

@@ -81,6 +81,9 @@ class Task(ABC, Generic[Asked, Notes, Answered]):
     def read(self, prepared: Prepared[Notes], answers: Answered) -> Result:
         """Results from answers."""
 
+    def check_first(self, results: pa.Table) -> None:
+        """Raise ConfigError where the results of the first shard show that the others would be worth nothing."""
+
     def result(self, columns: Sequence[Any], errors: Mapping[int, str], *, nan_is_null: bool = False) -> Result:
         """A result of these columns, in the order of the schema. nan_is_null: whether a NaN stands for nothing."""
         arrays = [

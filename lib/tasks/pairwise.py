@@ -53,8 +53,8 @@ class PairwiseConfig:
 
     mode: `labels` reads how likely each label is to come next; `text` lets the judge write and takes the label that
     it ends with. swap: `both` asks with A first and with B first and averages; `none` asks once, A first. truncate:
-    how texts that are too long are cut. min_label_mass: where the labels of a shard together are less likely than that
-    (the median of its requests), the run stops: what the model wants to say is something else. 0 takes any.
+    how texts that are too long are cut. min_label_mass: where the labels together are less likely than that (the
+    median of the first shard), the run stops: what the model wants to say is something else. 0 takes any.
     """
 
     mode: Mode = Mode.labels
@@ -166,15 +166,14 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
         """Renormalise over the labels, put the second order back into terms of A and B, average."""
         orders = self.config.orders
         probabilities, mass = normalise_labels(answers.values)
-        self._require_mass(mass)
         mass = mass.reshape(-1, orders).mean(axis=1)
         columns = [*order_columns(probabilities, orders), mass, *token_columns(prepared.notes.fitted)]
         return self.result(columns, {n // orders: why for n, why in answers.errors.items()}, nan_is_null=True)
 
-    def _require_mass(self, mass: FloatArray) -> None:
-        """Raise ConfigError where nearly no probability is on the labels. mass: [requests], NaN for failed ones."""
-        least, known = self.config.min_label_mass, mass[~np.isnan(mass)]
-        if least and known.size and (found := float(np.median(known))) < least:
+    def check_first(self, results: pa.Table) -> None:
+        """Raise ConfigError where nearly no probability is on the labels."""
+        least, known = self.config.min_label_mass, results["label_mass"].drop_null()
+        if least and len(known) and (found := float(np.median(known))) < least:
             raise ConfigError(
                 f"label mass {found:.2g}: the judge gives prompt.labels={self.prompt.labels} nearly no probability "
                 f"(less than judge.min_label_mass={least:g}), so its verdicts would be noise. prompt.preview=2 shows "

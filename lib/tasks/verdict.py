@@ -19,7 +19,10 @@ _WEAK_MARK = re.compile(  # what announces one only where nothing else does: "Fi
 _BRACKETS = re.compile(r"\[\[([^\[\]]*)\]\]|\\boxed\{([^{}]*)\}")
 _WEAK_BRACKETS = re.compile(r"【([^【】]*)】")
 _JOINED = re.compile(r"\s*(?:\b(?:or|and|vs\.?)\b|[,、/&]|と|か|または)?\s*", re.IGNORECASE)
-_STOP = re.compile(r"[\n.。!?;:,、]")
+_NOT_THIS = re.compile(  # directly before brackets: "(not [[B]])", "I can't choose [[A]]"
+    r"(?:\b(?:not|nor|neither|never|than|instead of)|n't(?:\s+\w+)?)[\s(\"'*_]*$", re.IGNORECASE
+)
+_NOT_THAT = re.compile(r"\s*(?:では?な|じゃな|以外|\b(?:would|is(?:n't|\s+not|\s+wrong))\b)", re.IGNORECASE)  # behind
 _WHO = re.compile(
     r"(?:the\s+)?(?:response|assistant|model|option|answer|回答|応答|アシスタント|モデル)\s*",
     re.IGNORECASE,
@@ -49,7 +52,7 @@ def verdict(text: str, labels: Sequence[str]) -> int | None:
     names = [unicodedata.normalize("NFKC", label) for label in labels]
     for marks, brackets in ((_MARK, _BRACKETS), (_WEAK_MARK, _WEAK_BRACKETS)):
         announced = [mark.end() for mark in marks.finditer(answer)]
-        bracketed = [found for found in brackets.finditer(answer) if not _set_aside(answer[: found.start()])]
+        bracketed = [found for found in brackets.finditer(answer) if not _set_aside(answer, found)]
         if bracketed and (not announced or announced[-1] <= bracketed[-1].start()):
             return _bracketed(answer, bracketed, names)
         if announced:
@@ -57,9 +60,9 @@ def verdict(text: str, labels: Sequence[str]) -> int | None:
     return _unmarked(answer, names)
 
 
-def _set_aside(before: str) -> bool:
-    """Whether what stands before a bracket in its clause denies it: "(not [[B]])"."""
-    return _DENIED.search(_STOP.split(before)[-1]) is not None
+def _set_aside(answer: str, bracket: re.Match[str]) -> bool:
+    """Whether what stands directly beside brackets denies what is in them: "(not [[B]])", "[[B]] would be biased"."""
+    return bool(_NOT_THIS.search(answer[: bracket.start()]) or _NOT_THAT.match(answer, bracket.end()))
 
 
 def _bracketed(answer: str, found: Sequence[re.Match[str]], names: Sequence[str]) -> int | None:

@@ -9,7 +9,7 @@ import pytest
 from lib.data.rows.base import OnBadRow
 from lib.data.shards import read_footer
 from lib.engines.dummy import DummyConfig
-from lib.errors import EngineError
+from lib.errors import ConfigError, EngineError
 from lib.pipeline.executors.inline import InlineConfig
 from lib.pipeline.outcomes.base import run_details
 from lib.pipeline.worker import Worker, dead_row
@@ -64,6 +64,23 @@ def test_what_is_no_rows_fault_is_raised(error: Exception, battles: Battles, pla
     assert not list((spec.folder / "shards").iterdir())
     worker = Worker(spec)
     assert worker.answer(shard, 4, 10)["error"].null_count == 6  # the worker itself can go on
+
+
+@dataclass(frozen=True)
+class Dissatisfied(Pairwise):
+    """Judges, but is not satisfied with what it is shown."""
+
+    def check_first(self, results: pa.Table) -> None:
+        raise ConfigError(f"{results.num_rows} rows in vain")
+
+
+def test_the_first_shard_speaks_for_the_run_and_no_other(battles: Battles, plan: Plan) -> None:
+    spec = plan(battles(20), Dissatisfied(CONFIG, PROMPT))
+    first, second = spec.manifest.shards()
+    with pytest.raises(ConfigError, match="10 rows in vain"):
+        Worker(spec).process(first)
+    assert Worker(spec).process(second).rows == 10
+    assert [path.name for path in (spec.folder / "shards").iterdir()] == [second.file_name]
 
 
 def test_bad_rows_of_the_input_keep_their_reason(battles: Battles, plan: Plan) -> None:

@@ -235,12 +235,13 @@ def test_identity_names_all_that_changes_results() -> None:
 
 
 def test_a_judge_that_wants_to_say_something_else_stops_the_run(rows: Rows) -> None:
-    def read_mass(mass: float, least: float) -> Result:
-        task = Pairwise(PairwiseConfig(min_label_mass=least), PLAIN)
-        prepared = task.prepare(rows((["p"], ["a"], ["b"])), ByteTokenizer(), LIMIT)
-        return task.read(prepared, Answers(np.full((2, 3), np.log(mass / 3), dtype=np.float32), {}))
+    def check(mass: Sequence[float | None], least: float) -> None:
+        Pairwise(PairwiseConfig(min_label_mass=least), PLAIN).check_first(
+            pa.table({"label_mass": pa.array(mass, pa.float64())})
+        )
 
     with pytest.raises(ConfigError, match=r"^label mass 0\.05: .*judge\.min_label_mass=0\.1.*prompt\.preview"):
-        read_mass(0.05, 0.1)
-    assert not read_mass(0.2, 0.1).errors
-    assert not read_mass(0.05, 0).errors
+        check([0.05, None, 0.01, 0.9], 0.1)
+    check([0.01, 0.2, 0.3], 0.1)
+    check([0.05], 0)
+    check([None], 0.1)

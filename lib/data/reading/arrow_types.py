@@ -29,5 +29,5 @@ def settle(column: pa.Array, kind: pa.DataType) -> pa.Array:
         return column
     try:
         return column.cast(kind)
-    except pa.ArrowNotImplementedError:
+    except pa.ArrowNotImplementedError:  # views and what holds them have few casts yet
         return pa.array(column.to_pylist(), kind)

@@ -161,6 +161,11 @@ class Rows(RowsConfig, ABC):
         """
 
     @property
+    def text_columns(self) -> list[str]:
+        """The columns of canonical rows that hold a row's texts, as lists."""
+        return [field.name for field in self.schema if field.type == ITEMS]
+
+    @property
     def as_arrow(self) -> Collection[str]:
         """Columns of Parquet that `canonical` gets as arrays."""
         return ()

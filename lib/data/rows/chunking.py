@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
+from lib.config import require_unset
 from lib.data.rows.sentences import sentences
 from lib.errors import ConfigError
 
@@ -43,8 +44,9 @@ class ChunkConfig:
     def __post_init__(self) -> None:
         if not self.delimiter:
             raise ConfigError("chunk.delimiter='': must be some text; chunk.by=none does not cut at all")
-        if self.by is not ChunkBy.delimiter and self.keep_delimiter:
-            raise ConfigError(f"chunk.keep_delimiter=true: has no effect with chunk.by={self.by.value}; leave it out")
+        if self.by is not ChunkBy.delimiter:
+            why = f"with chunk.by={self.by.value}, which looks for none; chunk.by=delimiter cuts there"
+            require_unset("chunk", self, why, ("by", "max_characters", "max_tokens"))
         if self.max_characters is not None and self.max_characters < 1:
             raise ConfigError(f"chunk.max_characters={self.max_characters}: must be at least 1, or null")
         if self.max_tokens is not None and self.max_tokens < 1:

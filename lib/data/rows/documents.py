@@ -118,7 +118,8 @@ class ChunkRows(DocumentsConfig, Rows):
         """Name, place and text of each document that can be used."""
         for source in sources:
             row = 0
-            for cells in batches(source, [self.text] if source.format is FileFormat.TEXT else [self.text, self.id]):
+            columns = self.present_columns([self.text, self.id], source.url)
+            for cells in batches(source, columns, self.dialect):
                 texts = cells[self.text]
                 names = cells.get(self.id, [name_below(self.path, source.url)] * len(texts))
                 for name, text in zip(names, texts, strict=True):

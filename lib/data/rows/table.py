@@ -85,6 +85,11 @@ class TableRows(TableConfig, Rows):
         return pa.schema({**PLACE, **read, **{name: self.types[name] for name in self.plain}, "error": pa.string()})
 
     @property
+    def text_columns(self) -> list[str]:
+        """Those of the fields: a list in another column is not for a prompt."""
+        return [slot_column(name) for name in self.fields]
+
+    @property
     def carried(self) -> Sequence[str]:
         """The columns that a result keeps."""
         return (*PLACE, *self.carry)

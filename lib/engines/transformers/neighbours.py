@@ -60,7 +60,8 @@ def looks_ahead(model: "PreTrainedModel", states: "Callable[[Tensor], Tensor]", 
 
     with torch.inference_mode():
         one, other = state(7), state(9)
-    return float((one - other).abs().max()) > sure * _tolerance(model) * float(one.abs().max())
+    least = _tolerance(model) * float(one.abs().max()) if sure else 0.0
+    return float((one - other).abs().max()) > least
 
 
 def _same(model: "PreTrainedModel", answer: Answer, beside: Sequence[int], alone: "npt.NDArray[np.float32]") -> bool:

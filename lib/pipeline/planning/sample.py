@@ -9,8 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data.reading.intake import read_rows
-from lib.data.rows.base import ITEMS
-from lib.data.rows.table import TableRows
 from lib.engines.decoding.prefixes import reusable_beginnings
 from lib.errors import RunFailed
 from lib.pipeline.run import Run
@@ -71,9 +69,7 @@ def sample_tokens(run: Run, sample: int, block: int | None = None) -> Tokens:
     lengths = [len(request) for request in prepared.requests]
     counts = prepared.counts or [len(lengths) // rows.num_rows] * rows.num_rows
     per_row = [sum(part) for part in _split(lengths, counts)]
-    beside = run.data.plain if isinstance(run.data, TableRows) else []
-    texts = [field.name for field in rows.schema if field.type == ITEMS and field.name not in beside]
-    lengths_of_lists = (pc.list_value_length(rows[name]).to_numpy() for name in texts)
+    lengths_of_lists = (pc.list_value_length(rows[name]).to_numpy() for name in run.data.text_columns)
     cut = np.array(prepared.cut)
     return Tokens(
         sampled=rows.num_rows,

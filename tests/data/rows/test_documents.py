@@ -47,6 +47,14 @@ def test_documents_of_a_table_are_called_after_their_ids(tmp_path: Path) -> None
     assert paragraphs["id"].to_pylist() == ["5:0-3", "six:0-1", "six:3-4"]
 
 
+def test_tables_of_another_dialect(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("id;text\na;One. Two.\n")
+    config = DocumentsConfig(path=str(tmp_path / "x.csv"), separator=";")
+    rows = chunk_rows(config, ChunkConfig(), None)
+    (file,) = take_in(rows, tmp_path / "run").inputs
+    assert read_rows(file, tmp_path / "run", 0, 2, rows)["text"].to_pylist() == ["One.", "Two."]
+
+
 def test_rows_are_numbered_over_batches(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text("".join(json.dumps({"id": n, "text": "a。b。c"}) + "\n" for n in range(600)))
