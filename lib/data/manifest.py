@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.data.atomic import write_new_text
-from lib.data.reading.intake import InputFile
+from lib.data.reading.input_file import InputFile
 from lib.data.run_folder import MANIFEST
 from lib.errors import RunFolderError
 

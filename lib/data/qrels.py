@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import fsspec
 
-from lib.data.reading.encodings import not_utf8
-from lib.data.reading.readers import lines
+from lib.data.reading.encodings import lines, not_utf8
 from lib.errors import InputError
 
 _FORMATS = "a line is 'query document grade' (BEIR, with or without a header) or 'query 0 document grade' (TREC)"

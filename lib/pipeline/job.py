@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from lib.config import public
 from lib.data.atomic import write_text
 from lib.data.merging import MergeConfig
-from lib.data.reading.intake import read_rows
+from lib.data.reading.input_file import read_rows
 from lib.data.run_folder import CONFIG
 from lib.engines.base import ModelConfig
 from lib.log import log

@@ -10,7 +10,8 @@ from pathlib import Path
 from lib.config import identity
 from lib.data.manifest import Manifest, fingerprint, flatten, read_manifest, refuse_another_plan
 from lib.data.reading import sources
-from lib.data.reading.intake import Intake, relocated, take_in
+from lib.data.reading.input_file import relocated
+from lib.data.reading.intake import Intake, take_in
 from lib.data.reading.sources import Seen
 from lib.data.rows.base import Rows, Verify
 from lib.data.run_folder import LOG, MANIFEST, SHARDS

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data.manifest import Shard
-from lib.data.reading.intake import read_rows
+from lib.data.reading.input_file import read_rows
 from lib.data.rows.openai_batch import BODY
 from lib.data.shards import Footer, commit
 from lib.errors import OvernightError

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from lib.data import parquet
-from lib.data.reading.readers import values
+from lib.data.reading.parquet_source import values
 from lib.errors import InputError
 from lib.report.heat_maps import heat_map
 from lib.report.page import Figure, Section, Table, render

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 import conf
 from jobs.judge import JOB, Config
 from lib.data.manifest import Shard
-from lib.data.reading.intake import read_rows
+from lib.data.reading.input_file import read_rows
 from lib.launch import typed
 from lib.pipeline.run import Run
 from lib.tasks.base import Prepared

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lib.data.manifest import Manifest, fingerprint, flatten, read_manifest, refuse_another_plan
-from lib.data.reading.intake import InputFile
+from lib.data.reading.input_file import InputFile
 from lib.errors import RunFolderError
 
 

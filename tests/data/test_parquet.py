@@ -9,7 +9,8 @@ import pytest
 
 from lib.data import parquet
 from lib.data.manifest import Manifest
-from lib.data.reading.intake import read_ids, read_rows, take_in
+from lib.data.reading.input_file import read_ids, read_rows
+from lib.data.reading.intake import take_in
 from lib.data.rows.table import TableConfig, open_table
 from lib.data.shards import commit, read_footer, tables
 from lib.engines.retrieval.corpus import Corpus

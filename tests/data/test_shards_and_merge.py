@@ -6,7 +6,7 @@ import pytest
 
 from lib.data.manifest import Manifest, Shard
 from lib.data.merging import merge_shards
-from lib.data.reading.intake import InputFile
+from lib.data.reading.input_file import InputFile
 from lib.data.shards import commit, read_footer, unfinished
 from lib.errors import RunFailed
 

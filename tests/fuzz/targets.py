@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.data.qrels import read_qrels
-from lib.data.reading.intake import read_rows, take_in
+from lib.data.reading.input_file import read_rows
+from lib.data.reading.intake import take_in
 from lib.data.rows.base import OnBadRow, Rows
 from lib.data.rows.battles import BattlesConfig
 from lib.data.rows.chunking import ChunkConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.data.reading.intake import read_rows
+from lib.data.reading.input_file import read_rows
 from lib.data.shards import Footer, unfinished
 from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.engines.dummy import DummyConfig

@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lib.data.reading.intake import read_rows, take_in
+from lib.data.reading.input_file import read_rows
+from lib.data.reading.intake import take_in
 from lib.data.rows.battles import SCHEMA, BattlesConfig
 from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.types import Tokenizer

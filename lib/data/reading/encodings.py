@@ -1,6 +1,14 @@
-"""What a text is written in, where it is not UTF-8: for messages only, since a guess must not become data."""
+"""Lines of text files, and what a text is written in, where it is not UTF-8.
+
+That is for messages only, since a guess must not become data.
+"""
 
 import codecs
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from lib.data.reading.cells import LONGEST
+from lib.errors import InputError
 
 _MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
@@ -48,3 +56,17 @@ def _decoded(text: bytes, codec: str) -> str:
         return text.decode(codec)
     except UnicodeDecodeError:
         return ""
+
+
+def lines(url: str, file: BinaryIO) -> Iterator[bytes]:
+    """Lines, none of which is taken in whole before it is known to be of bearable length. Raises InputError."""
+    number = 0
+    while line := file.readline(LONGEST + 1):
+        number += 1
+        if number == 1 and (name := other_encoding(line)):
+            raise InputError(f"{url}: the file is {name}, not UTF-8; {convert(name)}")
+        if len(line) > LONGEST:
+            raise InputError(
+                f"{url}, line {number}: the line is longer than {LONGEST >> 20} MiB; is this the right file?"
+            )
+        yield line

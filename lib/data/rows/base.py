@@ -15,8 +15,9 @@ import pyarrow as pa
 from omegaconf import MISSING
 
 from lib.config import transient
+from lib.data.reading.cells import Cells
 from lib.data.reading.dialect import Dialect, Quotes
-from lib.data.reading.readers import Cells, Unreadable
+from lib.data.reading.parquet_source import Unreadable
 from lib.data.reading.sources import Source
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.data.reading.readers import Cells
+from lib.data.reading.cells import Cells
 from lib.data.rows.base import ITEMS, PLACE, Canonical, CellReader, Rows, read_items, read_name
 from lib.errors import ConfigError, InputError
 from lib.types import BATTLE_TEXTS, VERDICTS

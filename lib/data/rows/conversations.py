@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 import pyarrow as pa
 
-from lib.data.reading.readers import Cells
+from lib.data.reading.cells import Cells
 from lib.data.rows.base import Canonical, CellReader, kind, read_name
 from lib.data.rows.battles import NAMES, SCHEMA, BattleColumns, BattlesConfig, Turns
 from lib.data.rows.text_repair import repair

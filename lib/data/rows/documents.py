@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from lib.data.reading.cells import Cells
 from lib.data.reading.ids import IdCheck, Place
-from lib.data.reading.readers import TEXT, Cells, batches
+from lib.data.reading.readers import TEXT, batches
 from lib.data.reading.sources import FileFormat, Source, name_below, resolve, source_of
 from lib.data.rows.base import PLACE, BadCell, Canonical, CellReader, Rows, RowsConfig, read_items, read_name
 from lib.data.rows.chunking import ChunkBy, ChunkConfig, Spans, chunks, occurs

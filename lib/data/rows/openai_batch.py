@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from lib.data.reading.readers import Cells, batches, column_names, with_rows
+from lib.data.reading.cells import Cells
+from lib.data.reading.readers import batches, column_names, with_rows
 from lib.data.reading.sources import FileFormat, Source, resolve
 from lib.data.rows.base import PLACE, Canonical, CellReader, OnBadRow, Rows, RowsConfig, kind, read_name
 from lib.data.rows.text_repair import repair

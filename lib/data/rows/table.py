@@ -9,7 +9,10 @@ import pyarrow as pa
 
 from lib.config import transient
 from lib.data.reading.arrow_types import settle
-from lib.data.reading.readers import KNOWN_ROWS, Cells, column_types, values, with_rows
+from lib.data.reading.cells import Cells
+from lib.data.reading.json_lines import KNOWN_ROWS
+from lib.data.reading.parquet_source import values
+from lib.data.reading.readers import column_types, with_rows
 from lib.data.reading.sources import FileFormat, resolve
 from lib.data.rows.base import (
     ITEMS,

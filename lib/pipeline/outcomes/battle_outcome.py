@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from lib.data.manifest import read_manifest
 from lib.data.merging import MergeConfig
-from lib.data.reading.intake import read_ids
+from lib.data.reading.input_file import read_ids
 from lib.data.run_folder import RESULT, SUBMISSION
 from lib.data.submission import SubmissionConfig, require_same_ids, write_submission
 from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, engine_usage, print_places, run_details

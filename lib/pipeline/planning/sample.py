@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.data.reading.intake import read_rows
+from lib.data.reading.input_file import read_rows
 from lib.engines.decoding.prefixes import reusable_beginnings
 from lib.errors import RunFailed
 from lib.pipeline.run import Run

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data import parquet
-from lib.data.reading.intake import read_rows
+from lib.data.reading.input_file import read_rows
 from lib.data.rows.table import TableConfig, open_table
 from lib.data.run_folder import RESULT
 from lib.pipeline.array import ArrayConfig

@@ -12,7 +12,8 @@ import pytest
 
 import lib
 from lib.data.reading import intake
-from lib.data.reading.intake import InputFile, Intake, read_rows, take_in
+from lib.data.reading.input_file import InputFile, read_rows
+from lib.data.reading.intake import Intake, take_in
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.battles import SCHEMA, BattleColumns, BattlesConfig, Turns
 from lib.errors import InputError, RunFolderError

@@ -6,8 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.data.reading import readers
-from lib.data.reading.readers import batches, column_names, parquet_cells
+from lib.data.reading import parquet_source
+from lib.data.reading.cells import BATCH_ROWS
+from lib.data.reading.parquet_source import Unreadable, parquet_cells
+from lib.data.reading.readers import batches, column_names
 from lib.data.reading.sources import resolve
 from lib.errors import InputError
 
@@ -67,10 +69,10 @@ def test_parquet(tmp_path: Path):
 
 
 def test_batches_keep_the_order_and_are_small(tmp_path: Path):
-    rows = 3 * readers.BATCH_ROWS + 1
+    rows = 3 * BATCH_ROWS + 1
     path = write(tmp_path, "x.csv", b"n\n" + b"".join(b"%d\n\n" % n for n in range(rows)))  # blank lines are no rows
     parts = list(batches(resolve(str(path))[0], ["n"]))
-    assert [len(part["n"]) for part in parts] == [readers.BATCH_ROWS] * 3 + [1]
+    assert [len(part["n"]) for part in parts] == [BATCH_ROWS] * 3 + [1]
     assert [int(cell) for part in parts for cell in part["n"]] == list(range(rows))
 
 
@@ -80,7 +82,7 @@ def test_cells_larger_than_the_csv_modules_default_limit(tmp_path: Path):
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 1), (0, 10), (3, 4), (2, 7), (9, 10), (5, 5)])
 def test_a_range_of_parquet_rows(tmp_path: Path, start: int, stop: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(readers, "BATCH_ROWS", 2)
+    monkeypatch.setattr(parquet_source, "BATCH_ROWS", 2)
     pq.write_table(pa.table({"n": range(10)}), tmp_path / "x.parquet", row_group_size=4)
     parts = parquet_cells(resolve(str(tmp_path / "x.parquet"))[0], ["n"], start, stop)
     assert [cell for part in parts for cell in part["n"]] == list(range(start, stop))
@@ -137,5 +139,5 @@ def test_parquet_without_rows_and_with_bytes_for_text(tmp_path: Path):
     text = pa.Array.from_buffers(pa.string(), 1, [None, *pa.array([b"\xff"]).buffers()[1:]])
     pq.write_table(pa.table({"a": text}), path)
     (cell,) = read(path)["a"]
-    assert isinstance(cell, readers.Unreadable)
+    assert isinstance(cell, Unreadable)
     assert cell.reason.startswith("not UTF-8")

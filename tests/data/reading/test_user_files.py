@@ -16,9 +16,10 @@ import pytest
 
 from lib import ROOT
 from lib.data.qrels import read_qrels
-from lib.data.reading import readers
+from lib.data.reading import delimited, encodings
 from lib.data.reading.dialect import Quotes
-from lib.data.reading.intake import read_rows, take_in
+from lib.data.reading.input_file import read_rows
+from lib.data.reading.intake import take_in
 from lib.data.reading.sources import Source, open_source, source_of
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
@@ -406,7 +407,8 @@ def test_grades_with_a_point(cases: Path) -> None:
 def test_a_line_is_refused_before_it_is_whole(
     tmp_path: Path, load: Load, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "_LONGEST", 1000)
+    for module in (delimited, encodings):
+        monkeypatch.setattr(module, "LONGEST", 1000)
     head = '{"instruction": "x"}\n{"instruction": "' if "jsonl" in name else "instruction\nx\n"
     content = (head + "y" * 5000).encode()
     path = write(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)

@@ -5,7 +5,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lib.data.reading.intake import read_rows, take_in
+from lib.data.reading.input_file import read_rows
+from lib.data.reading.intake import take_in
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.chunking import ChunkBy, ChunkConfig
 from lib.data.rows.documents import DocumentsConfig, chunk_rows

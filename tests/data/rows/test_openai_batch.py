@@ -11,7 +11,8 @@ import pytest
 
 from lib.data.manifest import Manifest, read_manifest
 from lib.data.openai_output import is_batch, write_openai_files
-from lib.data.reading.intake import read_rows, take_in
+from lib.data.reading.input_file import read_rows
+from lib.data.reading.intake import take_in
 from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
 from lib.errors import InputError
 

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lib.data.reading.intake import read_rows, take_in
+from lib.data.reading.input_file import read_rows
+from lib.data.reading.intake import take_in
 from lib.data.rows.battles import BattlesConfig
 from lib.engines.checkpoints.checkpoint import Dtype
 from lib.engines.checkpoints.stored_quantization import cpu_flags

@@ -1,0 +1,116 @@
+"""Cells of CSV and TSV sources."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import BinaryIO, Literal
+
+from lib.data.reading.cells import BATCH_ROWS, LONGEST, Cells
+from lib.data.reading.dialect import SEPARATORS, Dialect, Quotes, better_separator
+from lib.data.reading.encodings import convert, not_utf8, other_encoding
+from lib.data.reading.sources import FileFormat, Source, open_source
+from lib.errors import InputError
+
+_AS_LETTERS = "data.quotes=none takes quotes as letters"
+
+
+def csv_rows(source: Source, columns: Sequence[str], dialect: Dialect, end: int | None) -> Iterator[Cells]:
+    """The cells of all rows, or of those before `end`: strings, empty ones None."""
+    records = csv_records(source, dialect)
+    header = next(records, [])
+    positions = {name: header.index(name) for name in columns}
+    records = islice(records, end)
+    first_row = 0
+    while batch := list(islice(records, BATCH_ROWS)):
+        cells: Cells = {name: [record[at] or None for record in batch] for name, at in positions.items()}
+        for name, column in cells.items():
+            for row, cell in enumerate(column, first_row):
+                _require_utf8(cell or "", f"{source.url}, row {row}, column {name}")
+        yield cells
+        first_row += len(batch)
+
+
+def csv_records(source: Source, dialect: Dialect) -> Iterator[list[str]]:
+    """Header and rows. The csv module rather than Arrow's reader: that one swallows rows after an open quote."""
+    csv.field_size_limit(LONGEST)
+    separator = dialect.separator or ("\t" if source.format is FileFormat.TSV else ",")
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if dialect.quotes is Quotes.none else csv.QUOTE_MINIMAL
+    unsure = separator == "\t" and dialect.quotes is None  # tabs are often written without any quoting
+    row = -1  # of the record read last; the header is -1
+    lines: list[str] = []  # of the record read last
+    with open_source(source) as file:
+        reader = csv.reader(_text_lines(source, file, lines), delimiter=separator, quoting=quoting, strict=True)
+        records = filter(None, reader)  # blank lines are no rows, as in pandas
+        try:
+            header = next(records, None)
+            if header is None:
+                return
+            _require_header(header, separator, dialect, source)
+            if unsure:
+                _require_one_row(lines, separator, lines[0].count(separator), f"{source.url}, header")
+            yield header
+            lines.clear()
+            for row, record in enumerate(records):
+                where = f"{source.url}, row {row} (ends in line {reader.line_num})"
+                if len(record) != len(header):
+                    hint = f"; {_AS_LETTERS}" if '"' in "".join(lines) else ""
+                    raise InputError(f"{where}: {len(record)} cells where the header has {len(header)}{hint}")
+                if unsure:
+                    _require_one_row(lines, separator, len(header) - 1, where)
+                yield record
+                lines.clear()
+        except csv.Error as error:
+            where = f"{source.url}, row {row + 1} (line {reader.line_num})"
+            raise InputError(
+                f"{where}: malformed CSV ({error}); is a quote left open or not doubled? {_AS_LETTERS}"
+            ) from error
+        except MemoryError as error:
+            where = f"{source.url}, row {row + 1} (line {reader.line_num})"
+            raise InputError(f"{where}: there is not enough memory for what it holds") from error
+
+
+def _require_one_row(lines: Sequence[str], separator: str, separators: int, where: str) -> None:
+    """Raise InputError where each line of a row has so many separators, as if it were a row itself."""
+    counts = [line.count(separator) for line in lines]
+    if len(counts) > 1 and set(counts) == {separators}:
+        raise InputError(
+            f"{where}: from one quote to the next there are {len(counts)} lines, each of which could be a row of its "
+            f"own; {_AS_LETTERS}, data.quotes=double makes them one row"
+        )
+
+
+def _text_lines(source: Source, file: BinaryIO, taken: list[str]) -> Iterator[str]:
+    """Lines, of bearable length; those that are not blank are put into `taken`."""
+    # Bytes that are not UTF-8 become lone surrogates, so that they can be reported with their row.
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    number = 0
+    while line := text.readline(LONGEST + 1):
+        number += 1
+        if number == 1 and (name := other_encoding(line.encode("utf-8", "surrogateescape"))):
+            raise InputError(f"{source.url}: the file is {name}, not UTF-8; {convert(name)}")
+        if len(line) > LONGEST:
+            where = f"{source.url}, line {number}"
+            raise InputError(f"{where}: the line is longer than {LONGEST >> 20} MiB; is this the right file?")
+        if line.strip("\r\n"):
+            taken.append(line)
+        yield line
+
+
+def _require_header(header: list[str], separator: str, dialect: Dialect, source: Source) -> None:
+    _require_utf8(separator.join(header), f"{source.url}, header")
+    if dialect.separator is None and (other := better_separator(header, separator)):
+        spelled = "\\t" if other == "\t" else other
+        raise InputError(
+            f"{source.url}: the columns seem to be separated by {SEPARATORS[other]} ({spelled!r}), not by "
+            f"{SEPARATORS[separator]}: the header is {header}; set 'data.separator=\"{spelled}\"' (in quotes), or "
+            f"'data.separator=\"{separator if separator != chr(9) else chr(92) + 't'}\"' if it is right as it is"
+        )
+
+
+def _require_utf8(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raw = text.encode("utf-8", "surrogateescape")
+        raise InputError(f"{where}: {not_utf8(raw)} (at character {error.start})") from error
