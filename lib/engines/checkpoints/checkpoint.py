@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from lib.engines.base import ModelConfig
-from lib.engines.checkpoints import embedding_prompts, gguf, hub, internlm2, pooling, sentence_settings
-from lib.engines.checkpoints import tokenizer as tokenizers
+from lib.engines.checkpoints import (
+    embedding_prompts,
+    gguf,
+    hub,
+    internlm2,
+    pooling,
+    sentence_settings,
+    tokenizer_loading,
+)
 from lib.engines.sizing import flops
 from lib.engines.sizing.model_size import SETTINGS, Sizing, cache_per_token, embedding_parameters, stored_bytes
 from lib.errors import ConfigError
@@ -98,7 +105,7 @@ class CheckpointConfig(ModelConfig):
         limit = _positions(found.get("text_config") or found)
         if limit is not None and self.max_model_len > limit:
             raise ConfigError(f"engine.max_model_len={self.max_model_len}: {self.model} reads at most {limit} tokens")
-        tokenizers.require_tokenizer(tokenizer_folder(self), _tokenizer_key(self))
+        tokenizer_loading.require_tokenizer(tokenizer_folder(self), _tokenizer_key(self))
 
     def identity(self) -> dict[str, str]:
         """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
@@ -115,7 +122,7 @@ class CheckpointConfig(ModelConfig):
 
     def load_tokenizer(self) -> Tokenizer:
         """The tokenizer, without weights. Raises ConfigError where there is none."""
-        return tokenizers.load(
+        return tokenizer_loading.load(
             tokenizer_folder(self),
             chat_template=self.chat_template,
             add_bos=self.add_bos,

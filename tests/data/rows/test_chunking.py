@@ -119,7 +119,7 @@ def test_a_piece_that_has_more_tokens_by_itself_is_cut_earlier() -> None:
 def tokenizer() -> Tokenizer:
     """Of Japanese, among other languages."""
     from lib.engines.checkpoints import hub
-    from lib.engines.checkpoints.tokenizer import load
+    from lib.engines.checkpoints.tokenizer_loading import load
 
     folder = hub.folder("package:semantra_multilingual/assets/multilingual-e5-small", None)
     return load(folder, chat_template=None, add_bos=None, trust_remote_code=False, key="x")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer, fold_system, load
+from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer, fold_system
+from lib.engines.checkpoints.tokenizer_loading import load
 from lib.errors import ConfigError
 from lib.tasks.prompts.prompt import Chat, PromptConfig
 from lib.tasks.reward import ArenaConfig, Reward
