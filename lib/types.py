@@ -99,7 +99,10 @@ class Tokenizer(Protocol):
         """
 
     def embedding_prompt(self, text: str) -> list[int]:
-        """Token ids of a text to embed, with what the tokenizer puts around it: [CLS] … [SEP], an end-of-text token."""
+        """Token ids of a text to embed, with what the tokenizer puts around it: [CLS] … [SEP], an end-of-text token.
+
+        Control tokens that are spelled out in it count, as in a model's own prompts; make `plain` what is a row's.
+        """
 
     def pair_prompt(self, first: str, second: str) -> TokenPair:
         """Two texts as a cross-encoder reads them: [CLS] query [SEP] passage [SEP], say."""

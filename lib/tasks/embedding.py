@@ -61,7 +61,7 @@ class Embed(Task[EmbedEngine, list[str], Answers]):
     prefix: str
     width: int
 
-    version = 1
+    version = 2
     method = "embed"
 
     @property
@@ -90,10 +90,12 @@ class Embed(Task[EmbedEngine, list[str], Answers]):
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[list[str]]:
         """One request a row: prefix and text, the text cut at its end as embedders are trained to."""
         values = slot_values(rows, self.fields)
-        texts = [self.config.template.fill({slot: " ".join(v) for slot, v in row.items()}) for row in values]
+        joined = [{slot: " ".join(texts) for slot, texts in row.items()} for row in values]
+        texts = [self.config.template.fill(row) for row in joined]
         requests, cut = [], []
-        for text in texts:
-            request, lost = self._request(text, tokenizer, max_tokens)
+        for row in joined:
+            plain = self.config.template.fill({slot: tokenizer.plain(text) for slot, text in row.items()})
+            request, lost = self._request(plain, tokenizer, max_tokens)
             requests.append(request)
             cut.append(lost)
         return Prepared(requests, cut, texts)

@@ -117,7 +117,7 @@ class CheckpointConfig(ModelConfig):
         if self.tokenizer:
             found["tokenizer"] = hub.shown(self.tokenizer)
         path = tokenizer_folder(self)
-        there = (name for name in hub.TOKENIZER_FILES if (path / name).is_file())
+        there = {name for name in hub.TOKENIZER_FILES if (path / name).is_file()}.union(_code(path))
         return {**found, "tokenizer_hash": hub.files_hash(path, there)}
 
     def load_tokenizer(self) -> Tokenizer:

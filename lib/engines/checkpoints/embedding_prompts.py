@@ -3,10 +3,10 @@
 Folders of sentence-transformers have config_sentence_transformers.json, with texts by name under `prompts`.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from lib.engines.checkpoints.json_files import read_json
 from lib.errors import ConfigError
 
 FILE = "config_sentence_transformers.json"
@@ -20,14 +20,9 @@ def read(folder: Path, key: str) -> dict[str, str]:
     As in sentence-transformers, `default_prompt_name` is not for these roles. Raises ConfigError, naming `key`, for a
     file that cannot be read.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return dict.fromkeys(ROLES, "")
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{key}: {path} cannot be read: {error}") from error
-    prompts = settings.get("prompts") or {}
+    prompts = (read_json(folder / FILE, dict, key) or {}).get("prompts") or {}
+    if not isinstance(prompts, dict):
+        raise ConfigError(f"{key}: {folder / FILE}: prompts is a {type(prompts).__name__}, but must be a dict")
     return {role: next((prompts[n] for n in names if prompts.get(n)), "") for role, names in ROLES.items()}
 
 

@@ -3,14 +3,12 @@
 Folders of sentence-transformers have modules.json, which lists what a text goes through, and 1_Pooling/config.json.
 """
 
-import json
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
 
+from lib.engines.checkpoints.json_files import read_json
 from lib.errors import ConfigError
 
-Content = TypeVar("Content", list[Any], dict[str, Any])
 FILES = ("modules.json", "1_Pooling/config.json")
 _MODULES = {"Transformer", "Pooling", "Normalize"}
 
@@ -33,34 +31,28 @@ _NAMES = {  # as sentence-transformers writes them since version 6, and as it di
 }
 
 
-def read(folder: Path, key: str) -> Pooling | None:
+def module_types(folder: Path, key: str) -> list[str] | None:
+    """What a text goes through in the model in a folder, such as Transformer, Pooling and Normalize; None: unsaid."""
+    modules = read_json(folder / FILES[0], list, key)
+    return None if modules is None else [str(module.get("type")).rpartition(".")[2] for module in modules]
+
+
+def read(folder: Path, key: str, otherwise: str) -> Pooling | None:
     """How the model in a folder pools; None where the folder does not say.
 
-    Raises ConfigError, naming `key`, for a model that needs more than states, pooling and length one.
+    otherwise: what else the user may do where this engine can't do as the folder says. Raises ConfigError, naming
+    `key`, for a model that needs more than states, pooling and length one.
     """
-    modules = _json(folder / FILES[0], list, key)
-    settings = _json(folder / FILES[1], dict, key)
+    modules = module_types(folder, key)
+    settings = read_json(folder / FILES[1], dict, key)
     if modules is None or settings is None:
         return None
-    others = {module["type"].rpartition(".")[2] for module in modules} - _MODULES
+    others = set(modules) - _MODULES
     found = settings.get("pooling_mode") or [name for name in _NAMES if settings.get(name)]
     names = [found] if isinstance(found, str) else found
     if others or len(names) != 1 or names[0] not in _NAMES or not settings.get("include_prompt", True):
         what = ", ".join(sorted(others)) or f"the pooling {settings}"
         raise ConfigError(
-            f"{key}: {folder} asks for {what}, which this engine lacks; choose another model, or do without it by "
-            "engine.pooling=last, mean or cls"
+            f"{key}: {folder} asks for {what}, which this engine lacks; choose another model, or {otherwise}"
         )
     return _NAMES[names[0]]
-
-
-def _json(path: Path, kind: type[Content], key: str) -> Content | None:
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{key}: {path} cannot be read: {error}") from error
-    if not isinstance(content, kind):
-        raise ConfigError(f"{key}: {path} holds a {type(content).__name__}, but must hold a {kind.__name__}")
-    return content

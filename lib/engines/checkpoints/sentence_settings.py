@@ -4,14 +4,14 @@ sentence_bert_config.json has the longest text and whether texts are lowered; co
 two vectors are compared. The library obeys them, so an engine that doesn't would give other vectors.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from lib.engines.checkpoints.json_files import read_json
+from lib.engines.checkpoints.pooling import module_types
 from lib.errors import ConfigError
 
-FILES = ("sentence_bert_config.json", "config_sentence_transformers.json", "modules.json")
+FILES = ("sentence_bert_config.json", "config_sentence_transformers.json")
 _COSINE = "cosine"
 
 
@@ -32,14 +32,12 @@ def read(folder: Path, key: str) -> SentenceSettings:
 
     Raises ConfigError, naming `key`, for a file that can't be read.
     """
-    texts, vectors, modules = (_json(folder / name, key) for name in FILES)
-    texts, vectors = texts or {}, vectors or {}
-    types = [str(module.get("type")).rpartition(".")[2] for module in modules or []]
+    texts, vectors = (read_json(folder / name, dict, key) or {} for name in FILES)
     return SentenceSettings(
         longest=texts.get("max_seq_length"),
         lowered=bool(texts.get("do_lower_case")),
         similarity=vectors.get("similarity_fn_name") or _COSINE,
-        unit="Normalize" in types,
+        unit="Normalize" in (module_types(folder, key) or []),
     )
 
 
@@ -56,12 +54,3 @@ def check(folder: Path, key: str, max_model_len: int) -> None:
             f"{key}: {folder / FILES[1]} says that its vectors are compared by {found.similarity} (similarity_fn_name) "
             "and their lengths count, but here vectors have length one and are ranked by cosine; choose another model"
         )
-
-
-def _json(path: Path, key: str) -> Any:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{key}: {path} cannot be read: {error}") from error

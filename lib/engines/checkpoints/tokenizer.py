@@ -53,10 +53,11 @@ class HuggingFaceTokenizer:
         added = [  # those that aren't called special too, where they mean something: Qwen3's </think>
             token
             for token in tokenizer.added_tokens_decoder.values()
-            if token.special or token.content in _THOUGHTS or (len(token.content) > 1 and token.content in written)
+            if token.special or token.content in _THOUGHTS or _is_mark(token.content, written)
         ]
         special = [token.content for token in sorted(added, key=lambda token: -len(token.content))]
-        self._control = re.compile("|".join(map(re.escape, special)) or r"(?!)")
+        # Where texts are lowered, one that is a control token only then is one, too.
+        self._control = re.compile("|".join(map(re.escape, special)) or r"(?!)", re.IGNORECASE if lowered else 0)
         self._folds_system = self.has_chat_template and not self._takes_system()
 
     @property
@@ -115,7 +116,7 @@ class HuggingFaceTokenizer:
 
     def embedding_prompt(self, text: str) -> list[int]:
         """Token ids of a text to embed, with the special tokens that the tokenizer puts around it."""
-        ids: list[int] = self._backend.encode(self.plain(text.lower() if self._lowered else text)).ids
+        ids: list[int] = self._backend.encode(text.lower() if self._lowered else text).ids
         return [*self._before, *ids, *self._after]
 
     def pair_prompt(self, first: str, second: str) -> TokenPair:
@@ -200,6 +201,11 @@ class HuggingFaceTokenizer:
             return _PROBE in self._render(chat, True)
         except ValueError:  # "System role not supported", says Gemma's
             return False
+
+
+def _is_mark(token: str, template: str) -> bool:
+    """Whether an added token is a mark of a chat template: no word, and no white space (Gemma has line breaks)."""
+    return len(token.strip()) > 1 and not token.strip().isalnum() and token in template
 
 
 def _apart(token: re.Match[str]) -> str:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lib.engines.decoding.label_tokens import Tokens, distinct, next_tokens, paths
 from lib.engines.transformers.batching import answer_all
 from lib.engines.transformers.loading import Loaded, out_of_memory
-from lib.engines.transformers.neighbours import looks_ahead, together
+from lib.engines.transformers.neighbours import looks_ahead, together, tried_out
 from lib.engines.transformers.padding import right_padded
 from lib.errors import EngineError
 from lib.types import Answers, Label, TokenIds
@@ -40,12 +40,13 @@ class CausalEngine:
         self._max_model_len = max_model_len
         self._batch_tokens = batch_tokens
         self._continues = _can_continue(loaded.model)
-        if looks_ahead(loaded.model, lambda ids: loaded.model(input_ids=ids, use_cache=False).logits, sure=True):
-            raise EngineError(
-                f"engine.model: {type(loaded.model).__name__} looks at the tokens to come (its config.json says so, or "
-                "it is no decoder), so it predicts no next token; choose a causal language model"
-            )
-        self._together = together(loaded.model, lambda batch: self._logprobs(batch, _PROBE))
+        with tried_out(loaded.model):
+            if looks_ahead(loaded.model, lambda ids: loaded.model(input_ids=ids, use_cache=False).logits, sure=True):
+                raise EngineError(
+                    f"engine.model: {type(loaded.model).__name__} looks at the tokens to come (its config.json says "
+                    "so, or it is no decoder), so it predicts no next token; choose a causal language model"
+                )
+            self._together = together(loaded.model, lambda batch: self._logprobs(batch, _PROBE))
         self._turn = threading.Lock()  # one shard at a time: two at once would need the memory of two
 
     def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:

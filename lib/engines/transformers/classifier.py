@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lib.engines.transformers.batching import answer_all
 from lib.engines.transformers.loading import Loaded, out_of_memory
-from lib.engines.transformers.neighbours import looks_ahead, together
+from lib.engines.transformers.neighbours import looks_ahead, together, tried_out
 from lib.engines.transformers.padding import last_states, right_padded, second_mask, token_mask
 from lib.types import Answers, TokenIds, TokenPair
 
@@ -45,11 +45,12 @@ class ClassifierEngine:
         # Models that tell the second text from the first (BERT's token types), whatever the tokenizer says.
         self._has_types = (getattr(loaded.model.config, "type_vocab_size", None) or 0) > 1
         self._takes_mask = "attention_mask" in inspect.signature(loaded.model.forward).parameters
-        self._looks_ahead = hasattr(loaded.model, "score") and looks_ahead(loaded.model, self._states)
-        self._reads_last = hasattr(loaded.model, "score") and self._is_read_at_last_token()
-        if not self._reads_last and self._searches_padding():
-            loaded.model.config.pad_token_id = -1  # no token: it then takes the last one, of equally long rows
-        self._together = together(loaded.model, lambda rows: self._scores([_Input(row, len(row)) for row in rows]))
+        with tried_out(loaded.model):
+            self._looks_ahead = hasattr(loaded.model, "score") and looks_ahead(loaded.model, self._states)
+            self._reads_last = hasattr(loaded.model, "score") and self._is_read_at_last_token()
+            if not self._reads_last and self._searches_padding():
+                loaded.model.config.pad_token_id = -1  # no token: it then takes the last one, of equally long rows
+            self._together = together(loaded.model, lambda rows: self._scores([_Input(row, len(row)) for row in rows]))
         self._turn = threading.Lock()  # one shard at a time: two at once would need the memory of two
 
     def score(self, conversations: Sequence[TokenIds]) -> Answers:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lib.engines.checkpoints.pooling import Pooling
 from lib.engines.transformers.batching import answer_all
 from lib.engines.transformers.loading import Loaded, out_of_memory
-from lib.engines.transformers.neighbours import looks_ahead, together
+from lib.engines.transformers.neighbours import looks_ahead, together, tried_out
 from lib.engines.transformers.padding import last_states, right_padded, token_mask
 from lib.types import Answers, TokenIds
 
@@ -33,8 +33,9 @@ class EmbedderEngine:
         config.use_cache = False  # nothing is generated; not all models take it as an argument
         self._width: int = config.hidden_size
         self._takes_mask = "attention_mask" in inspect.signature(loaded.model.forward).parameters
-        self._looks_ahead = looks_ahead(loaded.model, lambda ids: loaded.model(input_ids=ids).last_hidden_state)
-        self._together = together(loaded.model, self._vectors)
+        with tried_out(loaded.model):
+            self._looks_ahead = looks_ahead(loaded.model, lambda ids: loaded.model(input_ids=ids).last_hidden_state)
+            self._together = together(loaded.model, self._vectors)
         self._turn = threading.Lock()  # one shard at a time: two at once would need the memory of two
 
     def embed(self, texts: Sequence[TokenIds]) -> Answers:

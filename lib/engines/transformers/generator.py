@@ -5,6 +5,7 @@ computed. A sample is a row of its own. Whatever the batch, a row draws the same
 the last digits with the rows beside it, as in every floating-point engine, which can turn a draw that is nearly even.
 """
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,13 +19,16 @@ from lib.engines.decoding.stopping import StopCriteria, split_stops
 from lib.engines.decoding.token_budget import token_budgets
 from lib.engines.transformers.batching import in_batches
 from lib.engines.transformers.loading import Loaded, out_of_memory
-from lib.engines.transformers.neighbours import Together, together
+from lib.engines.transformers.neighbours import Together, together, tried_out
 from lib.engines.transformers.padding import left_padded
 from lib.engines.transformers.token_sampling import Finite, Noise, processors
 from lib.types import Completion, Completions, Sampling, TokenIds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+_WRITTEN = 5  # the token that is written where a model is tried out
 
 
 class GeneratorEngine:
@@ -44,7 +48,8 @@ class GeneratorEngine:
         self._end_tokens = _end_tokens(loaded.model, tokenizer)
         loaded.model.generation_config = GenerationConfig()  # the checkpoint's own sampling is not what was asked for
         self._grammars: Grammars | None = None
-        self._together = together(loaded.model, self._first_logits)
+        with tried_out(loaded.model):
+            self._together = together(loaded.model, self._first_logits)
         self._turn = threading.Lock()  # one shard at a time: two at once would need the memory of two
 
     def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
@@ -85,7 +90,10 @@ class GeneratorEngine:
         return Completions(found, errors)
 
     def _first_logits(self, batch: Sequence[TokenIds]) -> npt.NDArray[np.float32]:
-        """The logits of the first three tokens after each row [rows, 3 * vocabulary], padded as all batches are."""
+        """The logits of the first three tokens after each row [rows, 3 * vocabulary], padded as all batches are.
+
+        The tokens are always the same, lest a near tie for one make the logits of the next quite others.
+        """
         import torch
         from transformers import GenerationConfig
 
@@ -95,7 +103,13 @@ class GeneratorEngine:
         )
         with torch.inference_mode():
             device = self._model.device
-            output = self._model.generate(ids.to(device), attention_mask=mask.to(device), generation_config=config)
+            written = torch.tensor([_WRITTEN], device=device)
+            output = self._model.generate(
+                ids.to(device),
+                attention_mask=mask.to(device),
+                generation_config=config,
+                logits_processor=[lambda _, scores: torch.full_like(scores, -math.inf).index_fill_(1, written, 0.0)],
+            )
             logits: npt.NDArray[np.float32] = torch.cat(output.logits, dim=1).float().cpu().numpy()
             return logits
 

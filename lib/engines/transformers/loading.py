@@ -29,7 +29,8 @@ _UNASKED = (
     r"(model\.)?(vision|visual|audio|speech|multi_modal|mm_projector|vision_tower|embed_vision|embed_audio|mtp)"
     r"|pooler\.|bert\.pooler\.|roberta\.pooler\.|cls\.seq_relationship\.|v_head\."
 )
-_BODY = r"(encoder|decoder|layers?|h|blocks|embeddings|embed_tokens|norm|wte|transformer)\."  # of a body alone
+# Of a body alone. A `decoder` that has a bias and a weight itself is a head: ModernBERT's.
+_BODY = r"(encoder|decoder(?!\.(bias|weight)$)|layers?|h|blocks|embeddings|embed_tokens|norm|wte|transformer)\."
 _TALKATIVE = ("modeling_utils", "distributed.tensor_parallel")
 
 

@@ -4,14 +4,17 @@ A mask doesn't help where a model mixes all positions (Fourier transforms, convo
 padding (recurrent layers) or looks for its last token by a padding token of its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from lib.engines.transformers.loading import out_of_memory
 from lib.errors import EngineError
+from lib.log import log
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,21 +33,31 @@ class Together(Enum):
     none = "none"
 
 
-def together(model: "PreTrainedModel", answer: Answer) -> Together:
-    """Which rows may share a batch of this model. Raises EngineError for a model that can't answer a row alone."""
+@contextmanager
+def tried_out(model: "PreTrainedModel") -> Iterator[None]:
+    """While entered, a model is tried out. Raises EngineError where it can't answer a row of token ids."""
     try:
-        alone = answer([_SHORT])[0]
+        yield
     except Exception as error:  # of a model's own code: what it wants beside token ids, we don't have
+        if isinstance(error, EngineError) or out_of_memory(error):
+            raise
         raise EngineError(
             f"engine.model: {type(model).__name__} can't answer plain token ids ({type(error).__name__}: {error}); "
             "choose another model"
         ) from error
-    if not _batched_by_int8(model):
-        for kind, beside in ((Together.any, _LONG), (Together.equally_long, _OTHER)):
-            if _same(model, answer, beside, alone):
-                return kind
-        return Together.none
-    return Together.any
+
+
+def together(model: "PreTrainedModel", answer: Answer) -> Together:
+    """Which rows may share a batch of this model."""
+    alone = answer([_SHORT])[0]
+    if _batched_by_int8(model):
+        return Together.any
+    if _same(model, answer, _LONG, alone):
+        return Together.any
+    equally_long = _same(model, answer, _OTHER, alone)
+    what = "equally long rows only" if equally_long else "one row"
+    log.info("%s: each batch holds %s, since rows beside each other change its answers", type(model).__name__, what)
+    return Together.equally_long if equally_long else Together.none
 
 
 def looks_ahead(model: "PreTrainedModel", states: "Callable[[Tensor], Tensor]", *, sure: bool = False) -> bool:
@@ -68,8 +81,10 @@ def _same(model: "PreTrainedModel", answer: Answer, beside: Sequence[int], alone
     """Whether the short row is answered beside another row as alone."""
     try:
         found = answer([_SHORT, beside])[0]
-    except (ValueError, RuntimeError, IndexError):  # "Cannot handle batch sizes > 1 if no padding token is defined"
-        return False
+    except (ValueError, RuntimeError, IndexError) as error:
+        if out_of_memory(error):
+            raise
+        return False  # "Cannot handle batch sizes > 1 if no padding token is defined"
     scale = float(np.abs(alone).max())
     return bool(np.abs(found - alone).max() <= _tolerance(model) * max(scale, 1e-6))
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def right_padded(batch: Sequence[TokenIds]) -> "Tensor":
-    """Token ids [rows, longest], padded with 0: any id does, since nothing looks at padding."""
+    """Token ids [rows, longest], padded with 0: any id does where unequally long rows may share a batch."""
     import torch
 
     padded = np.zeros((len(batch), max(map(len, batch))), dtype=np.int64)

@@ -130,7 +130,11 @@ class TransformersConfig(CheckpointConfig):
 
 def pooling(config: TransformersConfig) -> Pooling:
     """How the model pools. Raises ConfigError where neither its config nor its folder says so."""
-    found = config.pooling or poolings.read(checkpoint.folder(config), f"engine.model={config.model}")
+    found = config.pooling or poolings.read(
+        checkpoint.folder(config),
+        f"engine.model={config.model}",
+        "do without it by engine.pooling=last, mean or cls",
+    )
     if found is None and checkpoint.is_causal(config):
         return Pooling.last
     if found is None:

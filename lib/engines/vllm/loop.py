@@ -104,12 +104,12 @@ class VllmLoop:
             while len(self._running) < most and (taken := self._next()):
                 call, index, request = taken
                 name = str(next(numbers))
+                self._running[name] = (call, index)  # before it is, so that whatever is raised reaches its caller
                 try:
                     engine.add_request(name, tokens_input(list(request.tokens)), request.params)
                 except (ValueError, VLLMValidationError) as refused:
+                    del self._running[name]
                     call.take(index, refused)
-                else:
-                    self._running[name] = (call, index)
             if not self._running:  # all refused
                 continue
             self.load = (self.load[0] + 1, self.load[1] + len(self._running))

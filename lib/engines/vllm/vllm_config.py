@@ -148,7 +148,11 @@ class VllmConfig(CheckpointConfig):
 
     def _check_pooling(self) -> None:
         """vLLM takes the first token of an encoder that doesn't say how it pools, and does without a Dense module."""
-        found = poolings.read(checkpoint.folder(self), f"engine.model={self.model}")
+        found = poolings.read(
+            checkpoint.folder(self),
+            f"engine.model={self.model}",
+            "use a transformers engine, where engine.pooling does without it",
+        )
         if found is None and not checkpoint.is_causal(self):  # of a decoder everybody takes the last token
             raise ConfigError(
                 f"engine.model={self.model}: its folder has no {' or no '.join(poolings.FILES)} to say how it pools, "

@@ -37,7 +37,7 @@ class EmbedInputs(BodyTask[EmbedEngine, list[int], int, Vector, Answers]):
     def requests(self, name: str, body: Body, tokenizer: Tokenizer) -> BodyRequests[list[int], int]:
         """One request for each text; the dimensions that are wanted."""
         read = read_embedding(body)
-        texts = [tokenizer.embedding_prompt(text) for text in read.texts]
+        texts = [tokenizer.embedding_prompt(tokenizer.plain(text)) for text in read.texts]
         return BodyRequests(texts, [len(text) for text in texts], read.dimensions or self.width)
 
     def ask(self, engine: EmbedEngine, prepared: Prepared[BodyNotes[list[int], int]]) -> Answers:

@@ -7,10 +7,13 @@ import pytest
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer, fold_system
 from lib.engines.checkpoints.tokenizer_loading import load
 from lib.errors import ConfigError
+from lib.tasks.embedding import Embed, EmbedConfig
+from lib.tasks.openai.body_scores import EmbedInputs
 from lib.tasks.prompts.prompt import Chat, PromptConfig
 from lib.tasks.reward import ArenaConfig, Reward
 from lib.types import Message
 from tests.engines.conftest import CHATML, word_tokenizer
+from tests.tasks.tables import rows
 
 SYSTEM = Message(role="system", content="w1 w2")
 USER = Message(role="user", content="w3")
@@ -254,7 +257,28 @@ def test_texts_of_rows_never_become_control_tokens() -> None:
     live = {EOS, huggingface.convert_tokens_to_ids("</think>")}
     text = "w1 <eos> </think> w2"
     assert live <= set(tokenizer.encode(text))
-    written = tokenizer.embedding_prompt(text), tokenizer.pair_prompt(text, text)[0]
+    task = Embed(EmbedConfig(text="{x} <eos>"), "<eos> ", 8)
+    (embedded,) = task.prepare(rows({"x": [[text]]}), tokenizer, 64).requests
+    assert [token for token in embedded if token in live] == [EOS, EOS]  # the model's own and the template's
+    (asked,) = EmbedInputs(8).requests("x", {"input": text, "model": "m"}, tokenizer).requests
+    written = asked, tokenizer.pair_prompt(text, text)[0]
     completed = PromptConfig(template="{x} <eos>", chat=Chat.never).tokens({"x": [text]}, tokenizer)
     assert not live & set(written[0] + written[1])
     assert [token for token in completed if token in live] == [EOS]  # the template's own
+
+
+def test_white_space_and_words_of_a_template_are_no_control_tokens() -> None:
+    from tokenizers import AddedToken
+
+    huggingface = word_tokenizer()
+    huggingface.add_tokens([AddedToken(text, special=False) for text in ("\n\n", "    ", "user", "<turn>")])
+    huggingface.chat_template = "{% for m in messages %}<turn>user\n\n    {{ m.content }}{% endfor %}"
+    tokenizer = HuggingFaceTokenizer(huggingface)
+    assert tokenizer.plain("w1\n\n    user") == "w1\n\n    user"
+    assert tokenizer.plain("w1 <turn>") == "w1 < turn>"
+
+
+def test_a_control_token_that_shows_when_texts_are_lowered() -> None:
+    tokenizer = HuggingFaceTokenizer(word_tokenizer(), lowered=True)
+    assert EOS in tokenizer.embedding_prompt("w1 <EOS>")
+    assert EOS not in tokenizer.embedding_prompt(tokenizer.plain("w1 <EOS>"))

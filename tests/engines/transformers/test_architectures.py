@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from lib.engines.checkpoints.pooling import Pooling
+from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.causal import CausalEngine
 from lib.engines.transformers.classifier import ClassifierEngine
 from lib.engines.transformers.embedder import EmbedderEngine
 from lib.engines.transformers.generator import GeneratorEngine
 from lib.engines.transformers.loading import Loaded
+from lib.engines.transformers.neighbours import Together
 from lib.errors import EngineError
 from lib.types import Label, Sampling
 from tests.engines.conftest import word_tokenizer
@@ -147,8 +149,6 @@ def plain(model: Any, row: list[int]) -> float:
 
 @pytest.mark.parametrize("name", CAUSAL)
 def test_greedy_text(name: str) -> None:
-    from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
-
     tokenizer = HuggingFaceTokenizer(word_tokenizer())
     loaded = tiny("ForCausalLM", name, CAUSAL[name])
     engine = GeneratorEngine(loaded, tokenizer, max_model_len=64, batch_tokens=4096)
@@ -185,3 +185,36 @@ def test_embeddings(name: str, pooling: Pooling) -> None:
     found = engine.embed(ROWS)
     assert not found.errors
     np.testing.assert_allclose(found.values, [a.values[0] for a in alone(engine.embed, ROWS)], atol=TOLERANCE)
+
+
+ORDINARY = ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3", "olmo2", "gpt2", "gpt_neox")
+
+
+@pytest.mark.parametrize("name", [*ORDINARY, "rwkv", "recurrent_gemma"])
+def test_ordinary_decoders_share_batches(name: str) -> None:
+    loaded = tiny("ForCausalLM", name, CAUSAL[name])
+    engines = [
+        CausalEngine(loaded, max_model_len=64, batch_tokens=512),
+        GeneratorEngine(loaded, HuggingFaceTokenizer(word_tokenizer()), max_model_len=64, batch_tokens=512),
+    ]
+    if name in ORDINARY:
+        assert [engine._together for engine in engines] == [Together.any, Together.any]
+    else:
+        assert engines[1]._together is not Together.any
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "xlm-roberta", "modernbert", "deberta-v2", "qwen3", "fnet"])
+def test_ordinary_encoders_share_batches(name: str) -> None:
+    engine = EmbedderEngine(tiny("", name, CLASSIFIERS[name]), pooling=Pooling.mean, max_model_len=64, batch_tokens=512)
+    assert (engine._together is Together.any) == (name != "fnet")
+
+
+def test_a_model_that_wants_more_than_token_ids_is_refused() -> None:
+    import transformers
+
+    sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    text = {key: SIZES[key] for key in sizes}
+    config = transformers.CLIPConfig(text_config=text, vision_config={"num_hidden_layers": 1})
+    loaded = Loaded(transformers.CLIPModel(config).eval(), "cpu", 0)
+    with pytest.raises(EngineError, match="CLIPModel can't answer plain token ids"):
+        EmbedderEngine(loaded, pooling=Pooling.mean, max_model_len=64, batch_tokens=512)

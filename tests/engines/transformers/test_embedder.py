@@ -242,10 +242,20 @@ def test_what_the_engine_lacks_is_refused(save: Save, modules: list[str], settin
 
 def test_a_folder_that_says_it_otherwise_is_refused(save: Save) -> None:
     folder = save(tiny("bert"))
-    say(folder, ["Transformer", "Pooling"], {})
-    (folder / "modules.json").write_text("{}")
-    with pytest.raises(ConfigError, match=r"modules\.json holds a dict, but must hold a list"):
-        config_of(folder).check("embed")
+    say(folder, ["Transformer", "Pooling"], {"pooling_mode": "mean"})
+    for name, content, says in (
+        ("modules.json", '{"0": {}}', "holds a dict, but must hold a list"),
+        ("modules.json", "[1]", "must be a list of objects"),
+        ("sentence_bert_config.json", "[1]", "holds a list, but must hold a dict"),
+        ("config_sentence_transformers.json", '{"prompts": [1]}', "prompts is a list"),
+        ("config_sentence_transformers.json", "[1]", "holds a list, but must hold a dict"),
+    ):
+        before = (folder / name).read_bytes() if (folder / name).exists() else b"{}"
+        (folder / name).write_text(content)
+        with pytest.raises(ConfigError, match=f"{name}.* {says}"):
+            config_of(folder).check("embed")
+        (folder / name).write_bytes(before)
+    config_of(folder).check("embed")
 
 
 def test_a_classifier_is_no_embedder(save: Save) -> None:

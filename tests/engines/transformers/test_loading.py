@@ -48,7 +48,10 @@ def test_what_is_computed_or_not_asked_is_left_out(save: Save, name: str) -> Non
     loaded(folder, Head.causal)
 
 
-@pytest.mark.parametrize("kind", ["BertForMaskedLM", "BertForPreTraining", "RobertaForMaskedLM", "LlamaForCausalLM"])
+@pytest.mark.parametrize(
+    "kind",
+    ["BertForMaskedLM", "BertForPreTraining", "RobertaForMaskedLM", "LlamaForCausalLM", "ModernBertForMaskedLM"],
+)
 def test_a_body_leaves_other_heads_out(save: Save, kind: str) -> None:
     import transformers
 
