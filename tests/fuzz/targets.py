@@ -1,19 +1,26 @@
 """What reads the mutated files, in process: each raises OvernightError, or has kept every row."""
 
+import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lib.data.qrels import read_qrels
 from lib.data.reading.input_file import read_rows
 from lib.data.reading.intake import take_in
 from lib.data.rows.base import OnBadRow, Rows
-from lib.data.rows.battles import BattlesConfig
+from lib.data.rows.battles import BattleColumns, BattlesConfig
 from lib.data.rows.chunking import ChunkConfig
+from lib.data.rows.conversations import ConversationsConfig
 from lib.data.rows.documents import DocumentsConfig, chunk_rows
 from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
 from lib.data.rows.table import TableConfig, open_table
 from lib.data.submission import read_submission
+from lib.report.predictions import from_submission
 from tests.running import ROOT
 
 _SAMPLES = ROOT / "conf" / "samples"
@@ -21,6 +28,9 @@ _CASES = ROOT.parent / "shared" / "cases"
 _SUBMISSION = b"id,winner_model_a,winner_model_b,winner_tie\n1,0.2,0.3,0.5\n2,0.1,0.1,0.8\nx,1,0,0\n"
 _REQUEST = '{{"custom_id": "{0}", "method": "POST", "url": "/v1/chat/completions", "body": {{"messages": []}}}}\n'
 _BATCH = "".join(_REQUEST.format(n) for n in range(4)).encode()
+_BATTLE = {"prompt": '["q", null]', "response_a": '["a", "b"]', "response_b": '["c", null]'}
+_BATTLES = "".join(json.dumps({"id": n, **_BATTLE}) + "\n" for n in range(4)).encode()
+_LABELS = b"id,winner_model_a,winner_model_b,winner_tie\n1,1,0,0\n2,0,0,1\nx,0,1,0\n"
 _QRELS = b"query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t0\nq2\td1\t2\n"
 _TABLE = b'{"id": "a", "text": "one"}\n{"id": "b", "text": "two", "error": null}\n'
 
@@ -78,6 +88,18 @@ def _qrels(path: Path, folder: Path) -> None:
     read_qrels(str(path))
 
 
+def _votes(path: Path, folder: Path) -> None:
+    if path.suffix != ".csv":
+        columns = BattleColumns(id="question_id")
+        _take_in(ConversationsConfig(path=str(path), columns=columns, on_bad_row=OnBadRow.record), folder)
+        return
+    submission = folder / "submission.csv"
+    submission.write_bytes(_SUBMISSION)
+    read = from_submission(submission, path, partial=True).labels
+    if set(read.tolist()) - {0, 1, 2}:
+        raise LostRows(f"labels {read}")
+
+
 def _submission(path: Path, folder: Path) -> None:
     rows = len(read_submission(path).ids)
     lines = sum(bool(line.strip()) for line in path.read_bytes().replace(b"\r", b"\n").split(b"\n"))
@@ -89,18 +111,32 @@ def _files(*names: str) -> list[bytes]:
     return [file.read_bytes() for name in names if (file := _CASES / name).exists()]
 
 
+def _parquet(lines: bytes) -> bytes:
+    """JSON lines as a Parquet file."""
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([json.loads(line) for line in lines.splitlines()]), file)
+    return file.getvalue()
+
+
 def _sample(name: str) -> bytes:
     return (_SAMPLES / name).read_bytes()
 
 
 TARGETS = {
-    "arena": Target({".csv": [_sample("battles.csv"), *_files("labels.csv")]}, _arena),
+    "arena": Target(
+        {
+            ".csv": [_sample("battles.csv"), *_files("labels.csv")],
+            ".jsonl": [_BATTLES],
+            ".parquet": [_parquet(_BATTLES)],
+        },
+        _arena,
+    ),
     "table": Target(
         {
             ".csv": [_sample("sentences.csv"), b"id,text\n1,one\n2,two\n", *_files("twice_id.csv", "semicolon.csv")],
             ".tsv": _files("quotes.tsv") or [b"id\ttext\n1\tone\n"],
             ".jsonl": [_TABLE, *_files("late_key.jsonl")],
-            ".parquet": _files("string_view.parquet", "far_time.parquet", "number_slot.parquet"),
+            ".parquet": [_parquet(_TABLE), *_files("string_view.parquet", "far_time.parquet", "number_slot.parquet")],
         },
         _table,
     ),
@@ -112,5 +148,13 @@ TARGETS = {
         _documents,
     ),
     "qrels": Target({".tsv": [_QRELS, *_files("grades_float.tsv")]}, _qrels),
+    "votes": Target(
+        {
+            ".csv": [_LABELS],
+            ".jsonl": _files("arena_json_strings.jsonl"),
+            ".parquet": _files("arena_conversations.parquet", "arena_140k_like.parquet"),
+        },
+        _votes,
+    ),
     "submissions": Target({".csv": [_SUBMISSION, *(text[:3000] for text in _files("sums.csv"))]}, _submission),
 }

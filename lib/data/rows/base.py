@@ -203,7 +203,7 @@ class CellReader:
                 value, repairs = parse(cell)
             except ValueError as error:
                 value, repairs = None, 0
-                self.bad.append(BadCell(self._first_row + row, column, str(error)))
+                self.bad.append(BadCell(self._first_row + row, column, repair(str(error))[0]))  # it may quote the cell
             self.repaired[row] += repairs > 0
             values.append(value)
         return values

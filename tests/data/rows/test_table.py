@@ -127,3 +127,12 @@ def test_a_sample_is_drawn_from_all_files(tmp_path: Path) -> None:
 def test_results_keep_the_place_and_what_is_carried(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "x.jsonl", [{"text": "fine", "n": 1}])
     assert open_table(TableConfig(path=path, carry=["n"]), ["text"]).carried == ("file", "row", "id", "n")
+
+
+def test_half_a_character_in_a_reason_is_repaired(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(
+        '{"id": "a", "q": "why?", "error": "cut \\ud83d"}\n{"id": "\\ud83d", "q": "how?"}\n'
+    )
+    table = load(tmp_path / "run", str(tmp_path / "x.jsonl"), ["q"], on_bad_row=OnBadRow.record)
+    assert table["error"].to_pylist() == ["error: cut \ufffd", None]
+    assert table["id"].to_pylist() == ["a", "\ufffd"]
