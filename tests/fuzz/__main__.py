@@ -4,6 +4,7 @@ A finding is seen again with `python -m tests.fuzz --target NAME --seed N --trie
 """
 
 import argparse
+import logging
 import random
 import shutil
 import sys
@@ -13,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from lib.errors import OvernightError
+from lib.log import log
 from tests.fuzz.mutation import mutate
 from tests.fuzz.targets import TARGETS, Target
 
@@ -25,6 +27,7 @@ def main() -> None:
     parser.add_argument("--target", nargs="*", default=list(TARGETS), choices=list(TARGETS))
     options = parser.parse_args()
     print("| input | tries | refused | read whole | findings |\n|---|---|---|---|---|", flush=True)
+    log.setLevel(logging.ERROR)
     clean = True
     for name in options.target:
         counts, kinds = Counter[str](), Counter[str]()

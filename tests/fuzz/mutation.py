@@ -59,7 +59,7 @@ def _repeat_line(content: bytes, source: random.Random) -> bytes:
 
 
 def _swap_cell(content: bytes, source: random.Random) -> bytes:
-    separator = source.choice([b",", b"\t", b":", b" "])
+    separator = source.choice([mark for mark in (b",", b"\t", b":", b" ") if mark in content] or [b"\n"])
     cells = content.split(separator)
     cells[source.randrange(len(cells))] = source.choice([*_ODD, source.choice(cells)])
     return separator.join(cells)

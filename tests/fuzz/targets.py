@@ -32,7 +32,7 @@ _BATTLE = {"prompt": '["q", null]', "response_a": '["a", "b"]', "response_b": '[
 _BATTLES = "".join(json.dumps({"id": n, **_BATTLE}) + "\n" for n in range(4)).encode()
 _LABELS = b"id,winner_model_a,winner_model_b,winner_tie\n1,1,0,0\n2,0,0,1\nx,0,1,0\n"
 _QRELS = b"query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t0\nq2\td1\t2\n"
-_TABLE = b'{"id": "a", "text": "one"}\n{"id": "b", "text": "two", "error": null}\n'
+_TABLE = b'{"id": 1, "text": "one", "instruction": "1"}\n{"id": 2, "text": "two", "instruction": "2", "error": null}\n'
 
 
 class LostRows(Exception):
@@ -69,7 +69,7 @@ def _arena(path: Path, folder: Path) -> None:
 
 
 def _table(path: Path, folder: Path) -> None:
-    _take_in(open_table(TableConfig(path=str(path), on_bad_row=OnBadRow.record), ["text"]), folder)
+    _take_in(open_table(TableConfig(path=str(path), on_bad_row=OnBadRow.record), ["instruction"]), folder)
 
 
 def _batch(path: Path, folder: Path) -> None:
@@ -133,8 +133,8 @@ TARGETS = {
     ),
     "table": Target(
         {
-            ".csv": [_sample("sentences.csv"), b"id,text\n1,one\n2,two\n", *_files("twice_id.csv", "semicolon.csv")],
-            ".tsv": _files("quotes.tsv") or [b"id\ttext\n1\tone\n"],
+            ".csv": [b"id,instruction\n1,one\n2,two\n", *_files("twice_id.csv", "semicolon.csv")],
+            ".tsv": _files("quotes.tsv") or [b"id\tinstruction\n1\tone\n"],
             ".jsonl": [_TABLE, *_files("late_key.jsonl")],
             ".parquet": [_parquet(_TABLE), *_files("string_view.parquet", "far_time.parquet", "number_slot.parquet")],
         },
