@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 
 from lib.engines.vllm.loop import VllmLoop
 from lib.errors import ConfigError, EngineError
@@ -25,7 +26,8 @@ def load(model: str, arguments: Mapping[str, object], extra: Mapping[str, object
     """The engine with its weights, and the loop that runs it.
 
     model: its name in our config. arguments: EngineArgs by name, of which extra are those that our fields don't set.
-    Raises ConfigError for what vLLM refuses before it loads weights, EngineError where it cannot load them.
+    Raises ConfigError for what vLLM refuses before it loads weights, EngineError where it cannot load them, or would
+    leave some out.
     """
     for name, value in environment(num_gpus).items():
         os.environ.setdefault(name, value)
@@ -38,7 +40,7 @@ def _load(model: str, arguments: Mapping[str, object], extra: Mapping[str, objec
     from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine
 
-    from lib.engines.checkpoints import internlm2_model
+    from lib.engines.checkpoints import biases, internlm2_model
 
     internlm2_model.register()
     if current_platform.is_cpu() is not (num_gpus == 0):
@@ -56,6 +58,7 @@ def _load(model: str, arguments: Mapping[str, object], extra: Mapping[str, objec
         vllm_config = EngineArgs(**arguments, **extra).create_engine_config()
     except (ValueError, TypeError, OSError, ImportError, NotImplementedError) as error:
         raise ConfigError(f"engine.model={model}: vLLM refuses this config: {_brief(error)}") from error
+    biases.require_place(Path(str(arguments["model"])), model)
     try:
         return VllmLoop(lambda: LLMEngine.from_vllm_config(vllm_config, disable_log_stats=True))
     except Exception as error:  # of vLLM, torch, CUDA or a checkpoint's own code: all mean that there is no engine

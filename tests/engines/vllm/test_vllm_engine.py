@@ -12,6 +12,7 @@ import pytest
 from lib.data.reading.input_file import read_rows
 from lib.data.reading.intake import take_in
 from lib.data.rows.battles import BattlesConfig
+from lib.engines.checkpoints import biases
 from lib.engines.checkpoints.checkpoint import Dtype
 from lib.engines.checkpoints.stored_quantization import cpu_flags
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
@@ -380,6 +381,22 @@ def test_settings_that_vllm_lacks_are_refused_before_weights_are_loaded(changes:
     folder = save(random_llama(LlamaForCausalLM))
     with pytest.raises(ConfigError, match=says):
         tiny(folder, **changes).load(word_tokenizer(), "label_logprobs")
+
+
+def test_biases_that_vllm_would_leave_out_are_refused(save: Save) -> None:
+    from safetensors.torch import load_file, save_file
+    from transformers import LlamaForCausalLM
+
+    folder = save(random_llama(LlamaForCausalLM, attention_bias=True))
+    settings = (folder / "config.json").read_text()
+    biases.require_place(folder, "m")
+    (folder / "config.json").write_text(settings.replace('"attention_bias": true', '"attention_bias": false'))
+    biases.require_place(folder, "m")  # they are zero
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.1.self_attn.q_proj.bias"] += 1
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EngineError, match=r"have model\.layers\.1\.self_attn\.q_proj\.bias, for which LlamaModel"):
+        tiny(folder).load(word_tokenizer(), "label_logprobs")
 
 
 def test_an_unknown_architecture_is_one_clear_error(save: Save) -> None:
