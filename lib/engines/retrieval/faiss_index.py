@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import mmap
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from faiss import Index
 
 TRAIN_ROWS = 1 << 18
+_DIGEST_BYTES = 32  # behind the index in its file: faiss reads no further than its own
 log = logging.getLogger("overnight")
 
 
@@ -117,10 +119,25 @@ def _built_or_read(corpus: Corpus, config: FaissConfig) -> "Index":
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
             faiss.write_index(_built(corpus, config), str(temporary))
-    try:
-        return faiss.read_index(str(path))
-    except RuntimeError as error:
-        raise EngineError(f"{path}: can't be read by faiss ({error}); delete it, and it is built again") from error
+            digest = _digest(temporary, temporary.stat().st_size)
+            with temporary.open("ab") as file:
+                file.write(digest)
+    size = path.stat().st_size - _DIGEST_BYTES
+    if size <= 0 or _digest(path, size) != _end(path, size):
+        raise EngineError(f"{path}: damaged, or not written by us; delete it, and it is built again")
+    return faiss.read_index(str(path))
+
+
+def _end(path: Path, start: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read()
+
+
+def _digest(path: Path, size: int) -> bytes:
+    """Of the first `size` bytes of a file. faiss itself would take a vector with a flipped bit."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
+        return sha256(content).digest()
 
 
 def _built(corpus: Corpus, config: FaissConfig) -> "Index":

@@ -120,12 +120,20 @@ class WebEngine:
             found = self._pages.find(query, config.region, config.max_results)
             path.parent.mkdir(parents=True, exist_ok=True)
             content = {"query": query, "backend": config.backend, "region": config.region, "pages": found}
-            write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+            write_text(path, json.dumps({**content, "sha256": _digest(found)}, ensure_ascii=False, indent=1) + "\n")
         try:
-            pages: list[Page] = json.loads(path.read_text(encoding="utf-8"))["pages"]
-        except (ValueError, KeyError) as error:
-            raise EngineError(f"{path}: damaged ({error}); delete it, and the question is asked again") from error
+            content = json.loads(path.read_text(encoding="utf-8"))
+            pages: list[Page] = content["pages"]
+            sound = content["sha256"] == _digest(pages)
+        except (ValueError, KeyError, TypeError):
+            sound = False
+        if not sound:
+            raise EngineError(f"{path}: damaged; delete it, and the question is asked again")
         return pages
+
+
+def _digest(pages: Sequence[Page]) -> str:
+    return sha256(json.dumps(pages).encode()).hexdigest()
 
 
 def _passage(page: Page, rank: int) -> Passage:

@@ -80,9 +80,11 @@ def test_every_worker_builds_the_same_index_and_a_folder_keeps_it(corpus: str, t
     assert kept.stat().st_mtime_ns == written
     load(FaissConfig(corpus=corpus, factory="Flat", folder=str(tmp_path / "kept")))
     assert len(list((tmp_path / "kept").iterdir())) == 2
-    kept.write_bytes(b"nothing")
-    with pytest.raises(EngineError, match="delete it"):
-        load(config)
+    whole = kept.read_bytes()
+    for damaged in (b"", b"nothing", whole[:-1], whole[:200] + bytes([whole[200] ^ 8]) + whole[201:]):
+        kept.write_bytes(damaged)
+        with pytest.raises(EngineError, match="delete it, and it is built again"):
+            load(config)
 
 
 @pytest.mark.parametrize(

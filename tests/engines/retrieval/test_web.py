@@ -156,10 +156,12 @@ def test_the_cache_answers_a_second_run(server: Server, tmp_path: Path) -> None:
     assert len(server.asked) == asked
     load(config(server, cache=cached.cache, region="jp-jp")).search(["a"], None, 3)
     assert len(server.asked) > asked  # another question
-    for path in (tmp_path / "cache").iterdir():
-        path.write_text("{")
-    with pytest.raises(EngineError, match="damaged"):
-        load(cached).search(["a"], None, 3)
+    whole = {path: path.read_text() for path in (tmp_path / "cache").iterdir()}
+    for damage in (lambda text: "{", lambda text: "[]", lambda text: text.replace('"snippet": "', '"snippet": "x')):
+        for path, text in whole.items():
+            path.write_text(damage(text))
+        with pytest.raises(EngineError, match="damaged; delete it"):
+            load(cached).search(["a"], None, 3)
 
 
 def test_failures_are_not_cached(server: Server, tmp_path: Path) -> None:
