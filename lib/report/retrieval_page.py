@@ -21,6 +21,11 @@ def measure_retrieval(result: Path, qrels: str, cutoff: int) -> RetrievalMetrics
     judged = read_qrels(qrels)
     table = parquet.read(result, ["id", "row", "passage_ids"]).to_pylist()
     ranking = {str(row["row"]) if row["id"] is None else row["id"]: row["passage_ids"] or [] for row in table}
+    if len(ranking) != len(table):
+        raise InputError(
+            f"{result}: {len(table) - len(ranking):,} queries without ids have the row numbers of others, in another "
+            "file; do the run again with data.id"
+        )
     if not ranking.keys() & judged.keys():
         raise InputError(
             f"{qrels}: judges no query of {result}; the queries' ids there are {list(ranking)[:3]}, here "
