@@ -21,6 +21,12 @@ from lib.urls import without_secrets
 _BLOCK_BYTES = 1 << 20
 _END_BYTES = 64 << 10
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
+_MAGIC = {
+    b"\x1f\x8b": "compressed by gzip (.gz)",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd (.zst)",
+    b"PK\x03\x04": "a ZIP archive, or a workbook of Excel",
+    b"PAR1": "Parquet (.parquet)",
+}
 SUPPORTED = "supported are .csv, .tsv, .jsonl, .ndjson, .txt, .md (each also as .gz or .zst) and .parquet"
 
 
@@ -120,8 +126,12 @@ def name_below(path: str, url: str) -> str:
 def open_source(source: Source) -> Iterator[BinaryIO]:
     """The bytes of a source, decompressed. Raises InputError where they cannot be read."""
     with _open_raw(source) as file:
-        if source.codec is None:  # what reads over HTTP and the like can't bound a line
-            yield cast(BinaryIO, io.BufferedReader(file, _BLOCK_BYTES))
+        if source.codec is None:
+            buffered = io.BufferedReader(file, _BLOCK_BYTES)  # what reads over HTTP and the like can't bound a line
+            start = b"" if source.format is FileFormat.PARQUET else buffered.peek(4)[:4]
+            if kind := next((kind for mark, kind in _MAGIC.items() if start.startswith(mark)), None):
+                raise InputError(f"{source.url}: the file is {kind}, whatever its name says; name it so, or convert it")
+            yield cast(BinaryIO, buffered)
             return
         with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), source.codec) as stream:
             yield cast(BinaryIO, io.BufferedReader(stream, _BLOCK_BYTES))

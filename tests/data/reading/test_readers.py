@@ -122,6 +122,9 @@ def test_a_range_reads_only_its_row_groups(tmp_path: Path):
         ("x.jsonl", b'{"a": "\xff"}\n', "line 1: not UTF-8"),
         ("x.jsonl", b"[" * 100_000, "line 1: malformed JSON"),
         ("x.csv.gz", b"a,b\n1,2\n", "cannot be read"),
+        ("x.jsonl", gzip.compress(b'{"a": 1}\n', mtime=0), r"the file is compressed by gzip \(\.gz\)"),
+        ("x.csv", b"PK\x03\x04\x14\0\x06\0", "the file is a ZIP archive, or a workbook of Excel"),
+        ("x.csv", b"PAR1\x15\x04", "the file is Parquet"),
     ],
 )
 def test_damaged_files(tmp_path: Path, name: str, content: bytes, message: str):
