@@ -199,7 +199,8 @@ def _values(cells: Iterable[Any]) -> Iterable[Any]:
 
 
 def _read_items(cell: object) -> tuple[list[str | None], int]:
-    return read_items(None if cell != cell else number_text(cell))
+    items = [number_text(item) for item in cell] if isinstance(cell, list) else number_text(cell)
+    return read_items(None if cell != cell else items)
 
 
 def _text(cell: object) -> tuple[str | None, int]:

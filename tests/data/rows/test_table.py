@@ -73,7 +73,7 @@ def test_what_failed_before_is_a_bad_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "reason"),
-    [(None, "null"), (True, "a truth value"), ({"a": 1}, "an object"), (["a", 3], "turn 1 is a value of type int")],
+    [(None, "null"), (True, "a truth value"), ({"a": 1}, "an object"), (["a", True], "turn 1 is a truth value")],
 )
 def test_bad_cells(tmp_path: Path, cell: Any, reason: str) -> None:
     path = jsonl(tmp_path / "x.jsonl", [{"text": "fine"}, {"text": cell}])
@@ -136,3 +136,9 @@ def test_half_a_character_in_a_reason_is_repaired(tmp_path: Path) -> None:
     table = load(tmp_path / "run", str(tmp_path / "x.jsonl"), ["q"], on_bad_row=OnBadRow.record)
     assert table["error"].to_pylist() == ["error: cut \ufffd", None]
     assert table["id"].to_pylist() == ["a", "\ufffd"]
+
+
+def test_numbers_in_slots_are_texts_alone_and_in_lists(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"id": "a", "q": 42}, {"id": "b", "q": [1, 2.0, "c", None, 0.5]}])
+    table = load(tmp_path / "run", path, ["q"])
+    assert table[slot_column("q")].to_pylist() == [["42"], ["1", "2", "c", None, "0.5"]]
