@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lib.config import require_unset
 from lib.errors import ConfigError
 from lib.types import Sampling, TokenIds
 
@@ -108,6 +109,12 @@ class SamplingConfig:
             for key, off in _OF_DRAWS.items():
                 if getattr(self, key) != off:
                     yield key, f"has no effect without draws; set generate.temperature above 0, or {key}={off}"
+
+
+def require_draws(config: SamplingConfig) -> None:
+    """Raise ConfigError for a seed where nothing is drawn (an OpenAI batch file's bodies may draw all the same)."""
+    if config.temperature == 0:
+        require_unset("generate", SamplingConfig(seed=config.seed), "without draws (generate.temperature above 0)")
 
 
 def sampling(config: SamplingConfig) -> Sampling:
