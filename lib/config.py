@@ -44,6 +44,12 @@ def require_unset(
             raise ConfigError(f"{group}.{key.name}={shown}: has no effect {why}; leave it out")
 
 
+def require_local(key: str, path: str | None) -> None:
+    """Raise ConfigError for a URL where only a path can be meant."""
+    if path is not None and "://" in path:
+        raise ConfigError(f"{key}={without_secrets(path)}: must be a path here, not a URL; copy it here first")
+
+
 def identity(config: Any) -> dict[str, Any]:
     """The fields of a config that change results, as plain JSON values.
 

@@ -87,7 +87,7 @@ def in_run_folder(path: str | Path) -> bool:
 
 
 def require_sound(file: pq.ParquetFile, *, ours: bool) -> None:
-    """Raise ArrowInvalid where the footer contradicts itself, or the columns of a file of ours are not those written."""
+    """Raise ArrowInvalid where the footer contradicts itself, or a file of ours has other columns."""
     groups = range(file.num_row_groups)
     require_rows(sum(file.metadata.row_group(group).num_rows for group in groups), file.metadata.num_rows)
     found = file.schema_arrow

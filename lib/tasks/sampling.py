@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lib.config import require_unset
+from lib.config import require_local, require_unset
 from lib.errors import ConfigError
 from lib.types import Sampling, TokenIds
 
@@ -191,6 +191,7 @@ def _schema(given: str) -> str:
     key = f"generate.json_schema={given}"
     text = given
     if given.endswith(".json"):
+        require_local("generate.json_schema", given)
         try:
             text = Path(given).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
