@@ -90,6 +90,18 @@ def test_a_long_passage_is_cut_so_that_the_pair_fits() -> None:
     prepared = task.prepare(table, TOKENS, 20)
     assert [len(request) for request in prepared.requests] == [20]
     assert prepared.cut == [50 - (20 - 6)]
+    assert task.read(prepared, Answers(np.ones((1, 1), np.float32), {})).columns["cut"].to_pylist() == [36]
+
+
+def test_what_is_cut_from_passages_stands_in_the_result_and_is_summed() -> None:
+    table = rows({"question": [["why"], ["how"]], "passages": [["x" * 50, "y", "z" * 60], ["y"]]})
+    task = judge(top_n=1)
+    prepared = task.prepare(table, TOKENS, 40)
+    assert all(len(request) <= 40 for request in prepared.requests)
+    cut = task.read(prepared, logprobs(1, 2, 0, 1)).columns["cut"].to_pylist()
+    fixed = len(PROMPT.tokens({"passage": [""], "question": ["why"]}, TOKENS)) + max(len("yes"), len("no"))
+    mark = len("[…]".encode())  # it stands in place of what is cut
+    assert cut == [50 + 60 - 2 * (40 - fixed - mark), 0]
 
 
 def test_no_passage_at_all() -> None:
