@@ -7,6 +7,7 @@ import pytest
 from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.errors import ConfigError
+from lib.tasks.prompts.fitting import MARKER
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.reranking import CrossEncode, JudgeRelevance, RerankConfig
 from lib.types import Answers, TokenPair
@@ -100,7 +101,7 @@ def test_what_is_cut_from_passages_stands_in_the_result_and_is_summed() -> None:
     assert all(len(request) <= 40 for request in prepared.requests)
     cut = task.read(prepared, logprobs(1, 2, 0, 1)).columns["cut"].to_pylist()
     fixed = len(PROMPT.tokens({"passage": [""], "question": ["why"]}, TOKENS)) + max(len("yes"), len("no"))
-    mark = len("[…]".encode())  # it stands in place of what is cut
+    mark = len(MARKER.encode())  # it stands in place of what is cut
     assert cut == [50 + 60 - 2 * (40 - fixed - mark), 0]
 
 
