@@ -11,6 +11,7 @@ from glob import glob
 from pathlib import Path
 
 from jobs import OUTCOMES
+from lib.config import require_local
 from lib.data.manifest import read_manifest
 from lib.data.run_folder import RESULT
 from lib.errors import ConfigError, InputError
@@ -41,6 +42,8 @@ class Config(EvaluateConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("submission", "labels", "out", "runs"):
+            require_local(name, getattr(self, name))
         of_files = self.submission is not None and self.labels is not None
         if sum((self.run.dir is not None, of_files, self.runs is not None)) != 1:
             raise ConfigError("give run.dir=DIR, or runs=GLOB, or submission=FILE and labels=FILE")

@@ -16,7 +16,7 @@ from lib.pipeline.run import Recipe
 from lib.pipeline.text_job import TextJobConfig, require_usual
 from lib.tasks.generation import Generate
 from lib.tasks.openai.body_texts import AnswerTexts
-from lib.tasks.sampling import SamplingConfig, sampling
+from lib.tasks.sampling import SamplingConfig, require_draws, sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ def recipe(config: Config) -> Recipe:
             f"prompt.labels={list(config.prompt.labels)}: has no effect in jobs.generate, which chooses among none; "
             "leave it out (generate.choice keeps a text to one of several)"
         )
+    require_draws(config.generate)
     config.engine.check_sampling(sampling(config.generate))
     task = Generate(config.generate, config.prompt)
     return Recipe(data=open_table(config.table, task.fields), engine=config.engine, task=task)

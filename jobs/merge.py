@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from jobs import OUTCOMES
-from lib.config import require_unset
+from lib.config import require_local, require_unset
 from lib.data.manifest import read_manifest
 from lib.data.submission import SubmissionConfig, blend_submissions
 from lib.errors import ConfigError
@@ -30,6 +30,11 @@ class Merge(SubmissionConfig, FormatConfig):
     weights: list[float] = field(default_factory=list)
     out: str | None = None
     normalise: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for path in (*self.submissions, self.out):
+            require_local("merge.out" if path == self.out else "merge.submissions", path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 python -m jobs.rag experiment=lecture/all
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 
 from jobs import chunk, embed, generate, rerank, retrieve, tournament
 from lib.command_line import as_value
+from lib.config import require_unset
 from lib.data.answers import read_answers
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.chunking import ChunkConfig
@@ -31,17 +33,23 @@ from lib.pipeline.staged.staged_job import StagedJob
 from lib.pipeline.staged.stages import Stage, StageRunner, below, find_or_make, run_stage, write_stages
 from lib.report.answers_page import STAGE_HEADER, write_answers
 from lib.report.tables import text_table
-from lib.tasks.embedding import EmbedConfig, Role
+from lib.tasks.embedding import Embed, EmbedConfig, Role
+from lib.tasks.generation import Generate
 from lib.tasks.passage_columns import PASSAGES
 from lib.tasks.prompts.language import differs
 from lib.tasks.prompts.prompt import PromptConfig
-from lib.tasks.reranking import RerankConfig
+from lib.tasks.reranking import CrossEncode, JudgeRelevance, RerankBy, RerankConfig
 from lib.tasks.retrieving import RetrieveConfig
-from lib.tasks.sampling import SamplingConfig
+from lib.tasks.sampling import SamplingConfig, require_draws, sampling
 
 _TELLING = 300  # questions that tell the language of all
 _OF_CHUNKS = ["document", "start", "stop", "after"]
 _GIVEN = ["question", *PASSAGES]  # what an answer's row says of its question
+
+
+def likely() -> RerankConfig:
+    """Which passages are kept unless told otherwise: those as likely relevant as not."""
+    return RerankConfig(threshold=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +78,21 @@ class Config(JobConfig):
     retriever: RetrieverConfig
     retrieve: RetrieveConfig
     reranker: ModelConfig
-    rerank: RerankConfig
+    rerank: RerankConfig = field(default_factory=likely)
     rerank_prompt: PromptConfig
     generator: ModelConfig
     prompt: PromptConfig
     generate: SamplingConfig
+
+    @property
+    def cuts(self) -> bool:
+        """Whether documents are cut into chunks."""
+        return bool(self.documents.path) and self.retriever.has_corpus
+
+    @property
+    def searches(self) -> bool:
+        """Whether passages are searched for."""
+        return self.cuts or not self.retriever.has_corpus
 
 
 def answer(config: Config, root: Path, do: StageRunner) -> list[Stage]:
@@ -82,7 +100,7 @@ def answer(config: Config, root: Path, do: StageRunner) -> list[Stage]:
     stages = [_questions(config, root)]
     _warn_of_language(config, stages[0])
     carry = ["question"]
-    if config.documents.path or not config.retriever.has_corpus:
+    if config.searches:
         stages += _retrieve(config, root, stages[0], do)
         carry = list(_GIVEN)
         if config.rag.rerank:
@@ -172,12 +190,63 @@ def _root(config: Config) -> Path:
 
 
 def _ways(config: Config) -> dict[str, Config]:
-    """The ways of answering, by name: the config's own, or those of its experiments."""
-    if not config.rag.experiments:
-        if config.rag.tournament:
-            raise ConfigError("rag.tournament: has no effect without rag.experiments; leave it out")
-        return {config.rag.name: config}
-    overrides = [o for o in command_line() if not o.lstrip("+").startswith(("experiment=", "run.dir="))]
+    """The ways of answering, by name: the config's own, or those of its experiments.
+
+    Raises ConfigError for what has no effect in any of them, and for what an engine that comes late can't do.
+    """
+    given = command_line()
+    if config.rag.experiments:
+        ways = _experiments(config, given)
+        _contest_config(config)  # refused now, if at all
+    elif config.rag.tournament:
+        raise ConfigError("rag.tournament: has no effect without rag.experiments; leave it out")
+    else:
+        ways = {config.rag.name: config}
+    _require_effect(list(ways.values()), given)
+    for way in ways.values():
+        _check_engines(way)
+    return ways
+
+
+def _require_effect(ways: Sequence[Config], given: Sequence[str]) -> None:
+    """given: the overrides of the command line, which are those of each way."""
+    require_unset("array", ways[0].array, "in jobs.rag, whose stages wait for each other")
+    for group in ("prompt", "rerank_prompt"):
+        if count := getattr(ways[0], group).preview:
+            raise ConfigError(
+                f"{group}.preview={count}: has no effect in jobs.rag; add it to jobs.generate or jobs.rerank, with the "
+                "result of the stage before as data.path"
+            )
+    if not any(way.rag.rerank for way in ways):
+        require_unset("rerank", ways[0].rerank, "without rag.rerank=true", usual=likely())
+    if lost := next((way for way in ways if way.documents.path and not way.cuts), None):
+        raise ConfigError(f"documents.path={lost.documents.path}: has no effect with retriever=web; leave it out")
+    idle = [] if any(way.cuts for way in ways) else ["chunk"]
+    idle += [] if any(way.searches for way in ways) else ["retrieve", "retriever"]
+    for word in given:
+        if word.lstrip("+").partition(".")[0] in idle:
+            raise ConfigError(f"{word}: has no effect without documents to be searched (documents.path); leave it out")
+
+
+def _check_engines(config: Config) -> None:
+    """Raise ConfigError, naming the engine's group, for what only a later stage would refuse."""
+    by_label = config.rerank.by is RerankBy.labels
+    asked = {"generator": Generate.method}
+    if config.cuts and config.retriever.needs_vectors:
+        asked["embedder"] = Embed.method
+    if config.searches and config.rag.rerank:
+        asked["reranker"] = JudgeRelevance.method if by_label else CrossEncode.method
+    for group, method in asked.items():
+        try:
+            getattr(config, group).check(method)
+        except ConfigError as error:
+            raise ConfigError(f"{group}: {error}") from error
+    require_draws(config.generate)
+    config.generator.check_sampling(sampling(config.generate))
+
+
+def _experiments(config: Config, given: Sequence[str]) -> dict[str, Config]:
+    overrides = [o for o in given if not o.lstrip("+").startswith(("experiment=", "run.dir="))]
     ways: dict[str, Config] = {}
     for name in config.rag.experiments:
         way = compose_job(JOB, [f"experiment={name}", *overrides, f"run.dir={as_value(str(_root(config)))}"])
@@ -206,7 +275,7 @@ def main(config: Config) -> None:
 
 def _contest(config: Config, root: Path, stages: dict[str, list[Stage]]) -> None:
     """The tournament of the answers."""
-    contest = compose_job(tournament.JOB, [*config.rag.tournament, f"run.root={as_value(str(root))}"])
+    contest = _contest_config(config)
     answers = {name: done[-1].folder for name, done in stages.items()}
     contest = replace(contest, tournament=replace(contest.tournament, answers=answers))
     lines = [(f"{name}: {stage.name}", *stage.line[1:]) for name, done in stages.items() for stage in done]
@@ -214,6 +283,13 @@ def _contest(config: Config, root: Path, stages: dict[str, list[Stage]]) -> None
     judged = run_stage("tournament", tournament.JOB, contest)
     print(text_table(STAGE_HEADER, [*lines, judged.line]))
     rate(Path(judged.folder), [*lines, judged.line])
+
+
+def _contest_config(config: Config) -> tournament.Config:
+    found: tournament.Config = compose_job(
+        tournament.JOB, [*config.rag.tournament, f"run.root={as_value(str(_root(config)))}"]
+    )
+    return found
 
 
 def begin(config: Config) -> Path:

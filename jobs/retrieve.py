@@ -25,8 +25,8 @@ class Config(JobConfig):
 
 def recipe(config: Config) -> Recipe:
     """What is asked, of whom, about which rows."""
-    config.retriever.check_queries(config.data.path)
-    data = open_table(config.data, FIELDS, BESIDE)
+    data = open_table(config.data, FIELDS, BESIDE if config.retriever.needs_vectors else ())
+    config.retriever.check_queries(config.data.path, data.types["vector"] if "vector" in data.beside else None)
     return Recipe(data=data, engine=config.retriever, task=Retrieve(config.retrieve))
 
 

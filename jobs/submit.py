@@ -45,11 +45,12 @@ def main(config: Config, overrides: list[str]) -> None:
         run = job.plan(planned)
         folder, manifest = run.folder, run.manifest
     here = f"run.dir={as_value(str(folder))}"
-    of_merge = [override for override in overrides if override.startswith("merge.")]
+    named = ("run.dir=", "run.name=", "run.root=")
+    of_merge = [override for override in overrides if override.lstrip("+").startswith("merge.")]
     request = PlannedRun(
         manifest=manifest,
         job=job.name,
-        overrides=[*(o for o in overrides if not o.startswith("run.dir=")), here],
+        overrides=[*(o for o in overrides if not o.lstrip("+").startswith(named)), here],
         merge=[here, f"run.max_error_rate={planned.run.max_error_rate}", *of_merge],
     )
     submit(config.cluster, config.submit, request, Desk(folder))

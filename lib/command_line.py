@@ -1,7 +1,7 @@
 """The words of a command line: spelled so that Hydra's grammar reads them, and what to do about those it refuses."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from itertools import takewhile
@@ -54,6 +54,16 @@ def require_key(argument: str) -> None:
     if argument.startswith(("-", "~")) or re.match(r"\+{0,2}[^=\s+~]+=", argument):
         return
     raise ConfigError(f"{argument}: must be key=value, as in data.limit=6 or engine=dummy")
+
+
+def require_effect(words: Iterable[str]) -> None:
+    """Raise ConfigError for a word that makes up the name of a run folder, beside run.dir, which is the whole name."""
+    given = {key.lstrip("+"): value for key, _, value in (word.partition("=") for word in words)}
+    if given.get("run.dir", "null") == "null":
+        return
+    for key in ("run.name", "run.root"):
+        if key in given:
+            raise ConfigError(f"{key}={given[key]}: has no effect with run.dir={given['run.dir']}; leave one out")
 
 
 def refuse_unknown(composed: DictConfig) -> None:

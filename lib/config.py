@@ -18,21 +18,36 @@ def transient(*, default: Any = MISSING, default_factory: Any = MISSING) -> Any:
     return field(default=default, default_factory=default_factory, metadata={"transient": True})
 
 
-def require_unset(group: str, config: "DataclassInstance", why: str, but: Collection[str] = ()) -> None:
+def require_unset(
+    group: str,
+    config: "DataclassInstance",
+    why: str,
+    but: Collection[str] = (),
+    usual: "DataclassInstance | None" = None,
+) -> None:
     """Raise ConfigError for a setting that is not at its default, though it has no effect.
 
     why: when it has none, as in "with data=openai_batch". but: keys that have one. Keys without a default are let be.
+    usual: the job's own defaults, where these are others than the type's.
     """
     for key in (f for f in fields(config) if f.name not in but):
-        if key.default is not MISSING:
-            usual = key.default
+        if usual is not None:
+            default = getattr(usual, key.name)
+        elif key.default is not MISSING:
+            default = key.default
         elif key.default_factory is not MISSING:
-            usual = key.default_factory()
+            default = key.default_factory()
         else:
             continue
-        if (value := getattr(config, key.name)) != usual:
+        if (value := getattr(config, key.name)) != default:
             shown = str(value).lower() if isinstance(value, bool) else getattr(value, "value", value)
             raise ConfigError(f"{group}.{key.name}={shown}: has no effect {why}; leave it out")
+
+
+def require_local(key: str, path: str | None) -> None:
+    """Raise ConfigError for a URL where only a path can be meant."""
+    if path is not None and "://" in path:
+        raise ConfigError(f"{key}={without_secrets(path)}: must be a path here, not a URL; copy it here first")
 
 
 def identity(config: Any) -> dict[str, Any]:

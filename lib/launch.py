@@ -23,7 +23,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 import conf
-from lib.command_line import REFUSALS, explained, readable, refuse_unknown, require_key
+from lib.command_line import REFUSALS, explained, readable, refuse_unknown, require_effect, require_key
+from lib.config import require_unset
 from lib.errors import ConfigError, ExitCode, OvernightError, Stopped
 from lib.log import log, log_to_terminal
 from lib.pipeline.command import Command, CommandAboutJob
@@ -70,6 +71,7 @@ def launch(job: AnyCommand) -> NoReturn:
         with StopSignals():
             for argument in _words(sys.argv[1:]):
                 require_key(argument)
+            require_effect(_words(sys.argv[1:]))
             if isinstance(job, CommandAboutJob):
                 sys.argv[1:], points = _apart(job, sys.argv[1:])
             with _variable("HYDRA_FULL_ERROR", "1"):  # else Hydra prints what it refuses, and exits
@@ -186,7 +188,10 @@ def _compose(job: str, overrides: list[str]) -> DictConfig:
 
 
 def compose_job(job: Job[Any] | StagedJob[Any], overrides: Sequence[str]) -> Any:
-    """Within a job, the typed config of another one. Raises ConfigError for what that job would refuse."""
+    """Within a job, the typed config of another one.
+
+    Raises ConfigError for what that job would refuse, and for what counts only where it is the command itself.
+    """
     conf.register(job.name, job.config)
     try:
         overrides = [readable(override) for override in overrides]
@@ -197,7 +202,12 @@ def compose_job(job: Job[Any] | StagedJob[Any], overrides: Sequence[str]) -> Any
     HydraConfig.instance().set_config(composed)  # run.name asks it what was chosen
     with open_dict(composed):
         del composed["hydra"]
-    return typed(composed)
+    config = typed(composed)
+    line = f"but in python -m jobs.{job.name}"
+    require_unset("array", config.array, line)
+    if config.preview:
+        raise ConfigError(f"prompt.preview={config.preview}: has no effect {line}; leave it out")
+    return config
 
 
 def typed(composed: DictConfig) -> Any:

@@ -4,6 +4,7 @@ import re
 
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s'\"<>`]+)")
 _OTHERS = ("file://", "local://")  # paths, in which ? and # are characters as others
+_PAUSES = ":;,"  # of the sentence that a URL stands in
 _USER = re.compile(r"[^/?#]*@|[^/?#@]*:(?!\d+([/?#]|$)).*@")  # the second where a password has a / or ? in it
 
 
@@ -16,4 +17,5 @@ def _public(url: re.Match[str]) -> str:
     scheme, rest = url.groups()
     if scheme.lower() in _OTHERS:
         return url[0]
-    return scheme + re.split("[?#]", _USER.sub("", rest, count=1) if _USER.match(rest) else rest, maxsplit=1)[0]
+    place, *secret = re.split("[?#]", _USER.sub("", rest, count=1) if _USER.match(rest) else rest, maxsplit=1)
+    return scheme + place + (rest[len(rest.rstrip(_PAUSES)) :] if secret else "")

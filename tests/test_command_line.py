@@ -88,5 +88,5 @@ def test_a_japanese_file_name_is_read(quick_job: Job, tmp_path: Path) -> None:
     path = tmp_path / "質問 (1).csv"
     path.write_text("id,instruction\n1,こんにちは\n", encoding="utf-8")
     line = ["data=table", "prompt=instruct", "engine=dummy", "executor=inline", f"data.path={path}"]
-    quick_job("generate", *line, f"run.dir={tmp_path / '実行 {1}'}", "run.name=夜")
+    quick_job("generate", *line, f"run.dir={tmp_path / '実行 {1}'}", "prompt.joint=夜")
     assert (tmp_path / "実行 {1}" / "result.parquet").exists()

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.data.atomic import atomic_path
+from lib.data.run_folder import MANIFEST
 from lib.errors import RunFolderError
 
 UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError)
@@ -44,7 +45,7 @@ def opened(path: Path, hint: str = "delete it and run the same line again") -> I
     """
     try:
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
-            require_sound(file)
+            require_sound(file, ours=True)
             yield file
     except FileNotFoundError as error:
         raise RunFolderError(f"{path}: cannot be read (there is no such file); {hint}") from error
@@ -77,12 +78,20 @@ def batches(path: Path, size: int, columns: Sequence[str] | None = None) -> Iter
         require_rows(rows, file.metadata.num_rows)
 
 
-def require_sound(file: pq.ParquetFile) -> None:
-    """Raise ArrowInvalid where the footer contradicts itself, or the columns are not those that we wrote."""
+def in_run_folder(path: str | Path) -> bool:
+    """Whether a file lies where we write results, and so is as we wrote it.
+
+    Elsewhere it may have been made of one of ours: pyarrow keeps what we wrote down through selections and additions.
+    """
+    return (Path(path).parent / MANIFEST).is_file()
+
+
+def require_sound(file: pq.ParquetFile, *, ours: bool) -> None:
+    """Raise ArrowInvalid where the footer contradicts itself, or a file of ours has other columns."""
     groups = range(file.num_row_groups)
     require_rows(sum(file.metadata.row_group(group).num_rows for group in groups), file.metadata.num_rows)
     found = file.schema_arrow
-    if (found.metadata or {}).get(_COLUMNS, _columns(found)) != _columns(found):
+    if ours and (found.metadata or {}).get(_COLUMNS, _columns(found)) != _columns(found):
         raise pa.ArrowInvalid("the columns are not those that were written")
 
 

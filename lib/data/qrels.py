@@ -1,11 +1,9 @@
 """Relevance judgements from a file."""
 
-import zlib
 from collections.abc import Iterator
 
-import fsspec
-
 from lib.data.reading.encodings import lines, not_utf8
+from lib.data.reading.sources import Source, open_source, text_source
 from lib.errors import InputError
 
 _FORMATS = "a line is 'query document grade' (BEIR, with or without a header) or 'query 0 document grade' (TREC)"
@@ -13,7 +11,7 @@ _GRADE_HEADERS = {"score", "grade", "relevance", "rel", "label"}
 
 
 def read_qrels(path: str) -> dict[str, dict[str, int]]:
-    """Query -> document -> grade, in the order of the file. path: also a URL; compressed where the suffix says so.
+    """Query -> document -> grade, in the order of the file. path: also a URL; .gz and .zst are unpacked.
 
     BEIR has three columns and perhaps a header, TREC four, the second of which is not used. Columns are separated by
     tabs where the first line has any, else by blanks. Empty lines are passed over; a judgement may be repeated.
@@ -22,8 +20,9 @@ def read_qrels(path: str) -> dict[str, dict[str, int]]:
     """
     qrels: dict[str, dict[str, int]] = {}
     columns, separator = 0, None
-    for number, line in _lines(path):
-        where = f"{path} line {number}"
+    source = text_source(path, "qrels")
+    for number, line in _lines(source):
+        where = f"{source.url} line {number}"
         if not columns:
             separator = "\t" if "\t" in line else None
             columns = len(line.split(separator))
@@ -47,7 +46,7 @@ def read_qrels(path: str) -> dict[str, dict[str, int]]:
                 f"{where}: query {query}, document {document} has the grade {value}, before it had {earlier}"
             )
     if not qrels:
-        raise InputError(f"{path}: no judgements in it; {_FORMATS}")
+        raise InputError(f"{source.url}: no judgements in it; {_FORMATS}")
     return qrels
 
 
@@ -59,15 +58,12 @@ def _whole(grade: str) -> int:
     return int(number)
 
 
-def _lines(path: str) -> Iterator[tuple[int, str]]:
+def _lines(source: Source) -> Iterator[tuple[int, str]]:
     """Lines that are not empty, numbered from 1."""
-    try:
-        with fsspec.open(path, "rb", compression="infer") as file:
-            for number, line in enumerate(lines(path, file), 1):
-                if text := _text(line, f"{path} line {number}"):
-                    yield number, text
-    except (OSError, EOFError, zlib.error, MemoryError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give a file of relevance judgements") from error
+    with open_source(source) as file:
+        for number, line in enumerate(lines(source.url, file), 1):
+            if text := _text(line, f"{source.url} line {number}"):
+                yield number, text
 
 
 def _text(line: bytes, where: str) -> str:

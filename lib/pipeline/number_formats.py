@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from lib import ROOT
+from lib.config import require_local
 from lib.data.atomic import write_text
 from lib.data.run_folder import REPORT
 from lib.engines.checkpoints import checkpoint, hub
@@ -60,6 +61,7 @@ class MemoryConfig:
         if not self.formats or len(set(self.formats)) < len(self.formats):
             shown = ",".join(chosen.value for chosen in self.formats)
             raise ConfigError(f"memory.formats=[{shown}]: name each number format once, and at least one")
+        require_local("memory.text", self.text)
         for name in ("prompts", "new_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"memory.{name}={getattr(self, name)}: must be at least 1")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lib.config import require_local
 from lib.errors import ConfigError
 
 
@@ -42,3 +43,6 @@ class RunDir:
     """dir: the folder of a run that is there already."""
 
     dir: str | None = None
+
+    def __post_init__(self) -> None:
+        require_local("run.dir", self.dir)

@@ -69,7 +69,13 @@ class _Reranker(Task[Asked, _Retrieved[About], Answers], Generic[Asked, About]):
     config: RerankConfig
 
     schema = pa.schema(
-        {"question": pa.string(), **PASSAGES, "retrieved_ranks": pa.list_(pa.int32()), "tokens": pa.int32()}
+        {
+            "question": pa.string(),
+            **PASSAGES,
+            "retrieved_ranks": pa.list_(pa.int32()),
+            "tokens": pa.int32(),
+            "cut": pa.int32(),
+        }
     )
 
     def _rows(self, rows: pa.Table) -> tuple[list[str], list[list[Passage]]]:
@@ -93,7 +99,7 @@ class _Reranker(Task[Asked, _Retrieved[About], Answers], Generic[Asked, About]):
             ranks.append(order)
         lengths = [len(request) for request in prepared.requests]
         tokens = [sum(lengths[a:b]) for a, b in pairwise(first)]
-        columns = [prepared.notes.questions, *passage_columns(kept), ranks, tokens]
+        columns = [prepared.notes.questions, *passage_columns(kept), ranks, tokens, prepared.cut]
         return self.result(columns, failed)
 
     def _order(self, scores: Sequence[float]) -> list[int]:
@@ -109,12 +115,12 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Spelled]]):
     """The task of `jobs.rerank` with a language model, by the labels of its prompt: yes, then no.
 
     Columns: question, those of PASSAGES in the new order with the new scores, retrieved_ranks (where each stood before,
-    from 0), tokens.
+    from 0), tokens and cut (of all the row's requests, also those about passages that are not kept).
     """
 
     prompt: PromptConfig
 
-    version = 2
+    version = 3
     method = "label_logprobs"
 
     def __post_init__(self) -> None:
@@ -165,6 +171,7 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Spelled]]):
 class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
     """The task of `jobs.rerank` with a cross-encoder. Columns: as of JudgeRelevance."""
 
+    version = 2
     method = "relevance"
 
     def identity(self) -> Mapping[str, Any]:

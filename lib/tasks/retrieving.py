@@ -71,8 +71,10 @@ class Retrieve(Task[SearchEngine, _Queries, Found]):
 
 
 def _vectors(rows: pa.Table) -> npt.NDArray[np.float32] | None:
-    """The column of vectors [rows, d], None where there is none."""
+    """The column of vectors [rows, d], None where there is none. Raises ValueError for a row without one."""
     if "vector" not in rows.column_names:
         return None
+    if rows["vector"].null_count:
+        raise ValueError("column vector: is empty (null)")
     vectors: npt.NDArray[np.float32] = np.stack(rows["vector"].to_numpy()).astype(np.float32)
     return vectors

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lib.config import require_local, require_unset
 from lib.errors import ConfigError
 from lib.types import Sampling, TokenIds
 
@@ -110,6 +111,12 @@ class SamplingConfig:
                     yield key, f"has no effect without draws; set generate.temperature above 0, or {key}={off}"
 
 
+def require_draws(config: SamplingConfig) -> None:
+    """Raise ConfigError for a seed where nothing is drawn (an OpenAI batch file's bodies may draw all the same)."""
+    if config.temperature == 0:
+        require_unset("generate", SamplingConfig(seed=config.seed), "without draws (generate.temperature above 0)")
+
+
 def sampling(config: SamplingConfig) -> Sampling:
     """What engines are told. The seed is not part of it: seeds are of rows."""
     most = config.max_new_tokens or config.max_length or _NEW_TOKENS
@@ -184,6 +191,7 @@ def _schema(given: str) -> str:
     key = f"generate.json_schema={given}"
     text = given
     if given.endswith(".json"):
+        require_local("generate.json_schema", given)
         try:
             text = Path(given).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

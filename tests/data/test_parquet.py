@@ -4,7 +4,9 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lib.data import parquet
@@ -90,6 +92,7 @@ def test_a_flipped_bit_in_a_shard_means_again_or_damage(tmp_path: Path) -> None:
 
 def test_a_flipped_bit_in_a_corpus_or_a_source_of_ours_is_damage(tmp_path: Path) -> None:
     path = tmp_path / "corpus.parquet"
+    (tmp_path / "manifest.json").touch()  # as in a run folder
     parquet.write(TABLE, path)
     texts = TABLE["text"].to_pylist()
     said: list[bool] = []
@@ -108,6 +111,20 @@ def test_a_flipped_bit_in_a_corpus_or_a_source_of_ours_is_damage(tmp_path: Path)
             said.append("corpus.parquet" in str(error))
     assert len(said) > 400
     assert all(said)
+
+
+def test_what_a_user_makes_of_a_file_of_ours_is_his(tmp_path: Path) -> None:
+    parquet.write(TABLE, tmp_path / "result.parquet")
+    table = pq.read_table(tmp_path / "result.parquet")
+    path = tmp_path / "mine.parquet"
+    more = table.append_column("note", pa.nulls(40, pa.string())).rename_columns(["key", "text", "note"])
+    for changed in (table.select(["text"]), more):
+        pq.write_table(changed, path)
+        rows = open_table(TableConfig(path=str(path)), ["text"])
+        (file,) = take_in(rows, tmp_path / "run").inputs
+        assert file.rows == read_rows(file, tmp_path / "run", 0, file.rows, rows).num_rows == 40
+    pq.write_table(table.append_column("note", pa.nulls(40, pa.string())), path)
+    assert Corpus(str(path), vectors=False).lookup(np.array([3]))[3].text == "a text, the 3th"
 
 
 def test_a_missing_file_and_a_full_read(tmp_path: Path) -> None:

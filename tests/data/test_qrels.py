@@ -1,4 +1,6 @@
 import gzip
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -58,3 +60,49 @@ def test_errors_name_file_and_line(tmp_path, text, message):
 def test_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.tsv: cannot be read"):
         read_qrels(str(tmp_path / "nowhere.tsv"))
+
+
+class _Half(BaseHTTPRequestHandler):
+    """A server of judgements: /refused refuses them, /half stops in the middle."""
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        content = b"q1\td1\t1\nq1\td 2\t0\nq2\td1\t2\n"
+        self.send_response(403 if self.path.startswith("/refused") else 200)
+        self.send_header("Content-Length", str(len(content) * (2 if self.path.startswith("/half") else 1)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def host():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Half)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_judgements_at_a_url(host):
+    assert read_qrels(f"http://user:s3cret@{host}/whole.tsv?key=s3cret") == JUDGED
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://user:s3cret@{host}/refused.tsv?key=s3cret", r"^http://127.0.0.1:\d+/refused.tsv: cannot be read"),
+        ("http://user:s3cret@{host}/half.tsv?key=s3cret", r"^http://127.0.0.1:\d+/half.tsv: cannot be read \(Response"),
+        ("foo://user:s3cret@host/x.tsv", r"^qrels=foo://host/x.tsv: cannot be opened \(Protocol not known: foo\)"),
+        ("zip://a.tsv::http://user:s3cret@host/x.zip", r"^qrels=zip://host/x.zip: chained URLs are not"),
+    ],
+)
+def test_a_url_that_cannot_be_read_is_said_without_its_secrets(host, url, message):
+    with pytest.raises(InputError, match=message) as error:
+        read_qrels(url.format(host=host))
+    assert "s3cret" not in str(error.value)

@@ -92,6 +92,24 @@ def test_an_unknown_job_is_refused_with_those_that_are_known(key: str, quick_job
     assert f"{key}=status: must be one of judge, arena, generate" in done.stderr
 
 
+def test_a_column_vector_that_holds_none_is_refused_where_vectors_are_compared(
+    lines: dict[str, list[str]], quick_job: Job, tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text("id,text,vector\na,one,x\nb,two,y\n")
+    line = [f"data.path={tmp_path}/x*.csv", lines["retrieve"][1], f"run.dir={tmp_path / 'run'}"]
+    said = quick_job("retrieve", *line, "retriever=exact", code=2).stderr
+    assert "x*.csv, column vector: is of type string, but must be vectors as jobs.embed writes them" in said
+    assert not (tmp_path / "run").exists()
+    quick_job("retrieve", *line, "retriever=bm25_en")
+
+
+def test_what_reranking_cuts_is_said_at_the_end(lines: dict[str, list[str]], quick_job: Job, tmp_path: Path) -> None:
+    line = [word for word in lines["rerank"] if not word.startswith(("run.", "engine.max"))]
+    (tmp_path / "x.jsonl").write_text(json.dumps({"question": "why?", "passages": ["word " * 900, "short"]}))
+    line = [*line, f"data.path={tmp_path / 'x.jsonl'}", f"run.dir={tmp_path / 'run'}"]
+    assert "cut:        1 of 1 rows, by " in quick_job("rerank", *line).stdout
+
+
 @pytest.mark.parametrize("name", ["judge", "arena", "tournament"])
 def test_a_battles_verdict_is_its_likeliest_end_in_words(name: str, lines: dict[str, list[str]]) -> None:
     table = pq.read_table(Path(lines["folder"][0]) / name / "result.parquet")

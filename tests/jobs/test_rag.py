@@ -15,7 +15,6 @@ DUMMIES = [
     "generator.max_model_len=4096",
     "embedder.max_model_len=512",
     "reranker.max_model_len=4096",
-    "rerank.threshold=null",
 ]
 
 
@@ -48,7 +47,7 @@ def test_one_way_of_answering(lecture: Path, quick_job: Job) -> None:
 
 def test_all_ways_and_the_tournament(lecture: Path, quick_job: Job) -> None:
     contest = "rag.tournament=['engine=dummy','engine.max_model_len=4096','prompt=pairwise_ja']"
-    done = quick_job("rag", *line(lecture, "all", *DUMMIES, contest), LECTURE=str(lecture))
+    done = quick_job("rag", *line(lecture, "all", *DUMMIES, contest, "rerank.threshold=null"), LECTURE=str(lecture))
     names = {"baseline", "raw", "corrected", "window", "window_rerank", "paragraphs"}
     assert set(answers(lecture)) == names
     assert {row.split()[0] for row in done.stdout.splitlines() if "+" in row or "-0" in row} >= names
@@ -81,6 +80,9 @@ def test_all_ways_and_the_tournament(lecture: Path, quick_job: Job) -> None:
         (["data.path={lecture}/none.csv"], "the file has no rows"),
         (["rerank_prompt.template='{question}'"], r"missing: {passage}"),
         (["prompt.template='{question} {pasages}'"], "column 'pasages' is missing"),
+        (["engine@generator=smollm2_135m", "generator.model={lecture}/none"], "generator: engine.model="),
+        (["engine@reranker=smollm2_135m", "reranker.model={lecture}/none"], "reranker: engine.model="),
+        (["experiment=lecture/all", "rag.tournament=[engine=dumy]"], "did you mean engine=dummy?"),
     ],
 )
 def test_bad_input_is_refused(lecture: Path, quick_job: Job, overrides: list[str], message: str) -> None:

@@ -75,3 +75,24 @@ def test_what_must_hold_a_secret_is_for_its_owner_only(tmp_path: Path, quick_job
     desk.record(["1"], "http://user:s3cret@head:8265")
     for name in ("job.sbatch", "submission.json"):
         assert (desk.folder / name).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("evaluate", ["submission={url}", "labels=x"]),
+        ("evaluate", ["run.dir={url}"]),
+        ("merge", ["run.dir={url}"]),
+        ("merge", ["merge.submissions=[{url},x]", "merge.weights=[0.5,0.5]", "merge.out=x"]),
+        ("status", ["run.dir={url}"]),
+        ("memory", ["memory.text={url}", "engine=smollm2_135m"]),
+        ("generate", ["engine=dummy", "generate.json_schema={url}.json"]),
+    ],
+)
+def test_a_url_where_a_path_must_stand_is_refused_without_its_secrets(
+    name: str, line: list[str], quick_job: Job
+) -> None:
+    said = quick_job(name, *(word.format(url="https://user:s3cret@host/x") for word in line), code=2).stderr
+    assert "https://host/x" in said
+    assert "must be a path here, not a URL" in said
+    assert "s3cret" not in said

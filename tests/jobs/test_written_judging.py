@@ -91,7 +91,7 @@ def test_the_mode_chooses_the_task() -> None:
 )
 def test_sampling_is_refused_where_nothing_is_written(change: dict[str, float], key: str) -> None:
     config = SamplingConfig(**{"max_new_tokens": 512, **change})  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=rf"^generate\.{key}: with judge\.mode=labels"):
+    with pytest.raises(ConfigError, match=rf"^generate\.{key}: has no effect without judge\.mode=text"):
         judging_task(PairwiseConfig(), config, PROMPT, DummyConfig().check_sampling)
 
 

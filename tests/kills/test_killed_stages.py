@@ -18,7 +18,7 @@ from tests.jobs.test_rag import DUMMIES, line
 @pytest.mark.parametrize("stage", ["embedder", "reranker", "generator"])
 def test_killed_in_a_stage_and_resumed(lecture: Path, quick_job: Job, stage: str) -> None:
     slow = {"embedder": 0.2, "reranker": 0.3, "generator": 1.5}[stage]
-    command = line(lecture, "window_rerank", *DUMMIES, "run.shard_rows=1")
+    command = line(lecture, "window_rerank", *DUMMIES, "rerank.threshold=null", "run.shard_rows=1")
     whole = quick_job("rag", *command, f"run.root={lecture}/whole", LECTURE=str(lecture))
     assert whole.stdout
     process = subprocess.Popen(

@@ -7,6 +7,7 @@ import pytest
 from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.errors import ConfigError
+from lib.tasks.prompts.fitting import MARKER
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.reranking import CrossEncode, JudgeRelevance, RerankConfig
 from lib.types import Answers, TokenPair
@@ -90,6 +91,18 @@ def test_a_long_passage_is_cut_so_that_the_pair_fits() -> None:
     prepared = task.prepare(table, TOKENS, 20)
     assert [len(request) for request in prepared.requests] == [20]
     assert prepared.cut == [50 - (20 - 6)]
+    assert task.read(prepared, Answers(np.ones((1, 1), np.float32), {})).columns["cut"].to_pylist() == [36]
+
+
+def test_what_is_cut_from_passages_stands_in_the_result_and_is_summed() -> None:
+    table = rows({"question": [["why"], ["how"]], "passages": [["x" * 50, "y", "z" * 60], ["y"]]})
+    task = judge(top_n=1)
+    prepared = task.prepare(table, TOKENS, 40)
+    assert all(len(request) <= 40 for request in prepared.requests)
+    cut = task.read(prepared, logprobs(1, 2, 0, 1)).columns["cut"].to_pylist()
+    fixed = len(PROMPT.tokens({"passage": [""], "question": ["why"]}, TOKENS)) + max(len("yes"), len("no"))
+    mark = len(MARKER.encode())  # it stands in place of what is cut
+    assert cut == [50 + 60 - 2 * (40 - fixed - mark), 0]
 
 
 def test_no_passage_at_all() -> None:

@@ -56,6 +56,12 @@ def test_queries_without_vectors() -> None:
     assert engine.asked[1] is None
 
 
+def test_a_query_without_a_vector_among_others_is_named() -> None:
+    vectors = pa.array([[1.0, 0.0], None], pa.list_(pa.float32(), 2))
+    with pytest.raises(ValueError, match=r"^column vector: is empty \(null\)$"):
+        Retrieve(RetrieveConfig()).prepare(rows({"question": [["why"], ["how"]]}, vector=vectors), TOKENS, 10)
+
+
 def test_what_is_written_is_read_again() -> None:
     task, engine = Retrieve(RetrieveConfig(k=2)), Remembers()
     prepared = task.prepare(rows({"question": [["why"], ["how"]]}), TOKENS, 10)

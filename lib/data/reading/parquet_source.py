@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.data.parquet import require_rows, require_sound
+from lib.data.parquet import in_run_folder, require_rows, require_sound
 from lib.data.reading.cells import BATCH_ROWS, BUFFER_BYTES, Cells
 from lib.data.reading.sources import Source, open_source
 
@@ -93,7 +93,7 @@ def parquet_file(source: Source) -> Iterator[pq.ParquetFile]:
     """A Parquet source, opened. Raises InputError where it is none, or damaged."""
     with open_source(source) as file:
         parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES, page_checksum_verification=True)
-        require_sound(parquet)
+        require_sound(parquet, ours=in_run_folder(source.url))
         yield parquet
 
 

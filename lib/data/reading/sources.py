@@ -3,7 +3,7 @@
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -81,18 +81,24 @@ def resolve(path: str) -> list[Source]:
     In a folder, names that begin with "." or "_" are passed over (`_SUCCESS` and the like).
     Raises InputError where there is no file, or one of an unsupported format.
     """
-    shown = without_secrets(path)
-    if "::" in path:
-        raise InputError(f"data.path={shown}: chained URLs are not supported; give the URL of the file itself")
-    try:
+    with _reaching("data.path", path):
         fs, root = fsspec.core.url_to_fs(path)
         paths = _paths(fs, root)
-    except Exception as error:  # each file system has errors of its own (credentials, network, a missing package)
-        raise InputError(f"data.path={shown}: cannot be opened ({_reason(error)})") from error
     if not paths:
-        raise InputError(f"data.path={shown}: no such file, and no file matches; {SUPPORTED}")
+        raise InputError(f"data.path={without_secrets(path)}: no such file, and no file matches; {SUPPORTED}")
     local = isinstance(fs, LocalFileSystem)
     return [source_of(name if local else fs.unstrip_protocol(name)) for name in sorted(paths)]
+
+
+def text_source(path: str, key: str) -> Source:
+    """The text file at a path or URL, of whatever suffix before .gz or .zst.
+
+    Raises InputError, naming the key, where there is no such file system.
+    """
+    with _reaching(key, path):
+        fsspec.core.url_to_fs(path)
+    url = without_secrets(path)
+    return Source(url, FileFormat.TEXT, _CODECS.get(PurePosixPath(url).suffix.lower()), path)
 
 
 def source_of(address: str) -> Source:
@@ -186,6 +192,17 @@ def stat(source: Source) -> Stat:
     return Stat(size, mtime_ns)
 
 
+@contextmanager
+def _reaching(key: str, path: str) -> Iterator[None]:
+    shown = f"{key}={without_secrets(path)}"
+    if "::" in path:
+        raise InputError(f"{shown}: chained URLs are not supported; give the URL of the file itself")
+    try:
+        yield
+    except Exception as error:  # each file system has errors of its own (credentials, network, a missing package)
+        raise InputError(f"{shown}: cannot be opened ({_reason(error)})") from error
+
+
 def _paths(fs: Any, root: str) -> list[str]:
     if fs.isfile(root):  # also a file whose name looks like a glob
         return [root]
@@ -195,12 +212,49 @@ def _paths(fs: Any, root: str) -> list[str]:
     return [name for name in fs.glob(root) if fs.isfile(name)] if any(c in root for c in "*?[") else []
 
 
+class _Remote(io.RawIOBase):
+    """A file that is not local. Each file system has errors of its own, which are OSErrors here."""
+
+    def __init__(self, fs: Any, path: str) -> None:
+        self._file = self._told(fs.open, path, "rb")
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(self._file.seekable())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._told(self._file.seek, offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._told(self._file.read, len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    @staticmethod
+    def _told(ask: Callable[..., Any], *given: object) -> Any:
+        try:
+            return ask(*given)
+        except OSError:
+            raise
+        except Exception as error:
+            raise OSError(_reason(error)) from error
+
+
 @contextmanager
 def _open_raw(source: Source) -> Iterator[BinaryIO]:
     fs, path = fsspec.core.url_to_fs(source.address)
     try:
-        with fs.open(path, "rb") as file:
-            yield file
+        with fs.open(path, "rb") if isinstance(fs, LocalFileSystem) else _Remote(fs, path) as file:
+            yield cast(BinaryIO, file)
     except MemoryError as error:
         raise InputError(f"{source.url}: there is not enough memory for what it holds") from error
     except UNREADABLE as error:

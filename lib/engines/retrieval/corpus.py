@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lib.data.parquet import UNREADABLE, require_rows, require_sound
+from lib.data.parquet import UNREADABLE, in_run_folder, require_rows, require_sound
 from lib.data.run_folder import MANIFEST, RESULT
 from lib.errors import ConfigError, InputError
 
@@ -151,7 +151,7 @@ class Corpus:
         options = {"pre_buffer": False, "buffer_size": _BUFFER_BYTES, "page_checksum_verification": True}
         try:
             with pq.ParquetFile(self.path, metadata=self._metadata, **options) as file:
-                require_sound(file)
+                require_sound(file, ours=in_run_folder(self.path))
                 yield file
         except UNREADABLE as error:
             raise InputError(f"{self.path}: damaged ({str(error).strip()}); make the corpus anew") from error

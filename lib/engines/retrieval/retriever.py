@@ -7,6 +7,7 @@ from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from lib.config import transient
 from lib.engines.base import EngineConfig
@@ -39,10 +40,10 @@ class RetrieverConfig(EngineConfig):
         """The same retriever over another corpus: a run folder or a Parquet file."""
         raise AssertionError("a retriever without a corpus")
 
-    def check_queries(self, queries: str) -> None:
+    def check_queries(self, queries: str, vector: pa.DataType | None) -> None:
         """Raise ConfigError for queries whose vectors can't be compared with the corpus's.
 
-        queries: a run folder of jobs.embed, or a file of one.
+        queries: where they are; vector: the type of their column of vectors, None where there is none.
         """
 
     def check(self, method: str) -> None:
@@ -90,10 +91,10 @@ class CorpusConfig(RetrieverConfig):
         """The same retriever over another corpus: a run folder or a Parquet file."""
         return replace(self, corpus=corpus)
 
-    def check_queries(self, queries: str) -> None:
+    def check_queries(self, queries: str, vector: pa.DataType | None) -> None:
         """Raise ConfigError for queries of another width or model."""
         if self.needs_vectors:
-            require_comparable(self.corpus, queries)
+            require_comparable(self.corpus, queries, vector)
 
     def check(self, method: str) -> None:
         """Read the corpus once. Raise ConfigError or InputError for what can't be searched."""

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lib.data.manifest import read_manifest
-from lib.data.run_folder import MANIFEST, RESULT
+from lib.data.run_folder import MANIFEST
 from lib.engines.retrieval.corpus import Corpus, require_width
 from lib.errors import ConfigError
+from lib.urls import without_secrets
 
 _ENGINE = "engine."
 _OTHER = ("role", "prompt", "max_model_len")  # what may differ: how a text is put to the model, and where it is cut
@@ -34,33 +34,24 @@ def require_same_model(corpus: str | Path, queries: str | Path) -> bool:
     return True
 
 
-def require_comparable(corpus: str, queries: str) -> None:
+def require_comparable(corpus: str, queries: str, vector: pa.DataType | None) -> None:
     """Raise ConfigError, before a run, where the queries' vectors can't be compared with those of a corpus.
 
-    queries: a run folder of jobs.embed, or a file; what isn't here under this name (a pattern, a URL) is left to the
-    search itself. Vectors are missing, are of another width, or of another model.
+    queries: where they are; vector: the type of their column of vectors, None where there is none. Refused are those
+    of another type, width or model.
     """
-    path = Path(queries) / RESULT if Path(queries).is_dir() else Path(queries)
-    if path.is_file():
-        width = _width(path)
-        if width is None:
-            raise ConfigError(
-                f"{path}: has no column vector: embed the queries with jobs.embed and the model of the corpus, or "
-                "search by words (retriever=bm25_en)"
-            )
-        require_width(width, Corpus(corpus, vectors=True))
+    if vector is None:
+        raise ConfigError(
+            f"{without_secrets(queries)}: has no column vector: embed the queries with jobs.embed and the model of the "
+            "corpus, or search by words (retriever=bm25_en)"
+        )
+    if not pa.types.is_fixed_size_list(vector) or not pa.types.is_floating(vector.value_type):
+        raise ConfigError(
+            f"{without_secrets(queries)}, column vector: is of type {vector}, but must be vectors as jobs.embed writes "
+            "them (fixed-size lists of floats)"
+        )
+    require_width(vector.list_size, Corpus(corpus, vectors=True))
     require_same_model(corpus, queries)
-
-
-def _width(path: Path) -> int | None:
-    """Numbers of a vector in a file of queries; None where there is no column of vectors."""
-    try:
-        schema = pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError):
-        return None  # CSV, say
-    if "vector" not in schema.names or not pa.types.is_fixed_size_list(schema.field("vector").type):
-        return None
-    return int(schema.field("vector").type.list_size)
 
 
 def _model(path: Path) -> dict[str, Any] | None:

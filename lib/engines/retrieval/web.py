@@ -29,7 +29,7 @@ class WebConfig(RetrieverConfig):
     is asked for, and passages that it can have at most.
     timeout_seconds: of one request. requests_per_second: of each worker, at most. retries: further tries of a request
     that fails or is refused, after backoff_seconds, and twice as long each time. cache: folder with one JSON file for
-    each question that was answered, so that it isn't asked again; null: none (jobs.retrieve gives the run's).
+    each question that was answered, so that it isn't asked again; null: none.
     """
 
     backend: str = "duckduckgo"

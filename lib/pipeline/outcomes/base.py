@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from omegaconf import OmegaConf
 
@@ -39,7 +40,12 @@ class EvaluateConfig:
 
 
 class Outcome:
-    """What becomes of a run's shards: by default a result, and nothing to be measured in it."""
+    """What becomes of a run's shards: by default a result, and nothing to be measured in it.
+
+    without_failed: what else to set to go on without the rows that failed.
+    """
+
+    without_failed: ClassVar[str] = ""
 
     def check(self, run: Run, config: MergeConfig) -> None:
         """Raise ConfigError or InputError for what the end of the run would refuse, before its beginning."""
@@ -56,7 +62,7 @@ class Outcome:
         print(f"result:     {folder / RESULT} ({merged.rows:,} rows{failed})")
         if (cuts := read_cuts(folder / RESULT)) is not None:
             print(f"cut:        {cuts}")
-        require_error_rate(merged, max_error_rate, folder)
+        require_error_rate(merged, max_error_rate, folder, self.without_failed)
         self.deliver(folder, config)
 
     def report(self, folder: Path) -> None:
@@ -78,14 +84,13 @@ class Outcome:
         return None
 
 
-def require_error_rate(merged: Merged, max_error_rate: float, folder: Path) -> None:
-    """Raise RunFailed where more rows failed than `run.max_error_rate` allows."""
+def require_error_rate(merged: Merged, max_error_rate: float, folder: Path, without_failed: str = "") -> None:
+    """Raise RunFailed where more rows failed than `run.max_error_rate` allows. without_failed: as of an Outcome."""
     if merged.failed > max_error_rate * merged.rows:
         raise RunFailed(
             f"{merged.failed} of {merged.rows} rows failed, more than run.max_error_rate={max_error_rate:g} "
             f"allows; the first: {merged.first_failure} (all of them: {folder / FAILURES}). Mend the cause and run "
-            "again with run.retry_failed=true, or go on without them with a higher run.max_error_rate and, for a "
-            "submission, merge.on_failed=uniform or prior"
+            f"again with run.retry_failed=true, or go on without them with a higher run.max_error_rate{without_failed}"
         )
 
 

@@ -18,6 +18,8 @@ from lib.report.battles_page import Predictions, from_result, summary, write_rep
 class BattleOutcome(Outcome):
     """Of jobs whose rows are battles."""
 
+    without_failed = " and, for a submission, merge.on_failed=uniform or prior"
+
     def check(self, run: Run, config: MergeConfig) -> None:
         """Refuse a sample submission of other ids; a submission of before must not pass for this run's."""
         assert isinstance(config, SubmissionConfig)

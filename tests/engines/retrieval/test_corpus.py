@@ -130,14 +130,15 @@ def test_models_must_be_the_same(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "elsewhere") == []
 
 
-def test_queries_must_be_comparable(write: Write, tmp_path: Path) -> None:
+def test_queries_must_be_comparable(write: Write) -> None:
     corpus = write(["a"] * 20, VECTORS)
-    require_comparable(corpus, write(["?"] * 3, unit(3, 8), name="queries.parquet"))
-    require_comparable(corpus, str(tmp_path / "*.parquet"))  # a pattern: the search itself will tell
-    with pytest.raises(ConfigError, match=r"have 9 numbers, those of .* have 8"):
-        require_comparable(corpus, write(["?"] * 3, unit(3, 9), name="wide.parquet"))
-    with pytest.raises(ConfigError, match=r"bare\.parquet: has no column vector.*bm25_en"):
-        require_comparable(corpus, write(["?"], name="bare.parquet"))
-    (tmp_path / "queries.csv").write_text("text\n?\n")
-    with pytest.raises(ConfigError, match=r"queries\.csv: has no column vector"):
-        require_comparable(corpus, str(tmp_path / "queries.csv"))
+    require_comparable(corpus, "queries.parquet", pa.list_(pa.float32(), 8))
+    for kind, message in (
+        (pa.list_(pa.float32(), 9), r"have 9 numbers, those of .* have 8"),
+        (None, r"queries\.parquet: has no column vector.*bm25_en"),
+        (pa.string(), r"queries\.parquet, column vector: is of type string, but must be vectors as jobs\.embed writes"),
+        (pa.null(), r"column vector: is of type null"),
+        (pa.list_(pa.string(), 8), r"column vector: is of type fixed_size_list<item: string>\[8\]"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            require_comparable(corpus, "queries.parquet", kind)
