@@ -186,7 +186,7 @@ def _common(config: Config, root: Path, name: str) -> dict[str, Any]:
 
 
 def _root(config: Config) -> Path:
-    return Path(config.run.dir or Path(config.run.root) / f"rag-{config.run.name}").resolve()
+    return Path(config.run.dir or Path(config.run.root) / f"rag-{config.run.name_in_folder}").resolve()
 
 
 def _ways(config: Config) -> dict[str, Config]:

@@ -45,7 +45,9 @@ def require_unset(
 
 
 def require_local(key: str, path: str | None) -> None:
-    """Raise ConfigError for a URL where only a path can be meant."""
+    """Raise ConfigError for a URL where only a path can be meant, and for nothing at all."""
+    if path == "":
+        raise ConfigError(f"{key}: is empty; give a path, or leave it out")
     if path is not None and "://" in path:
         raise ConfigError(f"{key}={without_secrets(path)}: must be a path here, not a URL; copy it here first")
 

@@ -24,7 +24,17 @@ class RunConfig:
     retry_failed: bool = False
     grace_seconds: float = 30.0
 
+    @property
+    def name_in_folder(self) -> str:
+        """The name as a part of a folder's name: configs in folders of their own have slashes in theirs."""
+        return self.name.replace("/", "-")
+
     def __post_init__(self) -> None:
+        for key in ("name", "root", "dir"):
+            if getattr(self, key) == "":
+                raise ConfigError(
+                    f"run.{key}: is empty; give a {'name' if key == 'name' else 'folder'}, or leave it out"
+                )
         if self.shard_rows is not None and self.shard_rows < 1:
             raise ConfigError(f"run.shard_rows={self.shard_rows}: must be at least 1")
         if not 0 <= self.max_error_rate <= 1:

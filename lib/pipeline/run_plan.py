@@ -51,7 +51,7 @@ def find_or_plan(
 
 def _known_inputs(job: str, config: RunConfig) -> list[Seen]:
     """The inputs of the runs of which this may be one, as they were when they were planned."""
-    runs = [Path(config.dir)] if config.dir else Path(config.root).glob(f"{escape(f'{job}-{config.name}-')}*")
+    runs = [Path(config.dir)] if config.dir else Path(config.root).glob(f"{escape(f'{job}-{config.name_in_folder}-')}*")
     known: list[Seen] = []
     for folder in runs:
         with suppress(RunFolderError):  # whoever opens that run will hear of it
@@ -64,7 +64,7 @@ def _with_inputs(keys: Mapping[str, object], seen: Sequence[Seen]) -> dict[str, 
 
 
 def _folder(job: str, config: RunConfig, keys: Mapping[str, object]) -> Path:
-    name = f"{job}-{config.name}-{fingerprint(keys)[:8]}"
+    name = f"{job}-{config.name_in_folder}-{fingerprint(keys)[:8]}"
     return (Path(config.dir) if config.dir else Path(config.root) / name).resolve()
 
 

@@ -59,13 +59,14 @@ def test_a_default_folder_is_found_again_and_another_plan_trusts_nothing(
     path: Path, tmp_path: Path, hashed: list[str]
 ) -> None:
     def opened(seed: int) -> Run:
-        run = RunConfig(root=str(tmp_path / "runs"), name="a[1]")
+        run = RunConfig(root=str(tmp_path / "runs"), name="../mine/a[1]")
         engine = DummyConfig(max_model_len=512, seed=seed)
         recipe = Recipe(data=BattlesConfig(path=str(path)), engine=engine, task=Pairwise(CONFIG, PROMPT))
         return Run.open("judge", run, recipe)
 
     first = opened(0)
     assert opened(0).folder == first.folder
+    assert first.folder.parent == (tmp_path / "runs").resolve()
     assert len(hashed) == 1
     other = opened(1)
     assert other.folder != first.folder

@@ -81,6 +81,8 @@ def resolve(path: str) -> list[Source]:
     In a folder, names that begin with "." or "_" are passed over (`_SUCCESS` and the like).
     Raises InputError where there is no file, or one of an unsupported format.
     """
+    if not path:
+        raise InputError(f"data.path: is empty; give a file, a glob, a folder or a URL; {SUPPORTED}")
     with _reaching("data.path", path):
         fs, root = fsspec.core.url_to_fs(path)
         paths = _paths(fs, root)
@@ -133,7 +135,7 @@ def open_source(source: Source) -> Iterator[BinaryIO]:
     """The bytes of a source, decompressed. Raises InputError where they cannot be read."""
     with _open_raw(source) as file:
         if source.codec is None:
-            buffered = io.BufferedReader(file, _BLOCK_BYTES)  # what reads over HTTP and the like can't bound a line
+            buffered = io.BufferedReader(cast(io.RawIOBase, file), _BLOCK_BYTES)  # HTTP's readers can't bound a line
             start = b"" if source.format is FileFormat.PARQUET else buffered.peek(4)[:4]
             if kind := next((kind for mark, kind in _MAGIC.items() if start.startswith(mark)), None):
                 raise InputError(f"{source.url}: the file is {kind}, whatever its name says; name it so, or convert it")

@@ -53,6 +53,7 @@ def test_urls():
 @pytest.mark.parametrize(
     ("path", "message"),
     [
+        ("", "data.path: is empty"),
         ("{}/nothing.csv", "no such file"),
         ("{}/*.jsonl", "no file matches"),
         ("{}/empty", "no file"),
