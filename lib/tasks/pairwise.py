@@ -27,7 +27,7 @@ from lib.tasks.battle_requests import (
     verdict_columns,
 )
 from lib.tasks.prompts.fitting import Fitted, Sides
-from lib.tasks.prompts.labels import Spelled, ask_labels, label_sequences, longest, spell
+from lib.tasks.prompts.labels import Spelled, ask_labels, label_sequences, longest, require_mass, spell
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.truncation import Truncate
 from lib.types import BATTLE_TEXTS, PROBABILITIES, Answers, LabelEngine, Tokenizer
@@ -172,14 +172,13 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
 
     def check_first(self, results: pa.Table) -> None:
         """Raise ConfigError where nearly no probability is on the labels."""
-        least, known = self.config.min_label_mass, results["label_mass"].drop_null()
-        if least and len(known) and (found := float(np.median(known))) < least:
-            raise ConfigError(
-                f"label mass {found:.2g}: the judge gives prompt.labels={self.prompt.labels} nearly no probability "
-                f"(less than judge.min_label_mass={least:g}), so its verdicts would be noise. prompt.preview=2 shows "
-                "where its answer begins: it may want to think first, or answer in other words; judge.mode=text lets "
-                "it write, and judge.min_label_mass=0 takes the verdicts as they are"
-            )
+        require_mass(
+            results["label_mass"],
+            self.config.min_label_mass,
+            self.prompt.labels,
+            key="judge.min_label_mass",
+            otherwise="judge.mode=text lets it write, and ",
+        )
 
     def _render(self, tokenizer: Tokenizer) -> Render:
         return render_orders(self.prompt, self.config.orders, tokenizer)

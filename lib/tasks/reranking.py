@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lib.config import identity
+from lib.config import identity, transient
 from lib.errors import ConfigError
 from lib.tasks.base import Asked, Prepared, Result, Task
 from lib.tasks.passage_columns import BESIDE, PASSAGES, passage_columns, read_passages
-from lib.tasks.prompts.labels import Spelled, ask_labels, label_sequences, longest, spell
+from lib.tasks.prompts.labels import Spelled, ask_labels, label_sequences, longest, require_mass, spell
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.slots import check_prompt, fit_slots, slot_values
 from lib.types import Answers, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
@@ -43,15 +43,21 @@ class RerankConfig:
     """Which passages are kept: those that score above `threshold`, and of these the `top_n` best; null keeps all.
 
     by: who tells. A score is the log-odds of yes against no (0: as likely as not), or what the cross-encoder gives.
+    min_label_mass: where yes and no together are less likely than that (the median of the first shard), the run stops.
     """
 
     by: RerankBy = RerankBy.labels
     threshold: float | None = None
     top_n: int | None = None
+    min_label_mass: float = transient(default=0.1)
 
     def __post_init__(self) -> None:
         if self.top_n is not None and self.top_n < 1:
             raise ConfigError(f"rerank.top_n={self.top_n}: must be at least 1, or null for all")
+        if not 0 <= self.min_label_mass < 1:
+            raise ConfigError(f"rerank.min_label_mass={self.min_label_mass}: must be in [0, 1); 0 takes any")
+        if self.by is RerankBy.cross_encoder and self.min_label_mass != RerankConfig.min_label_mass:
+            raise ConfigError("rerank.min_label_mass: has no effect with rerank.by=cross_encoder; leave it out")
 
 
 class _Retrieved(NamedTuple, Generic[About]):
@@ -83,11 +89,17 @@ class _Reranker(Task[Asked, _Retrieved[About], Answers], Generic[Asked, About]):
         return questions, read_passages(rows)
 
     def _reranked(
-        self, prepared: Prepared[_Retrieved[About]], scores: npt.NDArray[np.float64], errors: Mapping[int, str]
+        self,
+        prepared: Prepared[_Retrieved[About]],
+        scores: npt.NDArray[np.float64],
+        errors: Mapping[int, str],
+        *more: Sequence[object],
     ) -> Result:
-        """scores: [requests]; errors: request number -> why. A row of which a passage has no score has failed."""
-        assert prepared.counts is not None
-        first = np.cumsum([0, *prepared.counts]).tolist()
+        """scores: [requests]; errors: request number -> why; more: further columns.
+
+        A row of which a passage has no score has failed.
+        """
+        first = _first(prepared)
         kept, ranks, failed = [], [], {}
         for row, own in enumerate(prepared.notes.passages):
             part = scores[first[row] : first[row + 1]].tolist()
@@ -99,7 +111,7 @@ class _Reranker(Task[Asked, _Retrieved[About], Answers], Generic[Asked, About]):
             ranks.append(order)
         lengths = [len(request) for request in prepared.requests]
         tokens = [sum(lengths[a:b]) for a, b in pairwise(first)]
-        columns = [prepared.notes.questions, *passage_columns(kept), ranks, tokens, prepared.cut]
+        columns = [prepared.notes.questions, *passage_columns(kept), ranks, tokens, prepared.cut, *more]
         return self.result(columns, failed)
 
     def _order(self, scores: Sequence[float]) -> list[int]:
@@ -115,12 +127,14 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Spelled]]):
     """The task of `jobs.rerank` with a language model, by the labels of its prompt: yes, then no.
 
     Columns: question, those of PASSAGES in the new order with the new scores, retrieved_ranks (where each stood before,
-    from 0), tokens and cut (of all the row's requests, also those about passages that are not kept).
+    from 0), tokens and cut (of all the row's requests, also those about passages that are not kept), label_mass
+    (probability of yes and no together, on average over these requests).
     """
 
     prompt: PromptConfig
 
-    version = 3
+    schema = _Reranker.schema.append(pa.field("label_mass", pa.float64()))
+    version = 4
     method = "label_logprobs"
 
     def __post_init__(self) -> None:
@@ -164,12 +178,19 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Spelled]]):
     def read(self, prepared: Prepared[_Retrieved[list[Spelled]]], answers: Answers) -> Result:
         """Scores are log-odds: log P(yes) - log P(no)."""
         values = answers.values.astype(np.float64).reshape(-1, 2)
-        return self._reranked(prepared, values[:, 0] - values[:, 1], answers.errors)
+        mass, first = np.exp(values).sum(axis=1), _first(prepared)
+        means = [None if a == b or np.isnan(mass[a:b]).any() else mass[a:b].mean() for a, b in pairwise(first)]
+        return self._reranked(prepared, values[:, 0] - values[:, 1], answers.errors, means)
+
+    def check_first(self, results: pa.Table) -> None:
+        """Raise ConfigError where nearly no probability is on yes and no."""
+        least = self.config.min_label_mass
+        require_mass(results["label_mass"], least, self.prompt.labels, key="rerank.min_label_mass")
 
 
 @dataclass(frozen=True)
 class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
-    """The task of `jobs.rerank` with a cross-encoder. Columns: as of JudgeRelevance."""
+    """The task of `jobs.rerank` with a cross-encoder. Columns: as of JudgeRelevance, without label_mass."""
 
     version = 2
     method = "relevance"
@@ -204,6 +225,12 @@ class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
         """The engine's scores as they are."""
         scores = answers.values.astype(np.float64).reshape(-1)
         return self._reranked(prepared, scores, answers.errors)
+
+
+def _first(prepared: Prepared[_Retrieved[About]]) -> list[int]:
+    """Numbers of the first request of each row, and the number of all requests."""
+    assert prepared.counts is not None
+    return [int(number) for number in np.cumsum([0, *prepared.counts])]
 
 
 def require_separator(tokenizer: Tokenizer) -> None:

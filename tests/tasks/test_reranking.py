@@ -9,7 +9,7 @@ from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.errors import ConfigError
 from lib.tasks.prompts.fitting import MARKER
 from lib.tasks.prompts.prompt import PromptConfig
-from lib.tasks.reranking import CrossEncode, JudgeRelevance, RerankConfig
+from lib.tasks.reranking import CrossEncode, JudgeRelevance, RerankBy, RerankConfig
 from lib.types import Answers, TokenPair
 from tests.tasks.tables import rows
 
@@ -48,6 +48,19 @@ def test_passages_are_ordered_by_log_odds() -> None:
     assert result[1]["passages"] == []
     assert result[2]["scores"] == [0.5]
     assert result[0]["tokens"] == sum(map(len, prepared.requests[:3]))
+
+
+def test_unlikely_labels_stop_a_run() -> None:
+    task = judge()
+    prepared = task.prepare(TABLE, TOKENS, 200)
+    values = np.log(np.array([[0.02, 0.03], [0.1, 0.1], [0.01, 0.04], [0.01, 0.01]], np.float32))
+    found = task.read(prepared, Answers(values)).columns
+    assert found["label_mass"].to_pylist() == [pytest.approx(0.1), None, pytest.approx(0.02)]
+    with pytest.raises(ConfigError, match=r"^label mass 0\.06: .*rerank\.min_label_mass=0\.1"):
+        task.check_first(found)
+    judge(min_label_mass=0.05).check_first(found)
+    with pytest.raises(ConfigError, match="no effect with rerank.by=cross_encoder"):
+        RerankConfig(by=RerankBy.cross_encoder, min_label_mass=0)
 
 
 @pytest.mark.parametrize(

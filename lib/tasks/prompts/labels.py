@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from lib.errors import ConfigError
 from lib.types import Answers, Label, LabelEngine, TokenIds, Tokenizer, Usage
@@ -50,6 +51,20 @@ def spell(labels: Sequence[str], tokenizer: Tokenizer, prompts: Sequence[TokenId
             except ConfigError as error:
                 known[tail] = str(error)
     return [known[tail] for tail in tails]
+
+
+def require_mass(mass: pa.ChunkedArray, least: float, labels: Sequence[str], *, key: str, otherwise: str = "") -> None:
+    """Raise ConfigError where nearly no probability is on the labels: where the median of `mass` is below `least`.
+
+    mass: probabilities of all labels together; nulls don't count. key: of `least`. otherwise: what else could be done.
+    """
+    known = mass.drop_null()
+    if least and len(known) and (found := float(np.median(known))) < least:
+        raise ConfigError(
+            f"label mass {found:.2g}: the model gives prompt.labels={list(labels)} nearly no probability (less than "
+            f"{key}={least:g}), so its answers would be noise. prompt.preview=2 shows where they begin: it may want to "
+            f"think first, or answer in other words; {otherwise}{key}=0 takes them as they are"
+        )
 
 
 def ask_labels(engine: LabelEngine, prompts: Sequence[TokenIds], spelled: Sequence[Spelled], count: int) -> Answers:
