@@ -123,7 +123,7 @@ class WebEngine:
             write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
         try:
             pages: list[Page] = json.loads(path.read_text(encoding="utf-8"))["pages"]
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise EngineError(f"{path}: damaged ({error}); delete it, and the question is asked again") from error
         return pages
 
