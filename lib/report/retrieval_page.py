@@ -6,6 +6,7 @@ from typing import Any
 
 from lib.data import parquet
 from lib.data.qrels import read_qrels
+from lib.data.row_names import row_names
 from lib.errors import InputError
 from lib.report.page import Section, Table, render
 from lib.scoring.retrieval_metrics import RetrievalMetrics, retrieval_metrics
@@ -19,8 +20,9 @@ def measure_retrieval(result: Path, qrels: str, cutoff: int) -> RetrievalMetrics
     if "passage_ids" not in parquet.schema(result).names:
         raise InputError(f"{result}: has no column passage_ids, so it is not of jobs.retrieve or jobs.rerank")
     judged = read_qrels(qrels)
-    table = parquet.read(result, ["id", "row", "passage_ids"]).to_pylist()
-    ranking = {str(row["row"]) if row["id"] is None else row["id"]: row["passage_ids"] or [] for row in table}
+    table = parquet.read(result, ["id", "row", "passage_ids"])
+    queries = zip(row_names(table["id"], table["row"].to_pylist()), table["passage_ids"].to_pylist(), strict=True)
+    ranking = {name: passages or [] for name, passages in queries if name is not None}
     if not ranking.keys() & judged.keys():
         raise InputError(
             f"{qrels}: judges no query of {result}; the queries' ids there are {list(ranking)[:3]}, here "

@@ -127,3 +127,17 @@ def test_a_sample_is_drawn_from_all_files(tmp_path: Path) -> None:
 def test_results_keep_the_place_and_what_is_carried(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "x.jsonl", [{"text": "fine", "n": 1}])
     assert open_table(TableConfig(path=path, carry=["n"]), ["text"]).carried == ("file", "row", "id", "n")
+
+
+def test_a_prompt_without_slots_needs_ids_to_tell_rows(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"text": "a"}, {"text": "b"}])
+    for values in ({}, {"sample": 1}):
+        with pytest.raises(ConfigError, match=r"no column of it is read.*such as \{text\}, .*data\.id=NAME"):
+            load(tmp_path / "run", path, [], **values)
+    assert load(tmp_path / "run", path, [], id="text")["id"].to_pylist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("key", ["limit", "sample", "folds"])
+def test_numbers_of_rows_that_no_input_has(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"data.{key}=1{'0' * 400}: must be at least 1 and below"):
+        TableConfig(path="x", **{"fold": 0, key: 10**400})
