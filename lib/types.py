@@ -39,6 +39,15 @@ class Message(TypedDict):
     content: str
 
 
+def content_text(content: object, where: str) -> str:
+    """The text of a turn's content, which is a text or a list of parts of type text. Raises ValueError for others."""
+    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    for part in parts:
+        if not (isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)):
+            raise ValueError(f"{where}: its content is neither a text nor a list of parts of type text")
+    return "".join(str(part["text"]) for part in parts)
+
+
 def require_alternation(messages: Sequence[Message]) -> None:
     """Raise ValueError, saying why, unless user and assistant take turns, the user first and last.
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from lib.data import parquet
+from lib.data.row_names import row_names
 from lib.data.run_folder import RESULT
 from lib.errors import InputError
 
@@ -60,8 +61,9 @@ def read_answers(name: str, place: str) -> Mapping[str, Answer]:
     if not pa.types.is_string(table.schema.field("text").type):
         raise InputError(f"answers of {name}: {path} has several samples a row; generate with generate.n=1")
     answers: dict[str, Answer] = {}
-    for row in table.to_pylist():
-        key = str(row["row"]) if row["id"] is None else row["id"]
+    for key, row in zip(row_names(table["id"], table["row"].to_pylist()), table.to_pylist(), strict=True):
+        if key is None:
+            continue
         if key in answers:
             raise InputError(f"answers of {name}: {path} has two rows with the id {key!r}")
         answers[key] = Answer(

@@ -1,4 +1,4 @@
-"""How much of its texts a run had to cut so that requests fit: from the columns `cut` or `cut_*` of its result."""
+"""How much of its texts a run had to cut so that requests fit: from the columns of its result that count the tokens."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from lib.data import parquet
+from lib.types import BATTLE_TEXTS
+
+CUT_COLUMNS = ("cut", *(f"cut_{text}" for text in BATTLE_TEXTS))
+"""What tasks call them (int32): of a row's texts together, or of each text of a battle."""
 
 _ROWS = 65_536
 
@@ -27,11 +31,7 @@ class Cuts:
 
 def read_cuts(result: Path) -> Cuts | None:
     """The cuts of a result; None where its job cuts nothing."""
-    names = [
-        f.name
-        for f in parquet.schema(result)
-        if pa.types.is_integer(f.type) and (f.name == "cut" or f.name.startswith("cut_"))
-    ]
+    names = [f.name for f in parquet.schema(result) if f.name in CUT_COLUMNS and f.type == pa.int32()]
     if not names:
         return None
     rows = of = tokens = most = 0

@@ -2,7 +2,8 @@
 
 Both hold lines {"id", "custom_id", "response": {"status_code", "request_id", "body"}, "error": null}, as OpenAI's files
 do: also a failed request has a response, whose body says {"error": {"message", "type", "param", "code"}}. Ids follow
-from the run's fingerprint and the custom_id, so that the same run gives the same files.
+from the run's fingerprint and the custom_id (of a line without one: its place), so that the same run gives the same
+files. The custom_id of a line that can't be read is null.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any
 from lib.data.atomic import atomic_path
 from lib.data.manifest import Manifest
 from lib.data.parquet import batches
-from lib.data.rows.openai_batch import BODY, METHOD
+from lib.data.rows.openai_batch import BODY, CUSTOM_ID, METHOD, URL
 from lib.data.run_folder import MANIFEST, OPENAI_ERRORS, OPENAI_OUTPUT, RESULT
 
 _BLOCK_ROWS = 1024
@@ -45,7 +46,7 @@ def write_openai_files(manifest: Manifest, folder: Path) -> tuple[int, int]:
         for batch in batches(folder / RESULT, _BLOCK_ROWS):
             for row in batch.to_pylist():
                 failed = row["error"] is not None
-                key = _hash(manifest.fingerprint, row["id"])
+                key = _hash(manifest.fingerprint, row["id"] or f"row {row['row']} of {row['file']}")
                 if failed:
                     status, body = _error(row["error"])
                 else:
@@ -62,13 +63,13 @@ def write_openai_files(manifest: Manifest, folder: Path) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
-def _hash(fingerprint: str, custom_id: str) -> str:
-    return blake2b(f"{fingerprint}:{custom_id}".encode(), digest_size=12).hexdigest()
+def _hash(fingerprint: str, name: str) -> str:
+    return blake2b(f"{fingerprint}:{name}".encode(), digest_size=12).hexdigest()
 
 
 def _error(reason: str) -> tuple[int, dict[str, Any]]:
     """Status and body of a failed request: 400 where it is the request's own fault, else 500."""
-    own_fault = reason.startswith((f"{BODY}: ", f"{METHOD}: "))
+    own_fault = reason.startswith(("line ", *(f"{key}: " for key in (CUSTOM_ID, METHOD, URL, BODY))))
     status, name = (400, "invalid_request_error") if own_fault else (500, "server_error")
     return status, {"error": {"message": reason, "type": name, "param": None, "code": None}}
 

@@ -18,6 +18,7 @@ import pyarrow.csv as pacsv
 from lib.data import parquet
 from lib.data.atomic import atomic_path
 from lib.data.merging import MergeConfig
+from lib.data.row_names import row_names
 from lib.errors import ConfigError, InputError, RunFailed
 from lib.log import log
 from lib.scoring.probabilities import blend, to_millionths
@@ -91,13 +92,18 @@ class Submission:
 def write_submission(result: Path, path: Path, config: SubmissionConfig) -> Submission:
     """Turn `result.parquet` into a checked submission, in its order; where there are no ids, rows are numbered.
 
+    A row that alone has no id, since its line could not be read, is left out, unless failed rows are not to be filled.
+
     Returns the submission as read back from the file. Raises RunFailed where a row failed and
     `merge.on_failed` is `fail`, InputError where `merge.sample` asks for other ids.
     """
     ids = _ids(result)
     if config.sample is not None:
         require_same_ids(ids, Path(config.sample))
+    if ids.null_count:
+        log.warning("%s: %s failed rows without an id are left out", path, f"{ids.null_count:,}")
     _write_csv(path, _filled(result, config.filler), ids)
+    ids = ids.drop_null()
     submission = read_submission(path)
     assert submission.ids.equals(ids), f"{path}: ids changed on the way to the file"
     return submission
@@ -189,9 +195,7 @@ def _filled(result: Path, filler: npt.NDArray[np.float64] | None) -> Iterator[np
 
 def _ids(result: Path) -> pa.Array:
     ids = parquet.read(result, ["id"])["id"].combine_chunks()
-    if ids.null_count == 0:
-        return ids.cast(pa.string())
-    return pa.array(np.arange(len(ids))).cast(pa.string())
+    return pa.array(row_names(ids, range(len(ids))), pa.string())
 
 
 def _write_csv(path: Path, blocks: Iterator[npt.NDArray[np.float64]], ids: pa.Array) -> None:
@@ -203,7 +207,8 @@ def _write_csv(path: Path, blocks: Iterator[npt.NDArray[np.float64]], ids: pa.Ar
             texts = [
                 [f"{u // 1_000_000}.{u % 1_000_000:06d}" for u in column] for column in to_millionths(block).T.tolist()
             ]
-            writer.writerows(zip(ids.slice(first, len(block)).to_pylist(), *texts, strict=True))
+            rows = zip(ids.slice(first, len(block)).to_pylist(), *texts, strict=True)
+            writer.writerows(row for row in rows if row[0] is not None)
             first += len(block)
     assert first == len(ids)
 

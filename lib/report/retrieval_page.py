@@ -6,6 +6,7 @@ from typing import Any
 
 from lib.data import parquet
 from lib.data.qrels import read_qrels
+from lib.data.row_names import row_names
 from lib.errors import InputError
 from lib.report.page import Section, Table, render
 from lib.scoring.retrieval_metrics import RetrievalMetrics, retrieval_metrics
@@ -19,12 +20,14 @@ def measure_retrieval(result: Path, qrels: str, cutoff: int) -> RetrievalMetrics
     if "passage_ids" not in parquet.schema(result).names:
         raise InputError(f"{result}: has no column passage_ids, so it is not of jobs.retrieve or jobs.rerank")
     judged = read_qrels(qrels)
-    table = parquet.read(result, ["id", "row", "passage_ids"]).to_pylist()
-    ranking = {str(row["row"]) if row["id"] is None else row["id"]: row["passage_ids"] or [] for row in table}
-    if len(ranking) != len(table):
+    table = parquet.read(result, ["id", "row", "passage_ids"])
+    names = row_names(table["id"], table["row"].to_pylist())
+    queries = zip(names, table["passage_ids"].to_pylist(), strict=True)
+    ranking = {name: passages or [] for name, passages in queries if name is not None}
+    if twice := len(names) - names.count(None) - len(ranking):
         raise InputError(
-            f"{result}: {len(table) - len(ranking):,} queries without ids have the row numbers of others, in another "
-            "file; do the run again with data.id"
+            f"{result}: {twice:,} queries without ids have the row numbers of others, in another file; do the run "
+            "again with data.id"
         )
     if not ranking.keys() & judged.keys():
         raise InputError(

@@ -16,6 +16,7 @@ class Keep(Task[Engine, None, Completions]):
 
     tokenizer: Mapping[str, str]
 
+    version = 2
     method = "nothing"
     schema = pa.schema([])
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path, PurePath
 from typing import Any
@@ -15,6 +16,7 @@ from lib.errors import ConfigError
 from lib.types import Sampling, TokenIds
 
 _NEW_TOKENS = 256
+_TOO_MANY = 2**31  # for the counters of engines and of results
 _OF_DRAWS = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "epsilon_cutoff": 0.0}  # and what switches each off
 
 
@@ -70,6 +72,9 @@ class SamplingConfig:
             value = getattr(self, key)
             if value is not None and value < 1:
                 yield key, "must be at least 1"
+        for key in ("max_new_tokens", "max_length", "num_beams", "n", "top_k"):
+            if (getattr(self, key) or 0) >= _TOO_MANY:
+                yield key, "must be below 2**31"
         if not 0 <= self.temperature < float("inf"):
             yield "temperature", "must be 0 (greedy) or more"
         if not 0 < self.top_p <= 1:
@@ -175,15 +180,28 @@ def schema_problem(text: str, schema: str) -> str | None:
 
     What engines are told is xgrammar's reading of a schema, which is looser where keywords stand side by side.
     """
-    import jsonschema  # type: ignore[import-untyped]
+    from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
+    from referencing.exceptions import Unresolvable
 
     try:
-        jsonschema.validate(json.loads(text), json.loads(schema))
-    except ValueError as error:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
         return f"is no JSON: {error}"
-    except jsonschema.ValidationError as error:
-        return f"{error.json_path}: {error.message}"
-    return None
+    try:
+        breach = best_match(_validator(schema).iter_errors(value))
+    except (RecursionError, Unresolvable, ArithmeticError) as error:  # the last of infinite numbers
+        return f"can't be held against it: {error}"
+    return f"{breach.json_path}: {breach.message}" if breach else None
+
+
+@lru_cache(maxsize=8)
+def _validator(schema: str) -> Any:
+    """What holds JSON against a schema; references lead nowhere outside of it, and to no other host."""
+    from jsonschema.validators import validator_for  # type: ignore[import-untyped]
+    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
+
+    contents = json.loads(schema)
+    return validator_for(contents)(contents, registry=REGISTRY)
 
 
 def _schema(given: str) -> str:
@@ -198,16 +216,39 @@ def _schema(given: str) -> str:
             raise ConfigError(f"{key}: the file cannot be read: {error}") from error
     try:
         schema: Any = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{key}: is no JSON ({error}); give a JSON schema, or the path of a .json file") from error
-    from jsonschema.exceptions import SchemaError  # type: ignore[import-untyped]
-    from jsonschema.validators import validator_for  # type: ignore[import-untyped]
-
     if not isinstance(schema, dict):
         raise ConfigError(f'{key}: a JSON schema is an object, such as {{"type": "object"}}')
+    if not isinstance(schema.get("$schema", ""), str):
+        raise ConfigError(f"{key}: is no JSON schema: $schema: must be a text, if it is there")
+    from jsonschema.exceptions import SchemaError
+    from referencing.exceptions import Unresolvable
+
     try:
-        validator_for(schema).check_schema(schema)
+        validator = _validator(text)
+        validator.check_schema(schema)
+        _look_up_references(schema)
+        validator.is_valid(None)
     except SchemaError as error:
         where = "/".join(map(str, error.absolute_path)) or "its top"
         raise ConfigError(f"{key}: is no JSON schema: {where}: {error.message}") from error
+    except (Unresolvable, ValueError) as error:  # the latter of what is no URL
+        raise ConfigError(f"{key}: has a $ref that leads nowhere inside of it: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{key}: is nested too deep, or a $ref of it leads back to itself") from error
     return text
+
+
+def _look_up_references(schema: dict[str, Any]) -> None:
+    """Raise what the library raises where a reference of a schema, or of one in it, leads nowhere."""
+    from jsonschema_specifications import REGISTRY
+    from referencing.jsonschema import DRAFT202012, specification_with
+
+    top = specification_with(schema.get("$schema", ""), default=DRAFT202012).create_resource(schema)
+    waiting = [(top, REGISTRY.resolver_with_root(top))]
+    while waiting:
+        resource, resolver = waiting.pop()
+        if isinstance(resource.contents, dict) and "$ref" in resource.contents:
+            resolver.lookup(resource.contents["$ref"])
+        waiting += [(inner, resolver.in_subresource(inner)) for inner in resource.subresources()]

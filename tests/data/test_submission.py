@@ -126,3 +126,12 @@ def test_blend_refuses_other_ids_and_weights_off_the_simplex(tmp_path: Path) -> 
         with pytest.raises(ConfigError, match=r"merge\.weights"):
             blend_submissions([a, a], weights, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_failed_row_that_alone_has_no_id_is_left_out(tmp_path: Path) -> None:
+    path = result(tmp_path, [[0.5, 0.25, 0.25], None, [0, 0, 1]], ["x", None, "1"])
+    with pytest.raises(RunFailed, match=r"merge\.on_failed"):
+        write_submission(path, tmp_path / "s.csv", SubmissionConfig())
+    submission = write_submission(path, tmp_path / "s.csv", SubmissionConfig(on_failed=OnFailed.uniform))
+    assert submission.ids.to_pylist() == ["x", "1"]
+    assert submission.probabilities.tolist() == [[0.5, 0.25, 0.25], [0, 0, 1]]

@@ -20,7 +20,9 @@ from lib.data.rows.documents import DocumentsConfig, chunk_rows
 from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
 from lib.data.rows.table import TableConfig, open_table
 from lib.data.submission import read_submission
+from lib.engines.dummy import DummyConfig
 from lib.report.predictions import from_submission
+from lib.tasks.openai.body_texts import AnswerTexts
 from tests.running import ROOT
 
 _SAMPLES = ROOT / "conf" / "samples"
@@ -74,8 +76,9 @@ def _table(path: Path, folder: Path) -> None:
 
 def _batch(path: Path, folder: Path) -> None:
     config = OpenAiBatchConfig(path=str(path))
-    batch_url(config, "generate")
-    _take_in(open_batch(config, "/v1/chat/completions", lambda body: None), folder)
+    url = batch_url(config, "generate")
+    task = AnswerTexts(url=url, seed=0, context=300, fits=DummyConfig().check_sampling)
+    _take_in(open_batch(config, url, task.check_body), folder)
 
 
 def _documents(path: Path, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Jobs on small files that went wrong once: the exit code, what is said, and what is in the result."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -110,3 +111,30 @@ def test_a_damaged_manifest_is_said_to_be_none(quick_job: Job, prompts: Path, tm
     manifest.write_text(manifest.read_text().replace('"shard_rows": 8', '"shard_rows": 9'))
     assert "not a manifest" in quick_job(*line, code=2).stderr
     assert "not a manifest" in quick_job("status", f"run.dir={tmp_path / 'run'}", code=2).stderr
+
+
+def test_one_bad_line_of_each_kind_in_a_batch(cases: Path, quick_job: Job, tmp_path: Path) -> None:
+    path = cases / "batch_one_bad_line_each.jsonl"
+    line = ["data=openai_batch", f"data.path={path}", "merge.format=openai_batch", "engine=dummy", "executor=inline"]
+    quick_job("generate", *line, f"run.dir={tmp_path / 'run'}")
+    outputs, errors = (
+        [json.loads(line) for line in (tmp_path / "run" / f"openai_{name}.jsonl").read_text("utf-8").splitlines()]
+        for name in ("output", "errors")
+    )
+    assert [line["custom_id"] for line in outputs] == ["c0", "c7"]
+    assert [line["custom_id"] for line in errors] == [f"c{n}" for n in range(1, 7)]
+    assert {line["response"]["status_code"] for line in errors} == {400}
+    said = [line["response"]["body"]["error"]["message"] for line in errors]
+    for message, expected in zip(
+        said,
+        (
+            "body: temperature=",
+            "turn 1 has k",
+            "body: top_p=1000",
+            "url: ['/v1/chat/",
+            "body: nested",
+            "structured_out",
+        ),
+        strict=True,
+    ):
+        assert expected in message

@@ -117,3 +117,24 @@ def test_scores_by_the_dummy(tmp_path: Path, quick_job: Job) -> None:
     assert [one["index"] for one in first["data"]] == [0, 1]
     assert first["data"][1]["score"] == second["data"][0]["score"]
     assert first["usage"] == {"prompt_tokens": 10, "total_tokens": 10}
+
+
+def test_lines_that_cannot_be_read_are_errors_by_their_place(tmp_path: Path, quick_job: Job) -> None:
+    path = write(tmp_path / "batch.jsonl", "/v1/chat/completions", chats(40))
+    lines = path.read_text().splitlines()
+    lines[3], lines[20] = "{oops", "[1]"
+    path.write_text("\n".join(lines))
+    batch = ["data=openai_batch", f"data.path={path}", "merge.format=openai_batch", "engine=dummy", "executor=inline"]
+    run = tmp_path / "run"
+    quick_job("generate", *batch, f"run.dir={run}", "run.shard_rows=8")
+    outputs, errors = read(run)
+    assert [line["custom_id"] for line in outputs] == [f"r-{n}" for n in range(40) if n not in (3, 7, 20)]
+    assert [line["custom_id"] for line in errors] == [None, "r-7", None]
+    said = [line["response"]["body"]["error"]["message"] for line in errors]
+    assert (said[0].split(" (")[0], said[2][:26]) == ("line 4: malformed JSON", "line 21: not a JSON object")
+    assert {line["response"]["status_code"] for line in errors} == {400}
+    assert len({line["id"] for line in [*outputs, *errors]}) == 40
+    for shard in (0, 2):
+        (run / "shards" / f"shard-{shard:05d}.parquet").unlink()
+    quick_job("generate", *batch, f"run.dir={run}", "run.shard_rows=8")
+    assert read(run) == (outputs, errors)

@@ -59,7 +59,7 @@ def test_unlikely_labels_stop_a_run() -> None:
     with pytest.raises(ConfigError, match=r"^label mass 0\.06: .*rerank\.min_label_mass=0\.1"):
         task.check_first(found)
     judge(min_label_mass=0.05).check_first(found)
-    with pytest.raises(ConfigError, match="no effect with rerank.by=cross_encoder"):
+    with pytest.raises(ConfigError, match=r"no effect with rerank\.by=cross_encoder"):
         RerankConfig(by=RerankBy.cross_encoder, min_label_mass=0)
 
 

@@ -101,3 +101,43 @@ def test_seeds_of_rows_differ_and_stay() -> None:
     assert len(seeds) == 8
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert row_seed(0, "a.csv 1") == row_seed(0, "a.csv 1", 0) == 3090947422442625242
+
+
+def nested(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "integer"}
+    for _ in range(levels):
+        schema = {"properties": {"a": schema}}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ({"$ref": "#/nowhere"}, r"has a \$ref that leads nowhere inside of it: '/nowhere'"),
+        ({"properties": {"a": {"$ref": "#/$defs/b"}}}, r"has a \$ref that leads nowhere inside of it: '/\$defs/b'"),
+        ({"$ref": "http://127.0.0.1:9/x"}, "leads nowhere inside of it: http://127.0.0.1:9/x"),
+        ({"$dynamicRef": "#a"}, "leads nowhere inside of it"),
+        ({"$id": "http://[x", "$ref": "y"}, "leads nowhere inside of it: Invalid IPv6 URL"),
+        ({"$ref": "#"}, r"a \$ref of it leads back to itself"),
+        ({"$schema": ["x"]}, r"is no JSON schema: \$schema"),
+        (nested(400), "is nested too deep"),
+    ],
+)
+def test_schemas_that_cannot_be_followed(schema: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        SamplingConfig(json_schema=json.dumps(schema))
+
+
+def test_what_cannot_be_held_against_a_schema_is_told() -> None:
+    tree = {"properties": {"a": {"$ref": "#"}, "b": {"$defs": {"c": {"$ref": "#/$defs/d"}}}}, "$defs": {"d": {}}}
+    assert schema_problem('{"a": {"a": {}}}', SamplingConfig(json_schema=json.dumps(tree)).json_schema or "") is None
+    loop = {"properties": {"a": {"allOf": [{"$ref": "#/properties/a"}]}}}
+    assert "can't be held against it" in (schema_problem('{"a": 1}', json.dumps(loop)) or "")
+    assert "can't be held against it" in (schema_problem("1e400", '{"multipleOf": 0.3}') or "")
+    assert (schema_problem("[" * 2000, SCHEMA) or "").startswith("is no JSON: ")
+
+
+def test_counts_beyond_all_engines() -> None:
+    for key in ("max_new_tokens", "max_length", "num_beams", "n", "top_k"):
+        with pytest.raises(ConfigError, match=rf"generate.{key}=1{'0' * 400}: must be below 2\*\*31"):
+            SamplingConfig(**{"temperature": 1.0, key: 10**400})

@@ -1,11 +1,27 @@
 """What readers of all formats give, and how much of it at a time."""
 
+from dataclasses import dataclass
 from typing import Any
 
 Cells = dict[str, Any]
 """Column name -> cells of consecutive rows: a list of Python objects (Arrow can't hold what JSON can: mixed types and
-lone surrogates), or a pa.Array where that was asked for."""
+lone surrogates), or a pa.Array where that was asked for. What can't be read is `Unreadable`."""
 
 BATCH_ROWS = 256
 BUFFER_BYTES = 1 << 20
 LONGEST = 1 << 26  # bytes of a line, characters of a cell: refused before a packed file fills the memory
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A cell that is no value: bytes that are not UTF-8, JSON nested too deep, a time of the year 150,000."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"({self.reason})"
+
+
+@dataclass(frozen=True)
+class BadLine(Unreadable):
+    """Stands in every column of a row whose line can't be read, and names the line."""

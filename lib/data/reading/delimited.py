@@ -3,10 +3,10 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import count, islice
 from typing import BinaryIO, Literal
 
-from lib.data.reading.cells import BATCH_ROWS, LONGEST, Cells
+from lib.data.reading.cells import BATCH_ROWS, LONGEST, BadLine, Cells, Unreadable
 from lib.data.reading.dialect import SEPARATORS, Dialect, Quotes, better_separator
 from lib.data.reading.encodings import convert, not_utf8, other_encoding
 from lib.data.reading.sources import FileFormat, Source, open_source
@@ -15,29 +15,44 @@ from lib.errors import InputError
 _AS_LETTERS = "data.quotes=none takes quotes as letters"
 
 
+Record = list[str] | BadLine
+
+
 def csv_rows(source: Source, columns: Sequence[str], dialect: Dialect, end: int | None) -> Iterator[Cells]:
     """The cells of all rows, or of those before `end`: strings, empty ones None."""
     records = csv_records(source, dialect)
     header = next(records, [])
+    assert isinstance(header, list)
     positions = {name: header.index(name) for name in columns}
     records = islice(records, end)
-    first_row = 0
     while batch := list(islice(records, BATCH_ROWS)):
-        cells: Cells = {name: [record[at] or None for record in batch] for name, at in positions.items()}
-        for name, column in cells.items():
-            for row, cell in enumerate(column, first_row):
-                _require_utf8(cell or "", f"{source.url}, row {row}, column {name}")
-        yield cells
-        first_row += len(batch)
+        yield {name: [_cell(record, at) for record in batch] for name, at in positions.items()}
 
 
-def csv_records(source: Source, dialect: Dialect) -> Iterator[list[str]]:
-    """Header and rows. The csv module rather than Arrow's reader: that one swallows rows after an open quote."""
+def _cell(record: Record, place: int) -> str | Unreadable | None:
+    if isinstance(record, BadLine):
+        return record
+    problem = _not_utf8(record[place])
+    return Unreadable(problem) if problem else record[place] or None
+
+
+def csv_header(source: Source, dialect: Dialect) -> list[str]:
+    """The names of the columns; none where the file is empty. Raises InputError."""
+    header = next(csv_records(source, dialect), [])
+    assert isinstance(header, list)
+    return header
+
+
+def csv_records(source: Source, dialect: Dialect) -> Iterator[Record]:
+    """Header and rows. The csv module rather than Arrow's reader: that one swallows rows after an open quote.
+
+    A row of several lines that is malformed ends the reading with InputError where one of them could be a row of its
+    own: a quote that was left open would swallow rows.
+    """
     csv.field_size_limit(LONGEST)
     separator = dialect.separator or ("\t" if source.format is FileFormat.TSV else ",")
     quoting: Literal[0, 3] = csv.QUOTE_NONE if dialect.quotes is Quotes.none else csv.QUOTE_MINIMAL
     unsure = separator == "\t" and dialect.quotes is None  # tabs are often written without any quoting
-    row = -1  # of the record read last; the header is -1
     lines: list[str] = []  # of the record read last
     with open_source(source) as file:
         reader = csv.reader(_text_lines(source, file, lines), delimiter=separator, quoting=quoting, strict=True)
@@ -50,24 +65,34 @@ def csv_records(source: Source, dialect: Dialect) -> Iterator[list[str]]:
             if unsure:
                 _require_one_row(lines, separator, lines[0].count(separator), f"{source.url}, header")
             yield header
-            lines.clear()
-            for row, record in enumerate(records):
+            for row in count():
+                lines.clear()
+                try:
+                    record: Record | None = next(records, None)
+                except csv.Error as error:
+                    record = BadLine(_malformed(error))
+                if record is None:
+                    return
                 where = f"{source.url}, row {row} (ends in line {reader.line_num})"
-                if len(record) != len(header):
+                if isinstance(record, list) and len(record) != len(header):
                     hint = f"; {_AS_LETTERS}" if '"' in "".join(lines) else ""
-                    raise InputError(f"{where}: {len(record)} cells where the header has {len(header)}{hint}")
-                if unsure:
+                    record = BadLine(f"{len(record)} cells where the header has {len(header)}{hint}")
+                if isinstance(record, BadLine):
+                    if any(line.count(separator) >= len(header) - 1 for line in lines[1:]):
+                        raise InputError(f"{where}: {record.reason}")
+                    record = BadLine(f"line {reader.line_num}: {record.reason}")
+                elif unsure:
                     _require_one_row(lines, separator, len(header) - 1, where)
                 yield record
-                lines.clear()
         except csv.Error as error:
-            where = f"{source.url}, row {row + 1} (line {reader.line_num})"
-            raise InputError(
-                f"{where}: malformed CSV ({error}); is a quote left open or not doubled? {_AS_LETTERS}"
-            ) from error
+            raise InputError(f"{source.url}, header: {_malformed(error)}") from error
         except MemoryError as error:
-            where = f"{source.url}, row {row + 1} (line {reader.line_num})"
+            where = f"{source.url}, line {reader.line_num}"
             raise InputError(f"{where}: there is not enough memory for what it holds") from error
+
+
+def _malformed(error: csv.Error) -> str:
+    return f"malformed CSV ({error}); is a quote left open or not doubled? {_AS_LETTERS}"
 
 
 def _require_one_row(lines: Sequence[str], separator: str, separators: int, where: str) -> None:
@@ -98,7 +123,8 @@ def _text_lines(source: Source, file: BinaryIO, taken: list[str]) -> Iterator[st
 
 
 def _require_header(header: list[str], separator: str, dialect: Dialect, source: Source) -> None:
-    _require_utf8(separator.join(header), f"{source.url}, header")
+    if problem := _not_utf8(separator.join(header)):
+        raise InputError(f"{source.url}, header: {problem}")
     if dialect.separator is None and (other := better_separator(header, separator)):
         spelled = "\\t" if other == "\t" else other
         raise InputError(
@@ -108,9 +134,10 @@ def _require_header(header: list[str], separator: str, dialect: Dialect, source:
         )
 
 
-def _require_utf8(text: str, where: str) -> None:
+def _not_utf8(text: str) -> str | None:
+    """What is wrong with a text, where lone surrogates in it stand for bytes that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raw = text.encode("utf-8", "surrogateescape")
-        raise InputError(f"{where}: {not_utf8(raw)} (at character {error.start})") from error
+        return f"{not_utf8(text.encode('utf-8', 'surrogateescape'))} (at character {error.start})"
+    return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lib.data.parquet import writer
 from lib.data.reading.dialect import USUAL
@@ -114,7 +115,7 @@ def take_in(config: Rows, folder: Path, suffix: str = "", seen: Sequence[Seen] |
             )
         )
     check.finish(_ids(sources, config, check.selection))
-    config.check_sources(sources)
+    config.check_chosen([folder / file.parquet for file in inputs if file.canonical])
     return Intake(inputs, check.report)
 
 
@@ -132,7 +133,7 @@ class _Check:
 
     def tables(self, source: Source, columns: list[str]) -> Iterator[pa.Table]:
         """The chosen rows of a source, a few at a time."""
-        row = 0
+        row = source_row = 0
         left = None if self.selection.end is None else max(self.selection.end - self.report.rows, 0)
         if left == 0:
             return
@@ -145,17 +146,19 @@ class _Check:
             if left is not None and row >= left:
                 break
             try:
-                table, repaired, bad = self._config.canonical(cells, source.url, row)
+                table, repaired, bad = self._config.canonical(cells, source.url, row, source_row)
             except MemoryError as error:
                 raise InputError(f"{source.url}: not enough memory for the rows from {row} on") from error
             mask = self.selection.mask(self.report.rows, table.num_rows)
             if bad and self._config.on_bad_row is OnBadRow.fail:
                 self._collect([cell for cell in bad if mask[cell.row - row]], source)
             row += table.num_rows
+            source_row += len(next(iter(cells.values())))
             self.report.rows += table.num_rows
             chosen = table.filter(pa.array(mask))
             if self.report.has_ids:
-                self._ids.add(chosen["id"].to_pylist(), source.url, chosen["row"].to_pylist())
+                named = chosen.filter(pc.or_(pc.is_valid(chosen["id"]), pc.is_null(chosen["error"])))
+                self._ids.add(named["id"].to_pylist(), source.url, named["row"].to_pylist())
             self._count(chosen, int(repaired[mask].sum()))
             yield chosen
         self.report.first_only = self.selection.end is not None
@@ -193,8 +196,8 @@ class _Check:
 
     def _collect(self, bad: list[BadCell], source: Source) -> None:
         shown = bad[: max(_SHOWN - len(self._bad), 0)]
-        self._bad += [f"  {source.url}, row {cell.row}, column {cell.column}: {cell.reason}" for cell in shown]
-        self._reasons.update(f"{cell.column}: {cell.reason}" for cell in shown)
+        self._bad += [f"  {source.url}, row {cell.row}, {'column ' if cell.column else ''}{cell}" for cell in shown]
+        self._reasons.update(map(str, shown))
         self._bad_rows += len({cell.row for cell in bad})
         if self._bad_rows >= _ENOUGH_BAD_ROWS:
             self._refuse_bad_rows("at least ")
@@ -222,12 +225,13 @@ def _require_use(config: Rows, sources: Sequence[Source]) -> None:
 def _selection(config: Rows, columns: Mapping[Source, list[str]]) -> Selection:
     if config.sample is None:
         return Selection(config)
-    counts = (
-        len(cells[names[0]])
-        for source, names in columns.items()
-        for cells in batches(source, names[:1], config.dialect)
-    )
-    return Selection(config, sum(counts))
+    total = 0
+    for source, names in columns.items():
+        for cells in batches(source, names[:1] if config.one_for_one else names, config.dialect):
+            total += (
+                len(cells[names[0]]) if config.one_for_one else config.canonical(cells, source.url, 0).table.num_rows
+            )
+    return Selection(config, total)
 
 
 def _has_ids(config: Rows, columns: Mapping[Source, list[str]]) -> bool:

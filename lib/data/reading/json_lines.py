@@ -1,11 +1,12 @@
 """Cells of JSONL sources: each line an object, whose keys are the columns."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from lib.data.reading.cells import BATCH_ROWS, Cells
+from lib.data.reading.cells import BATCH_ROWS, BadLine, Cells, Unreadable
 from lib.data.reading.encodings import lines, not_utf8
 from lib.data.reading.sources import Source, open_source
 from lib.errors import InputError
@@ -15,6 +16,12 @@ Late = Callable[[list[str], str, int], list[str]]
 
 KNOWN_ROWS = 4 * BATCH_ROWS  # whose keys are taken for all
 
+_MOST_LEVELS = (
+    500  # of a value: half of what Python's own reader and writer can do, since they don't start from nothing
+)
+_DEEP = "\0nested too deep"
+_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)  # and texts, in which brackets are letters
+
 
 def jsonl_rows(source: Source, columns: Sequence[str], end: int | None, late: Late | None) -> Iterator[Cells]:
     """The cells of all rows, or of those before `end`. late: hears of keys that come behind KNOWN_ROWS."""
@@ -23,35 +30,64 @@ def jsonl_rows(source: Source, columns: Sequence[str], end: int | None, late: La
     row = 0
     while batch := list(islice(records, BATCH_ROWS)):
         for record in batch:
-            if late is not None and not record.keys() <= keys.keys():
+            if late is not None and isinstance(record, dict) and not record.keys() <= keys.keys():
                 new = [key for key in record if key not in keys]
                 keys |= dict.fromkeys(new)
                 if row >= KNOWN_ROWS:
                     for key in new:
                         columns = late(list(keys), key, row)
             row += 1
-        yield {name: [record.get(name) for record in batch] for name in columns}
+        yield {name: [record.get(name) if isinstance(record, dict) else record for record in batch] for name in columns}
 
 
-def json_records(source: Source) -> Iterator[dict[str, Any]]:
-    """The objects of a source. Raises InputError naming the line of what is none."""
+def json_keys(source: Source, end: int | None) -> list[str]:
+    """The keys of the first KNOWN_ROWS rows, or of those before `end`. Raises InputError where none can be read."""
+    keys: dict[str, None] = {}
+    bad: BadLine | None = None
+    for record in islice(json_records(source), KNOWN_ROWS if end is None else min(end, KNOWN_ROWS)):
+        if isinstance(record, dict):
+            keys |= dict.fromkeys(record)
+        else:
+            bad = bad or record
+    if bad and not keys:
+        raise InputError(f"{source.url}, {bad.reason}")
+    return list(keys)
+
+
+def json_records(source: Source) -> Iterator[dict[str, Any] | BadLine]:
+    """The objects of a source, and what stands for lines that are none."""
     with open_source(source) as file:
         for number, line in enumerate(lines(source.url, file), 1):
-            where = f"{source.url}, line {number}"
             if line.isspace():
                 continue
+            record: dict[str, Any] | BadLine
             try:
-                text = line.decode("utf-8", "surrogatepass").removeprefix("\ufeff")
-                record = json.loads(text, object_pairs_hook=_object)
-            except UnicodeDecodeError as error:
-                raise InputError(f"{where}: {not_utf8(line)}") from error
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{where}: malformed JSON ({error})") from error
+                record = _record(line)
+            except ValueError as error:
+                record = BadLine(f"line {number}: {error}")
             except MemoryError as error:
-                raise InputError(f"{where}: there is not enough memory for what it holds") from error
-            if not isinstance(record, dict):
-                raise InputError(f"{where}: not a JSON object, as each line must be")
+                raise InputError(
+                    f"{source.url}, line {number}: there is not enough memory for what it holds"
+                ) from error
             yield record
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    """The object in a line. Raises ValueError, saying why, where there is none."""
+    try:
+        text = line.decode("utf-8", "surrogatepass").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise ValueError(not_utf8(line)) from None
+    deep = text.count("[") + text.count("{") > _MOST_LEVELS
+    try:
+        record = json.loads(_without_deep_values(text) if deep else text, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"malformed JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise ValueError("not a JSON object, as each line must be")
+    for key in [key for key, value in record.items() if deep and value == _DEEP]:
+        record[key] = Unreadable(f"nested more than {_MOST_LEVELS} levels deep")
+    return record
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -60,3 +96,21 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"key {next(name for name in found if names.count(name) > 1)!r} is there twice")
     return found
+
+
+def _without_deep_values(text: str) -> str:
+    """The text of an object, with _DEEP for those of its values that are nested too deep: the others can be read."""
+    kept: list[str] = []
+    depth = deepest = start = done = 0
+    for token in _BRACKETS.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth == 2:
+                start, deepest = token.start(), 0
+            deepest = max(deepest, depth)
+        elif token[0] in "]}":
+            depth -= 1
+            if depth == 1 and deepest > _MOST_LEVELS:
+                kept += [text[done:start], json.dumps(_DEEP)]
+                done = token.end()
+    return "".join([*kept, text[done:]])

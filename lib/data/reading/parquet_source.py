@@ -2,25 +2,14 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.data.parquet import in_run_folder, require_rows, require_sound
-from lib.data.reading.cells import BATCH_ROWS, BUFFER_BYTES, Cells
+from lib.data.reading.cells import BATCH_ROWS, BUFFER_BYTES, Cells, Unreadable
 from lib.data.reading.sources import Source, open_source
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A cell of Parquet that is no Python value: bytes that are not UTF-8, a time of the year 150,000."""
-
-    reason: str
-
-    def __str__(self) -> str:
-        return f"({self.reason})"
 
 
 def row_range(parquet: pq.ParquetFile, columns: Sequence[str], start: int, stop: int) -> Iterator[pa.RecordBatch]:

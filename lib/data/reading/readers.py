@@ -7,11 +7,11 @@ from itertools import islice
 import pyarrow as pa
 
 from lib.data.reading.arrow_types import settled
-from lib.data.reading.cells import BUFFER_BYTES, Cells
-from lib.data.reading.delimited import csv_records, csv_rows
+from lib.data.reading.cells import BUFFER_BYTES, Cells, Unreadable
+from lib.data.reading.delimited import csv_header, csv_records, csv_rows
 from lib.data.reading.dialect import USUAL, Dialect
 from lib.data.reading.encodings import convert, not_utf8, other_encoding
-from lib.data.reading.json_lines import KNOWN_ROWS, Late, json_records, jsonl_rows
+from lib.data.reading.json_lines import Late, json_keys, json_records, jsonl_rows
 from lib.data.reading.parquet_source import parquet_file, parquet_rows
 from lib.data.reading.sources import FileFormat, Source, open_source
 from lib.errors import InputError
@@ -57,10 +57,9 @@ def column_names(source: Source, dialect: Dialect = USUAL, end: int | None = Non
     elif source.format is FileFormat.TEXT:
         return [TEXT]
     elif source.format is FileFormat.JSONL:
-        records = islice(json_records(source), KNOWN_ROWS if end is None else min(end, KNOWN_ROWS))
-        names = list(dict.fromkeys(key for record in records for key in record))
+        names = json_keys(source, end)
     else:
-        names = next(csv_records(source, dialect), [])
+        names = csv_header(source, dialect)
     if not names:
         raise InputError(f"{source.url}: the file is empty")
     if repeated := [name for name in dict.fromkeys(names) if name and names.count(name) > 1]:
@@ -94,8 +93,8 @@ def batches(
     """The cells of some columns of a file, in its order, at most `BATCH_ROWS` rows at a time.
 
     Cells of CSV are strings, empty ones None. end: rows from this on are not looked at. as_arrow: columns of Parquet
-    that are given as arrays. late: hears of keys of JSONL that `column_names` couldn't know.
-    Raises InputError naming file and row for what is malformed, and for a file without rows.
+    that are given as arrays. late: hears of keys of JSONL that `column_names` couldn't know. A row that can't be read,
+    where the next one can, is `BadLine`s. Raises InputError for a file that can't be read on, or has no rows.
     """
     if source.format is FileFormat.PARQUET:
         parts = parquet_rows(source, columns, end, as_arrow)
@@ -120,11 +119,14 @@ def _text(source: Source, columns: Sequence[str]) -> Iterator[Cells]:
             content.write(block)
             if content.tell() > _LONGEST_TEXT:
                 raise InputError(f"{source.url}: longer than {_LONGEST_TEXT >> 20} MiB; a text must be one document")
-    read = content.getvalue()
-    if name := other_encoding(read[:BUFFER_BYTES]):
-        raise InputError(f"{source.url}: the file is {name}, not UTF-8; {convert(name)}")
+    cell = _decoded(content.getvalue())
+    yield {name: [cell] for name in columns}
+
+
+def _decoded(text: bytes) -> str | Unreadable | None:
+    if name := other_encoding(text[:BUFFER_BYTES]):
+        return Unreadable(f"the file is {name}, not UTF-8; {convert(name)}")
     try:
-        text = read.decode("utf-8-sig")
+        return text.decode("utf-8-sig") or None
     except UnicodeDecodeError as error:
-        raise InputError(f"{source.url}: {not_utf8(read)} (at byte {error.start})") from error
-    yield {name: [text or None] for name in columns}
+        return Unreadable(f"{not_utf8(text)} (at byte {error.start})")

@@ -122,8 +122,8 @@ def name_below(path: str, url: str) -> str:
 
     Of a path that means one file by its name, the name of the file.
     """
-    fs, root = fsspec.core.url_to_fs(path)
-    root, file = str(root).rstrip("/"), str(fs._strip_protocol(url))
+    fs, _ = fsspec.core.url_to_fs(path)
+    root, file = (str(fs._strip_protocol(place)) for place in (without_secrets(path).rstrip("/"), url))
     if file == root:
         return PurePosixPath(file).name
     fixed = root if file.startswith(f"{root}/") else re.split(r"[*?\[]", root, maxsplit=1)[0].rpartition("/")[0]

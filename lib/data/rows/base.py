@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,10 +16,8 @@ import pyarrow as pa
 from omegaconf import MISSING
 
 from lib.config import transient
-from lib.data.reading.cells import Cells
+from lib.data.reading.cells import BadLine, Cells, Unreadable
 from lib.data.reading.dialect import Dialect, Quotes
-from lib.data.reading.parquet_source import Unreadable
-from lib.data.reading.sources import Source
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError
 
@@ -30,6 +29,7 @@ ITEMS = pa.list_(pa.string())
 
 
 _EXACT = 1 << 53  # below it a float is told from its neighbours
+_TOO_MANY = 1 << 31  # rows: numbers of them are multiplied, and must stay below 2**63
 
 
 class OnBadRow(Enum):  # members in lower case, since OmegaConf knows them by their names
@@ -78,8 +78,8 @@ class RowsConfig:
                 f"data.separator={self.separator!r}: must be one character, such as 'data.separator=\";\"' (or \\t)"
             )
         for key, value in (("limit", self.limit), ("sample", self.sample), ("folds", self.folds)):
-            if value is not None and value < 1:
-                raise ConfigError(f"data.{key}={value}: must be at least 1")
+            if value is not None and not 1 <= value < _TOO_MANY:
+                raise ConfigError(f"data.{key}={value}: must be at least 1 and below 2**31")
         if self.fold is not None and not 0 <= self.fold < self.folds:
             raise ConfigError(f"data.fold={self.fold}: must be from 0 to {self.folds - 1} (data.folds={self.folds})")
         if self.sample is None and self.sample_seed:
@@ -103,11 +103,14 @@ def end(config: RowsConfig) -> int | None:
 
 
 class BadCell(NamedTuple):
-    """A cell that can't be used, and why."""
+    """A cell that can't be used, and why. column: "" where its whole line can't be read; the reason names the line."""
 
     row: int
     column: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.column}: {self.reason}" if self.column else self.reason
 
 
 class Canonical(NamedTuple):
@@ -151,14 +154,18 @@ class Rows(RowsConfig, ABC):
     def present_columns(self, names: Sequence[str], file: str) -> list[str]:
         """The columns of a file that are read. Raises InputError where one is missing that must be there."""
 
-    def check_sources(self, sources: Sequence[Source]) -> None:
-        """Raise InputError for what the rows of all files together must not be, besides what their ids tell."""
+    def check_chosen(self, files: Sequence[Path]) -> None:
+        """Raise InputError for what the chosen rows together must not be, besides what their ids tell.
+
+        files: Parquet of canonical rows, where they are not read in place.
+        """
 
     @abstractmethod
-    def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
+    def canonical(self, cells: Cells, file: str, first_row: int, first_source_row: int = 0) -> Canonical:
         """Canonical form of consecutive rows of a file, of the columns that `present_columns` gave.
 
-        first_row: the number of the first row in its file. A cell that can't be used is null in the table.
+        first_row: the number of the first row in its file; first_source_row: of the first cells there, where that is
+        another (not `one_for_one`). A cell that can't be used is null in the table.
         """
 
     @property
@@ -170,6 +177,10 @@ class Rows(RowsConfig, ABC):
     def as_arrow(self) -> Collection[str]:
         """Columns of Parquet that `canonical` gets as arrays."""
         return ()
+
+    def needed_id(self, cells: Cells) -> str | None:
+        """The column of ids where a row without one is to be recorded; None where such rows are refused together."""
+        return self.id_column if self.on_bad_row is OnBadRow.record and self.id_column in cells else None
 
     def way_out(self, bad: Collection[str]) -> str:
         """What else could be done about bad cells, given their columns and reasons; "" where nothing is."""
@@ -187,33 +198,51 @@ class Rows(RowsConfig, ABC):
 class CellReader:
     """Reads the columns of some rows cell by cell, and notes what was repaired and what is bad."""
 
-    def __init__(self, file: str, first_row: int, rows: int) -> None:
-        self.repaired = np.zeros(rows, np.int64)
-        self.bad: list[BadCell] = []
-        self.values: dict[str, list[Any]] = {"file": [file] * rows, "row": list(range(first_row, first_row + rows))}
+    def __init__(self, cells: Cells, file: str, first_row: int) -> None:
+        some = next(iter(cells.values()))
+        self.rows = len(some)
+        self.repaired = np.zeros(self.rows, np.int64)
+        self.bad = [BadCell(first_row + n, "", cell.reason) for n, cell in enumerate(some) if isinstance(cell, BadLine)]
+        numbers = range(first_row, first_row + self.rows)
+        self.values: dict[str, list[Any]] = {"file": [file] * self.rows, "row": list(numbers)}
         self._first_row = first_row
 
-    def read(self, column: str, cells: Iterable[Any], parse: Callable[[Any], Any]) -> list[Any]:
-        """Parsed cells; None where `parse` raises ValueError. parse: cell -> its value, and repairs made in it."""
+    def read(self, column: str, cells: Iterable[Any] | None, parse: Callable[[Any], Any]) -> list[Any]:
+        """Parsed cells; None where `parse` raises ValueError, or RecursionError for what is nested too deep.
+
+        cells: as tuples where several columns are read as one; None for a column that isn't there. parse: cell -> its
+        value, and repairs made in it.
+        """
         values: list[Any] = []
-        for row, cell in enumerate(cells):
+        for row, cell in enumerate([None] * self.rows if cells is None else cells):
+            parts = cell if isinstance(cell, tuple) else (cell,)
+            unreadable = next((part for part in parts if isinstance(part, Unreadable)), None)
+            value, repairs = None, 0
             try:
-                if isinstance(cell, Unreadable):
-                    raise ValueError(cell.reason)
+                if unreadable is not None:
+                    raise ValueError(unreadable.reason)
                 value, repairs = parse(cell)
-            except ValueError as error:
-                value, repairs = None, 0
-                self.bad.append(BadCell(self._first_row + row, column, repair(str(error))[0]))  # it may quote the cell
+            except (ValueError, RecursionError) as error:
+                why = "nested too deep" if isinstance(error, RecursionError) else repair(str(error))[0]
+                if not isinstance(unreadable, BadLine):  # that one is noted once for all columns
+                    self.bad.append(BadCell(self._first_row + row, column, why))
             self.repaired[row] += repairs > 0
             values.append(value)
         return values
 
-    def table(self, schema: pa.Schema) -> Canonical:
-        """What was put into `values`, with an `error` in the rows of bad cells."""
-        errors: list[str | None] = [None] * len(self.repaired)
+    def table(self, schema: pa.Schema, needed: str | None = None) -> Canonical:
+        """What was put into `values`, with an `error` in the rows of bad cells.
+
+        needed: the column of ids where a row without one is a bad row, too.
+        """
+        failed = {bad.row for bad in self.bad}
+        for row, key in enumerate(self.values.get("id", ()) if needed is not None else (), self._first_row):
+            if key is None and row not in failed:
+                self.bad.append(BadCell(row, str(needed), "null (or an empty cell), where other rows have one"))
+        errors: list[str | None] = [None] * self.rows
         for bad in self.bad:
-            row, why = bad.row - self._first_row, f"{bad.column}: {bad.reason}"
-            errors[row] = f"{errors[row]}; {why}" if errors[row] else why
+            row = bad.row - self._first_row
+            errors[row] = f"{errors[row]}; {bad}" if errors[row] else str(bad)
         return Canonical(pa.table({**self.values, "error": errors}, schema=schema), self.repaired, sorted(self.bad))
 
 

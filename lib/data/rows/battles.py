@@ -118,21 +118,20 @@ class BattlesConfig(Rows):
                 raise InputError(f"{file}: column {name!r} {problem}; the columns are {list(names)}; {hint}")
         return list(dict.fromkeys(name for name in roles.values() if name in names))
 
-    def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
+    def canonical(self, cells: Cells, file: str, first_row: int, first_source_row: int = 0) -> Canonical:
         """Canonical form of consecutive rows of a file, of the columns that `present_columns` gave.
 
         first_row: the number of the first row in its file. A cell that can't be used is null in the table.
         """
-        rows = len(cells[self.columns.prompt])
-        reader = CellReader(file, first_row, rows)
+        reader = CellReader(cells, file, first_row)
         for role in BATTLE_TEXTS:
             name = getattr(self.columns, role)
             reader.values[role] = reader.read(name, cells[name], lambda cell: _turns(cell, self.turns))
         for role in NAMES:
             name = getattr(self.columns, role)
-            reader.values[role] = reader.read(name, cells.get(name, [None] * rows), read_name)
+            reader.values[role] = reader.read(name, cells.get(name), read_name)
         reader.values["label"] = _labels(cells, self, reader)
-        return reader.table(SCHEMA)
+        return reader.table(SCHEMA, self.needed_id(cells))
 
     def way_out(self, bad: Collection[str]) -> str:
         """Cells may be plain text."""
@@ -173,7 +172,7 @@ def _labels(cells: Cells, config: BattlesConfig, reader: CellReader) -> list[str
         return reader.read(columns.label, cells[columns.label], lambda cell: (_label(cell, values), 0))
     winners = [str(getattr(columns, role)) for role in WINNERS]
     if not all(name in cells for name in winners):
-        return [None] * len(reader.repaired)
+        return [None] * reader.rows
     triples = zip(*(cells[name] for name in winners), strict=True)
     return reader.read("/".join(winners), triples, lambda triple: (_one_hot(triple), 0))
 

@@ -11,7 +11,7 @@ from lib.data.rows.base import Canonical, CellReader, kind, read_name
 from lib.data.rows.battles import NAMES, SCHEMA, BattleColumns, BattlesConfig, Turns
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError, InputError
-from lib.types import BATTLE_TEXTS, VERDICTS
+from lib.types import BATTLE_TEXTS, VERDICTS, content_text
 
 _SIDES = ("conversation_a", "conversation_b")
 _WINNER = "winner"
@@ -74,31 +74,27 @@ class ConversationsConfig(BattlesConfig):
         others = [_WINNER, *(getattr(self.columns, role) for role in NAMES)]
         return list(dict.fromkeys([*wanted, *(name for name in others if name in names)]))
 
-    def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
+    def canonical(self, cells: Cells, file: str, first_row: int, first_source_row: int = 0) -> Canonical:
         """Questions, and the answers of both sides, turn by turn."""
-        rows = len(cells[_SIDES[0]])
-        nothing = [None] * rows
-        reader = CellReader(file, first_row, rows)
+        reader = CellReader(cells, file, first_row)
         pairs = zip(*(cells[side] for side in _SIDES), strict=True)
         battles = reader.read("/".join(_SIDES), pairs, _battle)
         for place, role in enumerate(BATTLE_TEXTS):
             reader.values[role] = [None if battle is None else battle[place] for battle in battles]
         for role in NAMES:
             name = getattr(self.columns, role)
-            reader.values[role] = reader.read(name, cells.get(name, nothing), read_name)
+            reader.values[role] = reader.read(name, cells.get(name), read_name)
         labels = {value: label for label, values in self.winners.items() for value in values}
-        reader.values["label"] = reader.read(
-            _WINNER, cells.get(_WINNER, nothing), lambda cell: (_label(cell, labels), 0)
-        )
-        reader.values[_WINNER] = [cell if isinstance(cell, str) else None for cell in cells.get(_WINNER, nothing)]
-        return reader.table(self.schema)
+        winners = reader.read(_WINNER, cells.get(_WINNER), read_name)
+        reader.values[_WINNER] = winners
+        reader.values["label"] = reader.read(_WINNER, winners, lambda winner: (_label(winner, labels), 0))
+        return reader.table(self.schema, self.needed_id(cells))
 
 
-def _label(cell: object, labels: dict[str, str]) -> str | None:
-    value, _ = read_name(cell)
-    if value is not None and value not in labels:
-        raise ValueError(f"{value!r} is none of data.winners={list(labels)}")
-    return None if value is None else labels[value]
+def _label(winner: str | None, labels: dict[str, str]) -> str | None:
+    if winner is not None and winner not in labels:
+        raise ValueError(f"{winner!r} is none of data.winners={list(labels)}")
+    return None if winner is None else labels[winner]
 
 
 def _battle(pair: tuple[object, object]) -> tuple[tuple[list[str], list[str], list[str]], int]:
@@ -129,17 +125,9 @@ def _turns(cell: object, side: str) -> tuple[list[Turn], int]:
         role = turn.get("role") if isinstance(turn, dict) else None
         if role != due:
             raise ValueError(f"{side}, turn {number}: its role is {role!r} where {due!r} is due")
-        text, repaired = repair(_content(turn.get("content"), f"{side}, turn {number}"))
+        text, repaired = repair(content_text(turn.get("content"), f"{side}, turn {number}"))
         turns.append((due, text))
         repairs += repaired
     if len(turns) % 2:
         raise ValueError(f"{side} ends with a question")
     return turns, repairs
-
-
-def _content(content: object, where: str) -> str:
-    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-    for part in parts:
-        if not (isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)):
-            raise ValueError(f"{where}: its content is neither a text nor a list of parts of type text")
-    return "".join(str(part["text"]) for part in parts)

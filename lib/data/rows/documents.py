@@ -1,19 +1,20 @@
 """Documents, cut into chunks: each chunk is a row of its own, and says where in its document it stood."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from lib.data import parquet
 from lib.data.reading.cells import Cells
 from lib.data.reading.ids import IdCheck, Place
-from lib.data.reading.readers import TEXT, batches
-from lib.data.reading.sources import FileFormat, Source, name_below, resolve, source_of
+from lib.data.reading.readers import TEXT
+from lib.data.reading.sources import FileFormat, name_below, resolve, source_of
 from lib.data.rows.base import PLACE, BadCell, Canonical, CellReader, Rows, RowsConfig, read_items, read_name
 from lib.data.rows.chunking import ChunkBy, ChunkConfig, Spans, chunks, occurs
 from lib.errors import InputError
@@ -27,11 +28,17 @@ SCHEMA = pa.schema(
         "start": pa.int64(),
         "stop": pa.int64(),
         "after": pa.string(),
+        "number": pa.int64(),
+        "occurs": pa.bool_(),
         "error": pa.string(),
     }
 )
 """Chunks. id: document:start-stop, in characters of the document. after: what stands between this chunk and the next
-one of the document, so that neighbours can be put together again. row: number of the chunk in its file."""
+one of the document, so that neighbours can be put together again. row: number of the chunk in its file; number: of its
+document there. occurs: whether there is in the document what it is to be cut at."""
+
+_NOT_KEPT = ("number", "occurs", "error")
+_ROWS = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +68,7 @@ class ChunkRows(DocumentsConfig, Rows):
     @property
     def carried(self) -> Sequence[str]:
         """Chunks are the result themselves."""
-        return tuple(name for name in SCHEMA.names if name != "error")
+        return tuple(name for name in SCHEMA.names if name not in _NOT_KEPT)
 
     @property
     def id_column(self) -> str | None:
@@ -89,7 +96,7 @@ class ChunkRows(DocumentsConfig, Rows):
         texts = (file.url for file in resolve(self.path) if file.format is FileFormat.TEXT)
         return {"names": sha256("\n".join(name_below(self.path, url) for url in texts).encode()).hexdigest()}
 
-    def check_sources(self, sources: Sequence[Source]) -> None:
+    def check_chosen(self, files: Sequence[Path]) -> None:
         """Refuse two documents of one name, naming their rows; warn of documents in which there is nothing to cut at.
 
         Windows would take two of one name for one document.
@@ -97,12 +104,12 @@ class ChunkRows(DocumentsConfig, Rows):
         check = IdCheck(self.id)
         uncut: list[str] = []
         count = 0
-        for name, (file, row), text in self._named(sources):
+        for name, (file, row), can_be_cut in _documents(files):
             check.add([name], file, [row])
             count += 1
-            if not occurs(text, self.chunk):
+            if not can_be_cut:
                 uncut.append(name)
-        check.finish((name, place) for name, place, _ in self._named(sources))
+        check.finish((name, place) for name, place, _ in _documents(files))
         if uncut:
             log.warning(
                 "chunk.by=%s: %s of %s documents have none, such as %s: each is one chunk, cut only by "
@@ -115,26 +122,11 @@ class ChunkRows(DocumentsConfig, Rows):
                 self.chunk.max_characters,
             )
 
-    def _named(self, sources: Sequence[Source]) -> Iterator[tuple[str, Place, str]]:
-        """Name, place and text of each document that can be used."""
-        for source in sources:
-            row = 0
-            columns = self.present_columns([self.text, self.id], source.url)
-            for cells in batches(source, columns, self.dialect):
-                texts = cells[self.text]
-                names = cells.get(self.id, [name_below(self.path, source.url)] * len(texts))
-                for name, text in zip(names, texts, strict=True):
-                    with suppress(ValueError):  # of a bad row, which is refused or recorded where rows are read
-                        pieces = read_items(text)[0]
-                        yield _read_id(name)[0], (source.url, row), "\n\n".join(piece or "" for piece in pieces)
-                    row += 1
-
-    def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
+    def canonical(self, cells: Cells, file: str, first_row: int, first_source_row: int = 0) -> Canonical:
         """The chunks of some documents. first_row: the number of the first chunk in its file."""
-        texts = cells[self.text]
-        reader = CellReader(file, first_row, len(texts))
-        documents = reader.read(self.text, texts, read_items)
-        names = reader.read(self.id, cells.get(self.id, [name_below(self.path, file)] * len(texts)), _read_id)
+        reader = CellReader(cells, file, first_row)
+        documents = reader.read(self.text, cells[self.text], read_items)
+        names = reader.read(self.id, cells.get(self.id, [name_below(self.path, file)] * reader.rows), _read_id)
         failed = {cell.row - first_row: cell for cell in reader.bad}
         values: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
         repaired: list[int] = []
@@ -143,20 +135,32 @@ class ChunkRows(DocumentsConfig, Rows):
             row = first_row + len(repaired)
             if number in failed:
                 cell = failed[number]
-                rows: list[dict[str, Any]] = [{"error": f"{cell.column}: {cell.reason}"}]
+                rows: list[dict[str, Any]] = [{"error": str(cell)}]
                 bad.append(cell._replace(row=row))
             else:
                 rows = _chunks("\n\n".join(piece or "" for piece in pieces), name, self)
             for place, found in enumerate(rows):
                 repaired.append(int(reader.repaired[number]) if place == 0 else 0)
                 for column, cells_of_column in values.items():
-                    cells_of_column.append({"file": file, "row": row + place, **found}.get(column))
+                    own = {"file": file, "row": row + place, "number": first_source_row + number}
+                    cells_of_column.append({**own, **found}.get(column))
         return Canonical(pa.table(values, schema=SCHEMA), np.array(repaired, np.int64), bad)
 
 
 def chunk_rows(config: DocumentsConfig, chunk: ChunkConfig, spans: Spans | None) -> ChunkRows:
     """The rows of documents that are cut so."""
     return ChunkRows(**{f.name: getattr(config, f.name) for f in fields(DocumentsConfig)}, chunk=chunk, spans=spans)
+
+
+def _documents(files: Iterable[Path]) -> Iterator[tuple[str, Place, bool]]:
+    """Name, place and whether it can be cut, of each document that has chunks in these files."""
+    last: Place | None = None
+    for path in files:
+        for batch in parquet.batches(path, _ROWS, ["document", "file", "number", "occurs"]):
+            for name, *place, can_be_cut in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if name is not None and tuple(place) != last:
+                    last = (place[0], place[1])
+                    yield name, last, can_be_cut
 
 
 def _read_id(cell: object) -> tuple[str, int]:
@@ -168,6 +172,7 @@ def _read_id(cell: object) -> tuple[str, int]:
 
 def _chunks(document: str, name: str, config: ChunkRows) -> list[dict[str, Any]]:
     found = chunks(document, config.chunk, config.spans)
+    some = occurs(document, config.chunk)
     ends = [(a.stop, b.start) for a, b in pairwise(found)] + [(0, 0)]
     return [
         {
@@ -177,6 +182,7 @@ def _chunks(document: str, name: str, config: ChunkRows) -> list[dict[str, Any]]
             "start": chunk.start,
             "stop": chunk.stop,
             "after": document[first:last],
+            "occurs": some,
         }
         for chunk, (first, last) in zip(found, ends, strict=False)
     ]

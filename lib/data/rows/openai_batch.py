@@ -26,12 +26,12 @@ JOBS = {
 }
 """The job that answers the requests to a url."""
 
-BODY, METHOD = "body", "method"
-_KEYS = ("custom_id", METHOD, "url", BODY)
+CUSTOM_ID, METHOD, URL, BODY = "custom_id", "method", "url", "body"
+_KEYS = (CUSTOM_ID, METHOD, URL, BODY)
 
 SCHEMA = pa.schema({**PLACE, "model": pa.string(), BODY: pa.string(), "error": pa.string()})
 """Requests. id: the custom_id. model: as the body names it. body: JSON text. The `error` of a request that can't be
-used begins with `body: ` or `method: `."""
+used begins with the key that is at fault and a colon, or with `line ` where none of the line can be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class OpenAiBatchRows(OpenAiBatchConfig, Rows):
     @property
     def id_column(self) -> str | None:
         """Every request has a custom_id."""
-        return "custom_id"
+        return CUSTOM_ID
 
     def present_columns(self, names: Sequence[str], file: str) -> list[str]:
         """The keys of a line. Raises InputError where one is in no line."""
@@ -75,39 +75,48 @@ class OpenAiBatchRows(OpenAiBatchConfig, Rows):
             )
         return list(_KEYS)
 
-    def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
-        """Requests, their bodies checked. Raises InputError for one to another url than the first line's."""
-        for number, url in enumerate(cells["url"], first_row):
-            if url != self.url:
-                known = "" if isinstance(url, str) and url in JOBS else f" (known are {', '.join(JOBS)})"
-                raise InputError(
-                    f"{file}, row {number}: url {url!r}{known}, but the first line's is {self.url}; all requests of a "
-                    "batch go to one url: split the file"
-                )
-        reader = CellReader(file, first_row, len(cells["url"]))
-        reader.values["id"] = reader.read("custom_id", cells["custom_id"], _read_id)
+    def canonical(self, cells: Cells, file: str, first_row: int, first_source_row: int = 0) -> Canonical:
+        """Requests, their bodies checked."""
+        reader = CellReader(cells, file, first_row)
+        reader.values["id"] = reader.read(CUSTOM_ID, cells[CUSTOM_ID], _read_id)
+        reader.read(URL, cells[URL], self._read_url)
         reader.read(METHOD, cells[METHOD], _read_method)
         reader.values[BODY] = reader.read(BODY, cells[BODY], lambda body: _read_body(body, self.check))
         reader.values["model"] = [_model(body) for body in cells[BODY]]
-        return reader.table(SCHEMA)
+        return reader.table(SCHEMA, self.needed_id(cells))
+
+    def _read_url(self, cell: object) -> tuple[str, int]:
+        if cell != self.url:
+            known = "" if isinstance(cell, str) and cell in JOBS else f" (known are {', '.join(JOBS)})"
+            raise ValueError(
+                f"{_shown(cell)}{known}, but this batch's is {self.url}; all requests of a batch go to one url: split "
+                "the file"
+            )
+        return self.url, 0
 
 
 def batch_url(config: OpenAiBatchConfig, job: str) -> str:
-    """The url of a batch's requests, as its first line says.
+    """The url of a batch's requests: the first in it that `job` answers.
 
-    Raises InputError for files that are not JSONL or lack a key, for a url that no job answers, or another than `job`.
+    Raises InputError for files that are not JSONL or lack a key, and where the job answers none of the lines.
     """
     source = with_rows(resolve(config.path))[0]
     _require_keys(source)
-    first = next(batches(source, ["url"]))["url"][0]
-    if not isinstance(first, str) or first not in JOBS:
-        raise InputError(f"{source.url}, line 1: url {first!r} is answered by no job; known are {', '.join(JOBS)}")
-    if JOBS[first] != job:
+    first = other = None
+    for url in (url for cells in batches(source, [URL]) for url in cells[URL]):
+        answered_by = JOBS.get(url) if isinstance(url, str) else None
+        if answered_by == job:
+            return str(url)
+        first, other = first or url, other or (answered_by and url)
+    if other is None:
         raise InputError(
-            f"{source.url}: requests to {first} are answered by jobs.{JOBS[first]}, not by jobs.{job}; "
-            f"run python -m jobs.{JOBS[first]} data=openai_batch"
+            f"{source.url}: no job answers the url of any line, the first of which is {_shown(first)}; known are "
+            f"{', '.join(JOBS)}"
         )
-    return first
+    raise InputError(
+        f"{source.url}: requests to {other} are answered by jobs.{JOBS[other]}, not by jobs.{job}; "
+        f"run python -m jobs.{JOBS[other]} data=openai_batch"
+    )
 
 
 def open_batch(config: OpenAiBatchConfig, url: str, check: Callable[[Mapping[str, Any]], None]) -> OpenAiBatchRows:
@@ -118,7 +127,7 @@ def open_batch(config: OpenAiBatchConfig, url: str, check: Callable[[Mapping[str
 def _require_keys(source: Source) -> None:
     if source.format is not FileFormat.JSONL:
         raise InputError(f"{source.url}: OpenAI batch files are JSONL (.jsonl, .ndjson, each also .gz or .zst)")
-    if "url" not in column_names(source):
+    if URL not in column_names(source):
         raise InputError(f"{source.url}: the lines have no url, so this is no OpenAI batch file; a table is data=table")
 
 
@@ -129,17 +138,25 @@ def _read_id(cell: object) -> tuple[str | None, int]:
 
 def _read_method(cell: object) -> tuple[str, int]:
     if cell != "POST":
-        raise ValueError(f"{cell!r}; it must be POST")
-    return cell, 0
+        raise ValueError(f"{_shown(cell)}; it must be POST")
+    return "POST", 0
 
 
 def _read_body(cell: object, check: Callable[[Mapping[str, Any]], None]) -> tuple[str, int]:
     if not isinstance(cell, dict):
         raise ValueError("there is none" if cell is None else f"{kind(cell)}, not an object")
+    text = json.dumps(cell, ensure_ascii=False, allow_nan=False)
     check(cell)
-    return repair(json.dumps(cell, ensure_ascii=False))
+    return repair(text)
 
 
 def _model(body: object) -> str | None:
     model = body.get("model") if isinstance(body, dict) else None
     return repair(model)[0] if isinstance(model, str) else None
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "there is none"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"

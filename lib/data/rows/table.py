@@ -131,22 +131,27 @@ class TableRows(TableConfig, Rows):
                 hint = f"{key}=NAME names the column to be used"
                 raise InputError(f"{file}: column {name!r} {problem}; the columns are {list(names)}; {hint}")
         wanted = [self.id, *(self.column(name) for name in self.fields), *self.plain, self.failed]
-        return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
+        found = [name for name in dict.fromkeys(wanted) if name is not None and name in names]
+        if not found:
+            raise ConfigError(
+                f"{file}: no column of it is read, since the prompt has no slots and there are no ids; put a column's "
+                f"name into the prompt as a slot, such as {{{names[0]}}}, or name the column of ids with data.id=NAME; "
+                f"the columns are {list(names)}"
+            )
+        return found
 
     def way_out(self, bad: Collection[str]) -> str:
         """A column may be called as the reasons of an earlier job are, and be none."""
         told = any(why.startswith(f"{self.failed}: ") for why in bad)
         return f"data.failed=null if column {self.failed!r} doesn't say why a row failed before" if told else ""
 
-    def canonical(self, cells: Cells, file: str, first_row: int) -> Canonical:
+    def canonical(self, cells: Cells, file: str, first_row: int, first_source_row: int = 0) -> Canonical:
         """Canonical form of consecutive rows of a file, of the columns that `present_columns` gave.
 
         first_row: the number of the first row in its file. A cell that can't be used is null in the table.
         """
-        rows = len(next(iter(cells.values())))
-        reader = CellReader(file, first_row, rows)
-        nothing = [None] * rows
-        reader.values["id"] = reader.read(self.id or "id", _values(cells.get(self.id or "", nothing)), read_name)
+        reader = CellReader(cells, file, first_row)
+        reader.values["id"] = reader.read(self.id or "id", _values(cells.get(self.id or "")), read_name)
         for name in self.fields:
             column = self.column(name)
             reader.values[slot_column(name)] = reader.read(column, _values(cells[column]), _read_items)
@@ -155,8 +160,8 @@ class TableRows(TableConfig, Rows):
                 reader.values[name] = settle(cells[name], self.types[name])
             else:
                 reader.values[name] = reader.read(name, cells[name], _text)
-        reader.read(self.failed or "", _values(cells.get(self.failed or "", nothing)), _not_failed)
-        return reader.table(self.schema)
+        reader.read(self.failed or "", _values(cells.get(self.failed or "")), _not_failed)
+        return reader.table(self.schema, self.needed_id(cells))
 
 
 def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str] = ()) -> TableRows:
@@ -194,7 +199,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _values(cells: Iterable[Any]) -> Iterable[Any]:
+def _values(cells: Iterable[Any] | None) -> Iterable[Any] | None:
     return values(cells) if isinstance(cells, pa.Array) else cells
 
 

@@ -125,7 +125,7 @@ class WebEngine:
             content = json.loads(path.read_text(encoding="utf-8"))
             pages: list[Page] = content["pages"]
             sound = content["sha256"] == _digest(pages)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             sound = False
         if not sound:
             raise EngineError(f"{path}: damaged; delete it, and the question is asked again")

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lib.data import parquet
 from lib.data.reading.input_file import read_rows
+from lib.data.row_names import row_names
 from lib.data.rows.table import TableConfig, open_table
 from lib.data.run_folder import RESULT
 from lib.pipeline.array import ArrayConfig
@@ -24,9 +24,8 @@ def take_questions(config: RunConfig, data: TableConfig) -> Path:
     folder, manifest = find_or_plan("questions", config, rows, {}, ArrayConfig())
     if not (folder / RESULT).exists():
         table = pa.concat_tables([read_rows(file, folder, 0, file.rows, rows) for file in manifest.inputs])
-        numbers = pa.array([str(row) for row in range(table.num_rows)])
         columns = {
-            "id": pc.coalesce(table["id"], numbers),
+            "id": pa.array(row_names(table["id"], range(table.num_rows)), pa.string()),
             "question": [_joined(pieces) for pieces in table[slot_column("question")].to_pylist()],
             "error": table["error"],
         }

@@ -11,7 +11,7 @@ from typing import Any
 
 from lib.errors import ConfigError
 from lib.tasks.sampling import SamplingConfig, sampling
-from lib.types import Message, Sampling, require_alternation
+from lib.types import Message, Sampling, content_text, require_alternation
 
 _LABELS = {"model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "request_id"}
 _MOST_SAMPLES = 128  # OpenAI's limit of n
@@ -55,10 +55,14 @@ class Body:
 
     def number(self, key: str, default: float) -> float:
         """A number."""
-        return float(self.take(key, (int, float), "a number", default))
+        value = self.take(key, (int, float), "a number", default)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"{key}={_short(value)}: too large") from None
 
     def whole(self, key: str, default: int | None) -> int | None:
-        """A whole number."""
+        """A whole number, of any size."""
         value: int | None = self.take(key, int, "a whole number", default)
         return value
 
@@ -175,13 +179,8 @@ def _message(given: object, number: int) -> Message:
     given = {key: value for key, value in given.items() if value is not None}
     if unknown := sorted(given.keys() - {"role", "content"}):
         raise ValueError(f"{where} has {', '.join(unknown)}; only role and content are supported")
-    content = given.get("content")
-    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-    for part in parts:
-        if not (isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)):
-            raise ValueError(f"{where} has a content that is neither a text nor a list of parts of type text")
     role: Any = given.get("role")
-    text = "".join(str(part["text"]) for part in parts)
+    text = content_text(given.get("content"), where)
     return Message(role="system" if role == "developer" else role, content=text)
 
 
@@ -195,7 +194,7 @@ def _sampling(body: Body, most: int) -> tuple[Sampling, int | None]:
     }
     n = body.whole("n", 1) or 0
     if n > _MOST_SAMPLES:
-        raise ValueError(f"n={n}: must be at most {_MOST_SAMPLES}")
+        raise ValueError(f"n={_short(n)}: must be at most {_MOST_SAMPLES}")
     rest: dict[str, Any] = {
         "max_new_tokens": most,
         "repetition_penalty": body.number("repetition_penalty", 1.0),
@@ -205,7 +204,7 @@ def _sampling(body: Body, most: int) -> tuple[Sampling, int | None]:
     }
     seed = body.whole("seed", None)
     if seed is not None and not 0 <= seed < 2**63:
-        raise ValueError(f"seed={seed}: must be in [0, 2**63)")
+        raise ValueError(f"seed={_short(seed)}: must be in [0, 2**63)")
     try:
         if temperature == 0:  # greedy: what is said of draws must be possible, and has no effect
             SamplingConfig(temperature=1.0, **draws)
@@ -242,7 +241,7 @@ def _constraint(body: Body) -> dict[str, Any]:
     if isinstance(schema, str):
         try:
             schema = json.loads(schema)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"structured_outputs: json is no JSON ({error})") from None
     return {**found, "json_schema": None if schema is None else json.dumps(schema, ensure_ascii=False)}
 

@@ -72,7 +72,7 @@ class BodyTask(Task[Asked, BodyNotes[Request, About], Answered], Generic[Asked, 
                 if (longest := max(asked.lengths)) + self.output > max_tokens:
                     room = " for prompt and answer together" if self.output else ""
                     raise ValueError(f"too long: {longest} tokens, and engine.max_model_len={max_tokens}{room}")
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 errors[row] = f"body: {error}"
                 found.append(None)
             else:

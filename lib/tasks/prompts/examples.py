@@ -23,7 +23,7 @@ def read_examples(path: str) -> list[Any]:
         raise ConfigError(f"prompt.examples_file={path}: must be a .jsonl, .csv or .yaml file")
     try:
         return reader(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"prompt.examples_file={path}: cannot be read: {error}") from error
 
 

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lib.data.reading import parquet_source
-from lib.data.reading.cells import BATCH_ROWS
-from lib.data.reading.parquet_source import Unreadable, parquet_cells
+from lib.data.reading.cells import BATCH_ROWS, BadLine, Unreadable
+from lib.data.reading.parquet_source import parquet_cells
 from lib.data.reading.readers import batches, column_names
 from lib.data.reading.sources import resolve
 from lib.errors import InputError
@@ -112,13 +112,10 @@ def test_a_range_reads_only_its_row_groups(tmp_path: Path):
         ("x.jsonl.gz", gzip.compress(b"", mtime=0), "is empty"),
         ("x.parquet", b"", "cannot be read"),
         ("x.parquet", b"PAR1 nonsense PAR1", "cannot be read"),
-        ("x.csv", b"a,b\n1,2\n\n3\n", r"row 1 \(ends in line 4\): 1 cells where the header has 2"),
-        ("x.csv", b"a,b\n1,2\n3,4,5\n", r"row 1 .*: 3 cells where the header has 2"),
-        ("x.csv", b'a,b\n1,2\n3,"4\n5,6\n', r"row 1 \(line 4\): malformed CSV .*quote"),
-        ("x.csv", b'a,b\n1,2\n3,"4"x\n', r"row 1 \(line 3\): malformed CSV"),
-        ("x.csv", b"a,b\n1,2\n3,\xff\n", "row 1, column b: not UTF-8"),
-        ("x.jsonl", b'{"a": 1}\n\n{"a": }\n', "line 3: malformed JSON"),
-        ("x.jsonl", b'{"a": 1}\n[1]\n', "line 2: not a JSON object"),
+        ("x.csv", b'a,"b"c\n1,2\n', "header: malformed CSV"),
+        ("x.csv", b'a,b\n1,2\n3,"4\n5,6\n', r"row 1 \(ends in line 4\): malformed CSV .*quote"),
+        ("x.csv", b'a,b\n1,2\n3,"4\n5,6",7\n', r"row 1 \(ends in line 4\): 3 cells where the header has 2.*quote"),
+        ("x.jsonl", b"[1]\n[2]\n", "line 1: not a JSON object"),
         ("x.jsonl", b'{"a": "\xff"}\n', "line 1: not UTF-8"),
         ("x.jsonl", b"[" * 100_000, "line 1: malformed JSON"),
         ("x.csv.gz", b"a,b\n1,2\n", "cannot be read"),
@@ -132,6 +129,41 @@ def test_damaged_files(tmp_path: Path, name: str, content: bytes, message: str):
     with pytest.raises(InputError, match=message) as error:
         read(path)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("x.csv", b"a,b\n1,2\n\n3\n4,5\n", "line 4: 1 cells where the header has 2"),
+        ("x.csv", b"a,b\n1,2\n3,4,5\n4,5\n", "line 3: 3 cells where the header has 2"),
+        ("x.csv", b'a,b\n1,2\n3,"4"x\n4,5\n', "line 3: malformed CSV"),
+        ("x.csv", b'a,b\n1,2\n"3\n\n"\n4,5\n', "line 5: 1 cells where the header has 2"),
+        ("x.tsv", b"a\tb\n1\t2\n3\n4\t5\n", "line 3: 1 cells where the header has 2"),
+        ("x.jsonl", b'{"a": "1", "b": "2"}\n\n{"a": }\n{"a": "4", "b": "5"}\n', "line 3: malformed JSON"),
+        ("x.jsonl", b'{"a": "1", "b": "2"}\n[1]\n{"a": "4", "b": "5"}\n', "line 2: not a JSON object"),
+        ("x.jsonl", b'{"a": "1", "b": "2"}\n{"a": "\xff"}\n{"a": "4", "b": "5"}\n', "line 2: not UTF-8"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_one_row(tmp_path: Path, name: str, content: bytes, reason: str):
+    cells = read(write(tmp_path, name, content))
+    (first, bad, last), (second, also_bad, very_last) = cells["a"], cells["b"]
+    assert ((first, second), (last, very_last)) == (("1", "2"), ("4", "5"))
+    assert isinstance(bad, BadLine)
+    assert bad is also_bad
+    assert bad.reason.startswith(reason)
+
+
+def test_a_cell_that_cannot_be_read_leaves_the_others(tmp_path: Path):
+    cells = read(write(tmp_path, "x.csv", b"a,b\n1,\xff\n"))
+    assert (cells["a"], cells["b"][0].reason) == (["1"], "not UTF-8; convert the file to UTF-8 (at character 0)")
+    deep, wide = "[" * 960 + "]" * 960, "[], " * 600 + "1"
+    deep = f'{{"a": "]\\"[", "b": {deep}, "c": {{"d": [{wide}]}}}}'
+    cells = read(write(tmp_path, "x.jsonl", deep.encode()))
+    assert (cells["a"], cells["c"]) == ([']"['], [{"d": [*([[]] * 600), 1]}])
+    assert isinstance(cells["b"][0], Unreadable)
+    assert cells["b"][0].reason == "nested more than 500 levels deep"
+    quotes = write(tmp_path, "y.jsonl", b'{"a": 1}\n' + b'{"a": "' + b"[\\" * 200_000 + b"\n")
+    assert read(quotes)["a"][1].reason.startswith("line 2: malformed JSON")
 
 
 def test_parquet_without_rows_and_with_bytes_for_text(tmp_path: Path):

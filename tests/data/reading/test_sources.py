@@ -6,7 +6,7 @@ import fsspec
 import pytest
 
 from lib.data.reading.readers import batches
-from lib.data.reading.sources import FileFormat, Seen, Stat, content_hash, look, resolve, stat
+from lib.data.reading.sources import FileFormat, Seen, Stat, content_hash, look, name_below, resolve, stat
 from lib.errors import InputError
 
 CSV = b"a,b\n1,x\n"
@@ -155,3 +155,9 @@ def test_ends_of_a_url():
         assert look(source, [known]) is known
     finally:
         memory.rm("/overnight", recursive=True)
+
+
+@pytest.mark.parametrize("below", ["docs", "docs/", "docs/*.txt", "docs/a/x.txt"])
+def test_a_file_is_named_without_the_user_of_its_url(below: str):
+    name = name_below(f"http://user:secret@host/{below}?key=1", "http://host/docs/a/x.txt")
+    assert name == ("x.txt" if below.endswith("x.txt") else "a/x.txt")

@@ -375,8 +375,8 @@ def test_what_is_no_text_is_a_bad_row_everywhere(tmp_path: Path, load: Load, kin
     with pytest.raises(InputError, match=r"row 0, column instruction: "):
         load(tmp_path / "x.parquet", id=None)
     if kind != "uuid":
-        with pytest.raises(InputError, match=r"without an id|row 0, column id"):
-            load(tmp_path / "x.parquet", columns={"instruction": "id"}, on_bad_row=OnBadRow.record)
+        table = load(tmp_path / "x.parquet", columns={"instruction": "id"}, on_bad_row=OnBadRow.record)
+        assert all(error.startswith("id: ") for error in table["error"].to_pylist())
     battles = dict.fromkeys(("prompt", "response_a", "response_b", "label", "model_a"), CARRIED[kind])
     pq.write_table(pa.table(battles), tmp_path / "b.parquet")
     config = BattlesConfig(path=str(tmp_path / "b.parquet"), columns=BattleColumns(label="label"))
@@ -389,8 +389,16 @@ def test_ids_that_are_bad_and_ids_that_repeat(tmp_path: Path, load: Load) -> Non
     with pytest.raises(InputError, match="more than once"):
         load(path, on_bad_row=OnBadRow.record)
     path = jsonl(tmp_path / "y.jsonl", [{"id": key, "instruction": "x"} for key in (["a"], "a", "a")])
-    with pytest.raises(InputError, match="rows without an id"):
+    with pytest.raises(InputError, match="more than once"):
         load(path, on_bad_row=OnBadRow.record)
+    path = jsonl(tmp_path / "z.jsonl", [{"id": key, "instruction": "x"} for key in (["a"], None, "a")])
+    assert load(path, on_bad_row=OnBadRow.record)["error"].to_pylist() == [
+        "id: a list, not a text or a whole number",
+        "id: null (or an empty cell), where other rows have one",
+        None,
+    ]
+    with pytest.raises(InputError, match="row 0, column id: a list"):
+        load(path)
 
 
 # ---- grades

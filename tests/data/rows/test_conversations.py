@@ -5,6 +5,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from lib.data.reading.cells import Unreadable
 from lib.data.rows.battles import BattleColumns, Turns
 from lib.data.rows.conversations import ConversationsConfig
 from lib.errors import ConfigError, InputError
@@ -70,3 +71,22 @@ def test_winners_and_settings_that_do_not_fit() -> None:
         ConversationsConfig(path="x", columns=BattleColumns(prompt="question"))
     with pytest.raises(InputError, match="column 'conversation_a' is not there once"):
         ConversationsConfig(path="x").present_columns(["id", "conversation_b"], "x.csv")
+
+
+def test_winners_that_are_no_plain_texts() -> None:
+    row = read([USER, MODEL], [USER, MODEL], winner=["tie\ud83d"])
+    assert row["winner"] == "tie\N{REPLACEMENT CHARACTER}"
+    assert "is none of data.winners" in row["error"]
+    config = ConversationsConfig(path="x", winners={"A": ["1"], "B": ["2"], "tie": ["0"]})
+    cells = {"conversation_a": [[USER, MODEL]] * 4, "conversation_b": [[USER, MODEL]] * 4, "winner": [1, 2.0, "0", [1]]}
+    table = config.canonical(cells, "x.jsonl", 0).table
+    assert table["label"].to_pylist() == ["A", "B", "tie", None]
+    assert table["winner"].to_pylist() == ["1", "2", "0", None]
+    assert table["error"].to_pylist() == [None, None, None, "winner: a list, not a text or a whole number"]
+
+
+def test_the_reason_of_what_cannot_be_read_is_kept() -> None:
+    row = read([USER, MODEL], Unreadable("not UTF-8 (at byte 3)"))
+    assert row["error"] == "conversation_a/conversation_b: not UTF-8 (at byte 3)"
+    row = read([USER, MODEL], [USER, MODEL], winner=[Unreadable("not UTF-8")])
+    assert row["error"] == "winner: not UTF-8"

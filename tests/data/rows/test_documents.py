@@ -8,7 +8,7 @@ import pytest
 from lib.data.reading.input_file import read_rows
 from lib.data.reading.intake import take_in
 from lib.data.rows.base import OnBadRow
-from lib.data.rows.chunking import ChunkBy, ChunkConfig
+from lib.data.rows.chunking import ChunkBy, ChunkConfig, chunks
 from lib.data.rows.documents import DocumentsConfig, chunk_rows
 from lib.errors import InputError
 
@@ -86,4 +86,39 @@ def test_a_table_needs_ids(tmp_path: Path) -> None:
 
 def test_a_result_keeps_all_of_a_chunk() -> None:
     rows = chunk_rows(DocumentsConfig(path="x"), ChunkConfig(), None)
-    assert [*rows.carried, "error"] == rows.schema.names
+    assert [*rows.carried, "number", "occurs", "error"] == rows.schema.names
+
+
+def documents(path: Path, names: list[str]) -> Path:
+    path.write_text("".join(json.dumps({"id": name, "text": f"{n}。b。c"}) + "\n" for n, name in enumerate(names)))
+    return path
+
+
+def test_only_chosen_documents_are_held_against_each_other(tmp_path: Path) -> None:
+    path = documents(tmp_path / "x.jsonl", ["a", "b", "c", "a"])
+    with pytest.raises(InputError, match=r"'a' \(.* row 0, .* row 3\)"):
+        load(tmp_path / "all", path)
+    assert load(tmp_path / "limit", path, limit=9)["document"].to_pylist() == list("aaabbbccc")
+    with pytest.raises(InputError, match=r"'a' \(.* row 0, .* row 3\)"):
+        load(tmp_path / "more", path, limit=10)
+    assert load(tmp_path / "fold", path, fold=4, folds=6)["id"].to_pylist() == ["b:2-3", "a:2-3"]
+
+
+def test_a_sample_is_drawn_from_all_chunks(tmp_path: Path) -> None:
+    path = documents(tmp_path / "x.jsonl", [str(n) for n in range(10)])
+    table = load(tmp_path / "run", path, sample=20, sample_seed=1)
+    assert table.num_rows == 20
+    assert max(table["row"].to_pylist()) > 20
+
+
+def test_documents_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = documents(tmp_path / "x.jsonl", ["a", "b"])
+    read: list[str] = []
+
+    def watched(document: str, *rest: Any) -> Any:
+        read.append(document)
+        return chunks(document, *rest)
+
+    monkeypatch.setattr("lib.data.rows.documents.chunks", watched)
+    load(tmp_path / "run", path)
+    assert read == ["0。b。c", "1。b。c"]

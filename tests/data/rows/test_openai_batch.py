@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lib.data.manifest import Manifest, read_manifest
 from lib.data.openai_output import is_batch, write_openai_files
 from lib.data.reading.input_file import read_rows
 from lib.data.reading.intake import take_in
+from lib.data.rows.base import OnBadRow
 from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
 from lib.errors import InputError
 
@@ -64,8 +66,6 @@ def test_a_request_that_cannot_be_used_is_a_row_with_its_reason(tmp_path: Path) 
 
 
 def test_bad_requests_can_be_refused_altogether(tmp_path: Path) -> None:
-    from lib.data.rows.base import OnBadRow
-
     with pytest.raises(InputError, match=r"row 1, column body: too large"):
         load(tmp_path, [line("a", {}), line("b", {"size": 2})], on_bad_row=OnBadRow.fail)
 
@@ -77,18 +77,10 @@ def test_bad_requests_can_be_refused_altogether(tmp_path: Path) -> None:
             [line("a", {}), line("b", {}), line("a", {})],
             r"custom_ids are there more than once .*'a' \(.* row 0, .* row 2\)",
         ),
-        ([line("a", {}), line(None, {})], "rows without custom_id: 1, such as .* row 1; fill them in$"),
-        ([line("a", {}), line(7, {})], "rows without custom_id: 1, such as .* row 1"),
-        ([line("a", {}, url="/v1/images")], "line 1: url '/v1/images' is answered by no job; known are /v1/chat"),
+        ([line("a", {}, url="/v1/images")], "the first of which is '/v1/images'; known are /v1/chat"),
         ([line("a", {}, url="/v1/embeddings")], r"by jobs\.embed, not by jobs\.generate"),
         ([line("a", {}, url="/v1/score")], r"by jobs\.rerank, not by jobs\.generate"),
-        (
-            [line("a", {}), line("b", {}, url="/v1/completions")],
-            "row 1: url '/v1/completions', but the first line's is",
-        ),
-        ([line("a", {}), line("b", {}, url=None)], r"row 1: url None \(known are /v1/chat"),
-        ([line("a", {}), line("b", {}, url=[CHAT])], r"row 1: url \['/v1/chat"),
-        ([line("a", {}, url=[CHAT])], r"line 1: url \['/v1/chat.* is answered by no job"),
+        ([line("a", {}, url=[CHAT])], r"no job answers the url of any line, the first of which is \['/v1/chat"),
         ([{"custom_id": "a", "url": CHAT}], "no line has the key method, body"),
         ([{"text": "a"}], "the lines have no url, so this is no OpenAI batch file"),
     ],
@@ -100,9 +92,9 @@ def test_a_file_that_cannot_be_matched_is_refused(lines: list[Any], message: str
 
 def test_malformed_json_and_other_formats_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text(json.dumps(line("a", {})) + "\n{'b'}\n")
-    config = OpenAiBatchConfig(path=str(tmp_path / "x.jsonl"))
-    with pytest.raises(InputError, match="line 2: malformed JSON"):
-        batch_url(config, "generate")
+    config = OpenAiBatchConfig(path=str(tmp_path / "x.jsonl"), on_bad_row=OnBadRow.fail)
+    with pytest.raises(InputError, match=r"x\.jsonl, row 1, line 2: malformed JSON"):
+        take_in(open_batch(config, batch_url(config, "generate"), only_small), tmp_path)
     (tmp_path / "x.csv").write_text("custom_id,url\na,b\n")
     with pytest.raises(InputError, match=r"x\.csv: OpenAI batch files are JSONL"):
         batch_url(OpenAiBatchConfig(path=str(tmp_path / "x.csv")), "generate")
@@ -111,8 +103,48 @@ def test_malformed_json_and_other_formats_are_refused(tmp_path: Path) -> None:
 def test_many_requests_are_checked_wherever_they_stand(tmp_path: Path) -> None:
     lines = [line(f"r{n}", {"size": 2 if n == 999 else 1}) for n in range(1000)]
     assert load(tmp_path, lines)["error"].null_count == 999
-    with pytest.raises(InputError, match="row 700: url"):
-        load(tmp_path, [*lines[:700], line("x", {}, url="/v1/score")])
+    lines = [*lines[:700], line("x", {}, url="/v1/score"), *lines[700:]]
+    assert load(tmp_path, lines)["error"][700].as_py().startswith(f"url: '/v1/score', but this batch's is {CHAT}")
+    with pytest.raises(InputError, match="row 700, column url: '/v1/score'"):
+        load(tmp_path, lines, on_bad_row=OnBadRow.fail)
+
+
+def test_no_line_ends_a_run(tmp_path: Path) -> None:
+    """Whatever a line is, it is one row with its own error; those around it are read."""
+    deep = json.dumps(line("deep", {"x": 0})).replace("0", "[" * 960 + "]" * 960)
+    bad = {
+        json.dumps(line("other", {}, url="/v1/embeddings")): f"url: '/v1/embeddings', but this batch's is {CHAT}",
+        "{'b'}": "line 2: malformed JSON",
+        "[1, 2]": "line 3: not a JSON object",
+        '"text"': "line 4: not a JSON object",
+        "[" * 100_000: "line 5: malformed JSON (maximum recursion depth",
+        '{"custom_id": ' + "1" * 5000 + "}": "line 6: malformed JSON (Exceeds the limit",
+        '{"custom_id": "x", "url": 1, "url": 2}': "line 7: malformed JSON (key 'url' is there twice)",
+        '{"custom_id": "\udcff"}': "line 8: not UTF-8",
+        deep: "body: nested more than 500 levels deep",
+        json.dumps(line("nan", {"x": float("nan")})): "body: Out of range float values are not JSON compliant",
+        json.dumps(line("list", {}, url=[CHAT])): f"url: ['{CHAT}'] (known are /v1/chat",
+        json.dumps(line("half", {}, url="x\ud83d")): r"url: 'x\ud83d' (known are",
+        json.dumps(line("none", {}, url=None)): "url: there is none (known are",
+        json.dumps(line("get", {}, method=["POST"])): "method: ['POST']; it must be POST",
+        json.dumps(line(7, {})): "custom_id: null (or an empty cell), where other rows have one",
+        json.dumps(line(None, {})): "custom_id: null",
+    }
+    content = "\n".join([*bad, json.dumps(line("good", {}))])
+    path = tmp_path / "bad.jsonl"
+    path.write_text(content, encoding="utf-8", errors="surrogateescape")
+    config = OpenAiBatchConfig(path=str(path))
+    rows = open_batch(config, batch_url(config, "generate"), only_small)
+    (file,) = take_in(rows, tmp_path).inputs
+    table = read_rows(file, tmp_path, 0, file.rows, rows)
+    *errors, last = table["error"].to_pylist()
+    assert last is None
+    for said, expected in zip(errors, bad.values(), strict=True):
+        assert said.startswith(expected), (said, expected)
+    ids = [key for key in table["id"].to_pylist() if key]
+    assert ids == ["other", "deep", "nan", "list", "half", "none", "get", "good"]
+    with pytest.raises(InputError, match=f"rows that can't be used: {len(bad) - 2};"):
+        take_in(replace(rows, on_bad_row=OnBadRow.fail), tmp_path)
 
 
 def _answer(folder: Path, url: str, rows: dict[str, Any]) -> tuple[list[Any], list[Any]]:

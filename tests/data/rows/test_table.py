@@ -142,3 +142,17 @@ def test_numbers_in_slots_are_texts_alone_and_in_lists(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "x.jsonl", [{"id": "a", "q": 42}, {"id": "b", "q": [1, 2.0, "c", None, 0.5]}])
     table = load(tmp_path / "run", path, ["q"])
     assert table[slot_column("q")].to_pylist() == [["42"], ["1", "2", "c", None, "0.5"]]
+
+
+def test_a_prompt_without_slots_needs_ids_to_tell_rows(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"text": "a"}, {"text": "b"}])
+    for values in ({}, {"sample": 1}):
+        with pytest.raises(ConfigError, match=r"no column of it is read.*such as \{text\}, .*data\.id=NAME"):
+            load(tmp_path / "run", path, [], **values)
+    assert load(tmp_path / "run", path, [], id="text")["id"].to_pylist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("key", ["limit", "sample", "folds"])
+def test_numbers_of_rows_that_no_input_has(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"data.{key}=1{'0' * 400}: must be at least 1 and below"):
+        TableConfig(path="x", **{"fold": 0, key: 10**400})

@@ -99,7 +99,7 @@ def test_contents_in_parts_and_developers() -> None:
         (chat(messages=[*HI, *HI]), "messages: turn 2 is the user's where the assistant's is due"),
         (chat(messages=[*HI, {"role": "assistant", "content": "x"}]), "the last turn must be the user's"),
         (chat(messages=[{"role": "tool", "content": "x"}]), "turn 1 has the role 'tool'"),
-        (chat(messages=[{"role": "user", "content": None}]), "turn 1 has a content that is neither"),
+        (chat(messages=[{"role": "user", "content": None}]), "turn 1: its content is neither"),
         (chat(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]), "neither a text nor"),
         (chat(messages=[{"role": "user", "content": "x", "name": "Bo"}]), "turn 1 has name; only role and content"),
         (chat(temperature=-1), r"^temperature=-1\.0: must be 0 \(greedy\) or more$"),
@@ -128,6 +128,16 @@ def test_contents_in_parts_and_developers() -> None:
         (chat(structured_outputs={"grammar": "x"}), "structured_outputs: grammar is not supported"),
         (chat(structured_outputs={"regex": "a", "choice": ["a"]}), "one constraint at a time"),
         (chat(structured_outputs={"regex": "("}), "is no regular expression"),
+        (chat(structured_outputs={"json": "[" * 5000}), "structured_outputs: json is no JSON"),
+        (chat(structured_outputs={"json": {"$ref": "#/x"}}), "leads nowhere inside of it"),
+        *((chat(**{key: 10**400}), f"{key}=10000.*: too large") for key in
+          ("temperature", "top_p", "min_p", "repetition_penalty")),
+        *((chat(**{key: 10**400}), f"{key}=10000.*: must be") for key in
+          ("n", "seed", "top_k", "max_tokens")),
+        (chat(max_completion_tokens=10**400), r"max_tokens=1000.*: must be below 2\*\*31"),
+        (chat(top_logprobs=10**400), "top_logprobs=1000.*are not kept"),
+        (chat(temperature=float("inf")), "temperature=inf: must be"),
+        (chat(top_p=float("nan")), "top_p=nan: must be"),
     ],
 )  # fmt: skip
 def test_bodies_that_cannot_be_answered(body: dict[str, Any], message: str) -> None:
