@@ -103,8 +103,9 @@ def _run(job: AnyCommand, composed: DictConfig, overrides: list[str]) -> int:
     except OvernightError as error:
         log.error("%s", error)
         return error.exit_code
-    except OSError as error:
-        log.error("the machine refused: %s. Mend that and run the same line again: it resumes", error)
+    except (OSError, MemoryError) as error:
+        why = "there is not enough memory" if isinstance(error, MemoryError) else error
+        log.error("the machine refused: %s. Mend that and run the same line again: it resumes", why)
         return ExitCode.FAILED
     except Exception as error:  # the last door: whatever comes here is said whole, and ends in an exit code
         log.error("this is a defect of ours, please report it:\n%s", traceback.format_exc())
