@@ -27,7 +27,8 @@ def require_unset(
 ) -> None:
     """Raise ConfigError for a setting that is not at its default, though it has no effect.
 
-    why: when it has none, as in "with data=openai_batch". but: keys that have one. Keys without a default are let be.
+    group: of the config; "" where its keys stand at the top. why: when it has none, as in "with data=openai_batch".
+    but: keys that have one. Keys without a default are let be.
     usual: the job's own defaults, where these are others than the type's.
     """
     for key in (f for f in fields(config) if f.name not in but):
@@ -40,8 +41,8 @@ def require_unset(
         else:
             continue
         if (value := getattr(config, key.name)) != default:
-            shown = str(value).lower() if isinstance(value, bool) else getattr(value, "value", value)
-            raise ConfigError(f"{group}.{key.name}={shown}: has no effect {why}; leave it out")
+            shown = str(value).lower() if isinstance(value, bool) else getattr(value, "name", value)
+            raise ConfigError(f"{group}{'.' if group else ''}{key.name}={shown}: has no effect {why}; leave it out")
 
 
 def require_local(key: str, path: str | None) -> None:
