@@ -1,5 +1,6 @@
 """The typed configs' shared parts: which fields belong to a run's fingerprint."""
 
+import math
 import re
 from collections.abc import Collection
 from dataclasses import MISSING, field, fields, is_dataclass
@@ -49,6 +50,17 @@ def require_local(key: str, path: str | None) -> None:
     """Raise ConfigError for a URL where only a path can be meant."""
     if path is not None and "://" in path:
         raise ConfigError(f"{key}={without_secrets(path)}: must be a path here, not a URL; copy it here first")
+
+
+def require_finite(config: Any, key: str = "") -> None:
+    """Raise ConfigError for a setting that is NaN or infinite: no comparison would say what it does."""
+    if isinstance(config, float) and not math.isfinite(config):
+        raise ConfigError(f"{key}={config}: must be a finite number")
+    if is_dataclass(config):
+        for each in fields(config):
+            require_finite(getattr(config, each.name), f"{key}{'.' if key else ''}{each.name}")
+    for item in config if isinstance(config, list) else ():
+        require_finite(item, key)
 
 
 def identity(config: Any) -> dict[str, Any]:

@@ -163,6 +163,22 @@ def test_a_battles_verdict_is_its_likeliest_end_in_words(name: str, lines: dict[
     assert set(table["label"].to_pylist()) <= {"A", "B", "tie", None}
 
 
+@pytest.mark.parametrize(("name", "key"), [("arena", "arena.bias"), ("rerank", "rerank.threshold")])
+def test_numbers_that_are_none_are_refused(name: str, key: str, lines: dict[str, list[str]], quick_job: Job) -> None:
+    said = quick_job(name, *lines[name], f"{key}=nan", code=2).stderr
+    assert f"{key}=nan: must be a finite number" in said
+
+
+def test_a_tournament_without_verdicts_says_why_its_battles_failed(
+    lines: dict[str, list[str]], quick_job: Job, tmp_path: Path
+) -> None:
+    line = [*lines["tournament"][:-1], f"run.dir={tmp_path / 'run'}"]
+    said = quick_job("tournament", *line, "engine.fail_on=e", code=1).stderr.splitlines()[-1]
+    assert "2 of 2 rows failed, more than run.max_error_rate=0 allows; the first:" in said
+    said = quick_job("tournament", *line, "engine.fail_on=e", "run.max_error_rate=1", code=2).stderr.splitlines()[-1]
+    assert "these groups of systems never met in a scored battle" in said
+
+
 def test_a_tournament_is_evaluated_and_merged_again(lines: dict[str, list[str]], quick_job: Job) -> None:
     folder = Path(lines["folder"][0]) / "tournament"
     before = json.loads((folder / "metrics.json").read_text())

@@ -236,6 +236,8 @@ def test_what_is_sure_to_fail_is_said_before_the_run(
         (["prompt.template=hello"], "prompt.template"),
         (["run.dir=/proc/nowhere"], "cannot be written"),
         (["run.max_error_rate=2"], "run.max_error_rate=2"),
+        (["run.grace_seconds=nan"], "run.grace_seconds=nan: must be a finite number"),
+        (["engine.seconds_per_request=inf"], "engine.seconds_per_request=inf: must be a finite number"),
         (["executor=ray", "executor.workers=0"], "executor.workers=0"),
         (["executor=ray", "executor.max_restarts=-1"], "executor.max_restarts=-1"),
         (["merge.on_failed=prior"], "merge.prior"),

@@ -12,7 +12,7 @@ from lib.data.manifest import Manifest, read_manifest
 from lib.data.merging import MergeConfig, Merged, merge_shards
 from lib.data.run_folder import FAILURES, METRICS, REPORT, RESULT, read_config
 from lib.data.shards import unfinished
-from lib.errors import ConfigError, InputError, RunFailed
+from lib.errors import ConfigError, InputError, OvernightError, RunFailed
 from lib.pipeline.meter import RunUsage
 from lib.pipeline.run import Run, spelled_texts
 from lib.scoring.diversity import WordTokenizer
@@ -58,7 +58,11 @@ class Outcome:
         `deliver` raises.
         """
         merged = merge_shards(read_manifest(folder), folder)
-        self.report(folder)
+        try:
+            self.report(folder)
+        except OvernightError:
+            require_error_rate(merged, max_error_rate, folder, self.without_failed)  # that is why, then
+            raise
         failed = f", {merged.failed:,} of them failed" if merged.failed else ""
         print(f"result:     {folder / RESULT} ({merged.rows:,} rows{failed})")
         if (cuts := read_cuts(folder / RESULT)) is not None:
