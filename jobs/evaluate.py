@@ -11,16 +11,18 @@ from glob import glob
 from pathlib import Path
 
 from jobs import OUTCOMES
-from lib.config import require_local
+from lib.config import require_local, require_unset
 from lib.data.manifest import read_manifest
 from lib.data.run_folder import RESULT
 from lib.errors import ConfigError, InputError
 from lib.launch import launch
 from lib.pipeline.command import Command
-from lib.pipeline.outcomes.base import EvaluateConfig
+from lib.pipeline.outcomes.base import EvaluateConfig, Outcome
 from lib.pipeline.outcomes.battle_outcome import print_report
 from lib.pipeline.run_config import RunDir
 from lib.report.battles_page import from_submission
+
+_WHAT = ("run", "runs", "submission", "labels", "out")  # keys that say what is measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +53,15 @@ class Config(EvaluateConfig):
             raise ConfigError(f"out={self.out}: has no effect with run.dir, into which the report goes; leave it out")
         if not of_files and (self.submission is not None or self.labels is not None):
             raise ConfigError("submission, labels: have an effect together only, and without run.dir and runs")
-        for name in ("qrels", "tokenizer") if of_files else ():
-            if getattr(self, name) is not None:
-                raise ConfigError(f"{name}={getattr(self, name)}: has no effect on a submission; leave it out")
+        if of_files:
+            require_unset("", self, "on a submission", but=[*_WHAT, "partial", "normalise"])
 
 
 def main(config: Config) -> None:
     """Run the job."""
     if config.run.dir is not None:
         folder = Path(config.run.dir)
-        OUTCOMES[read_manifest(folder).job].evaluate(folder, config)
+        _outcome(folder, config).evaluate(folder, config)
     elif config.runs is not None:
         _compare(config.runs, config)
     else:
@@ -80,7 +81,15 @@ def _compare(runs: str, config: Config) -> None:
     jobs = [read_manifest(folder).job for folder in folders]
     if other := next((n for n, job in enumerate(jobs) if job != jobs[0]), 0):
         raise InputError(f"{folders[other]}: is a run of jobs.{jobs[other]}, and {folders[0]} of jobs.{jobs[0]}")
-    OUTCOMES[jobs[0]].compare(folders, config, Path(config.out or "runs/sweep"))
+    _outcome(folders[0], config).compare(folders, config, Path(config.out or "runs/sweep"))
+
+
+def _outcome(folder: Path, config: Config) -> Outcome:
+    """What a run is measured by. Raises ConfigError for a setting that has no effect on it."""
+    job = read_manifest(folder).job
+    found = OUTCOMES[job]
+    require_unset("", config, f"on a run of jobs.{job}", but=[*_WHAT, *found.measured_by])
+    return found
 
 
 JOB = Command("evaluate", Config, main)

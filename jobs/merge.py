@@ -67,7 +67,10 @@ def main(config: Config) -> None:
     """Run the job."""
     if config.run.dir is not None:
         folder = Path(config.run.dir)
-        OUTCOMES[read_manifest(folder).job].finish(folder, config.merge, config.run.max_error_rate)
+        job = read_manifest(folder).job
+        outcome = OUTCOMES[job]
+        require_unset("merge", config.merge, f"on a run of jobs.{job}", [f.name for f in fields(outcome.merge)])
+        outcome.finish(folder, config.merge, config.run.max_error_rate)
         return
     assert config.merge.out is not None
     out = Path(config.merge.out)

@@ -4,7 +4,6 @@ python -m jobs.status run.dir=DIR --watch
 """
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from jobs import OUTCOMES
 from lib.cluster.notify import NotifyConfig, notify
 from lib.cluster.run_status import print_status, read_status
 from lib.config import require_unset
-from lib.errors import ConfigError, RunFolderError, Stopped
+from lib.errors import ConfigError, RunFolderError
 from lib.launch import launch
 from lib.pipeline.command import Command
 from lib.pipeline.run_config import RunDir
@@ -60,10 +59,9 @@ def main(config: Config) -> None:
         notify(config.notify, line)
         return
     print_status(run, OUTCOMES)
-    with suppress(Stopped):  # Ctrl-C is how one leaves
-        while config.watch and not read_status(run, OUTCOMES).merged:
-            time.sleep(config.every)
-            print_status(run, OUTCOMES)
+    while config.watch and not read_status(run, OUTCOMES).merged:
+        time.sleep(config.every)
+        print_status(run, OUTCOMES)
 
 
 JOB = Command("status", Config, main, {"--watch": "watch=true"})

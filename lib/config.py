@@ -1,5 +1,6 @@
 """The typed configs' shared parts: which fields belong to a run's fingerprint."""
 
+import math
 import re
 from collections.abc import Collection
 from dataclasses import MISSING, field, fields, is_dataclass
@@ -27,7 +28,8 @@ def require_unset(
 ) -> None:
     """Raise ConfigError for a setting that is not at its default, though it has no effect.
 
-    why: when it has none, as in "with data=openai_batch". but: keys that have one. Keys without a default are let be.
+    group: of the config; "" where its keys stand at the top. why: when it has none, as in "with data=openai_batch".
+    but: keys that have one. Keys without a default are let be.
     usual: the job's own defaults, where these are others than the type's.
     """
     for key in (f for f in fields(config) if f.name not in but):
@@ -40,8 +42,8 @@ def require_unset(
         else:
             continue
         if (value := getattr(config, key.name)) != default:
-            shown = str(value).lower() if isinstance(value, bool) else getattr(value, "value", value)
-            raise ConfigError(f"{group}.{key.name}={shown}: has no effect {why}; leave it out")
+            shown = str(value).lower() if isinstance(value, bool) else getattr(value, "name", value)
+            raise ConfigError(f"{group}{'.' if group else ''}{key.name}={shown}: has no effect {why}; leave it out")
 
 
 def require_local(key: str, path: str | None) -> None:
@@ -50,6 +52,17 @@ def require_local(key: str, path: str | None) -> None:
         raise ConfigError(f"{key}: is empty; give a path, or leave it out")
     if path is not None and "://" in path:
         raise ConfigError(f"{key}={without_secrets(path)}: must be a path here, not a URL; copy it here first")
+
+
+def require_finite(config: Any, key: str = "") -> None:
+    """Raise ConfigError for a setting that is NaN or infinite: no comparison would say what it does."""
+    if isinstance(config, float) and not math.isfinite(config):
+        raise ConfigError(f"{key}={config}: must be a finite number")
+    if is_dataclass(config):
+        for each in fields(config):
+            require_finite(getattr(config, each.name), f"{key}{'.' if key else ''}{each.name}")
+    for item in config if isinstance(config, list) else ():
+        require_finite(item, key)
 
 
 def identity(config: Any) -> dict[str, Any]:

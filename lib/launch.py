@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import conf
 from lib.command_line import REFUSALS, explained, readable, refuse_unknown, require_effect, require_key
-from lib.config import require_unset
+from lib.config import require_finite, require_unset
 from lib.errors import ConfigError, ExitCode, OvernightError, Stopped
 from lib.log import log, log_to_terminal
 from lib.pipeline.command import Command, CommandAboutJob
@@ -103,8 +103,9 @@ def _run(job: AnyCommand, composed: DictConfig, overrides: list[str]) -> int:
     except OvernightError as error:
         log.error("%s", error)
         return error.exit_code
-    except OSError as error:
-        log.error("the machine refused: %s. Mend that and run the same line again: it resumes", error)
+    except (OSError, MemoryError) as error:
+        why = "there is not enough memory" if isinstance(error, MemoryError) else error
+        log.error("the machine refused: %s. Mend that and run the same line again: it resumes", why)
         return ExitCode.FAILED
     except Exception as error:  # the last door: whatever comes here is said whole, and ends in an exit code
         log.error("this is a defect of ours, please report it:\n%s", traceback.format_exc())
@@ -219,9 +220,11 @@ def typed(composed: DictConfig) -> Any:
         refuse_unknown(composed)
         if missing := sorted(OmegaConf.missing_keys(composed)):
             raise ConfigError(f"{', '.join(missing)}: must be given on the command line, as in {missing[0]}=…")
-        return OmegaConf.to_object(composed)
+        config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
+    require_finite(config)
+    return config
 
 
 def _exit(code: int) -> NoReturn:

@@ -43,5 +43,8 @@ if finished "$NIGHT"; then
   echo "nightly: $NIGHT is done already"
   exit 0
 fi
-[ -e "$RUNS/$NIGHT.line" ] || (umask 077; printf '%s\0' "${words[@]}" > "$RUNS/$NIGHT.line") # the password of a URL may be in it
+if [ ! -e "$RUNS/$NIGHT.line" ]; then # whole or not at all: no line would mean the defaults of jobs.submit
+  (umask 077; printf '%s\0' "${words[@]}" > "$RUNS/$NIGHT.new") && # the password of a URL may be in it
+    mv "$RUNS/$NIGHT.new" "$RUNS/$NIGHT.line" || exit 2
+fi
 run "$NIGHT"

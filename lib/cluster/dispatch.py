@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lib.cluster.snapshot import Snapshot
 from lib.data.atomic import write_text
-from lib.data.run_folder import SUBMIT
+from lib.data.run_folder import SUBMIT, read_object
+from lib.errors import RunFolderError
 
 _RECORD = "submission.json"
 ENDED = frozenset(  # the final states of Slurm's jobs and of Ray's
@@ -66,6 +67,13 @@ class Desk:
 
 
 def submissions(run: Path) -> list[Dispatch]:
-    """All that was submitted for a run, in the order of time."""
-    paths = sorted((run / SUBMIT).glob(f"*/{_RECORD}"))
-    return [Dispatch(**json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    """All that was submitted for a run, in the order of time. Raises RunFolderError for a damaged record."""
+    return [_read(path) for path in sorted((run / SUBMIT).glob(f"*/{_RECORD}"))]
+
+
+def _read(path: Path) -> Dispatch:
+    found = read_object(path)
+    try:
+        return Dispatch(**found)
+    except TypeError as error:
+        raise RunFolderError(f"{path}: not a submission that this version can read ({error}); delete it") from error

@@ -1,6 +1,5 @@
 """How a run stands, from its folder and from the scheduler, asked from anywhere that sees the folder."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +8,9 @@ from pathlib import Path
 from lib.cluster import ray_jobs, slurm
 from lib.cluster.dispatch import State, submissions
 from lib.data.manifest import Manifest, read_manifest
-from lib.data.run_folder import MANIFEST, METRICS, PROGRESS, RESULT
+from lib.data.run_folder import MANIFEST, METRICS, PROGRESS, RESULT, read_object
 from lib.data.shards import unfinished
-from lib.errors import ClusterError
+from lib.errors import ClusterError, RunFolderError
 from lib.pipeline.outcomes.base import Outcome
 
 _FRESH = 900.0  # seconds since a process that says it runs last finished a shard
@@ -50,12 +49,13 @@ class Status:
 
 
 def read_status(run: Path, outcomes: Mapping[str, Outcome]) -> Status:
-    """How the run stands. outcomes: by the job's name. Raises RunFolderError where the folder holds none."""
+    """How the run stands. outcomes: by the job's name. Raises RunFolderError where the folder holds none, or
+    a file of it is damaged."""
     manifest = read_manifest(run)
     todo, done = unfinished(manifest, run, retry_failed=False)
     merged = (run / RESULT).exists() and not todo
     end = (run / RESULT).stat().st_mtime if merged else time.time()
-    metrics = json.loads((run / METRICS).read_text(encoding="utf-8")) if (run / METRICS).exists() else {}
+    metrics = read_object(run / METRICS) if (run / METRICS).exists() else {}
     return Status(
         manifest=manifest,
         done=sum(footer.rows for footer in done),
@@ -90,6 +90,9 @@ def job_states(run: Path) -> dict[str, State]:
 
 
 def _rate(path: Path) -> float:
-    progress = json.loads(path.read_text(encoding="utf-8"))
-    fresh = progress["state"] == "running" and time.time() - progress["updated"] < _FRESH
-    return float(progress["rows_per_s"]) if fresh else 0.0
+    progress = read_object(path)
+    try:
+        fresh = progress["state"] == "running" and time.time() - progress["updated"] < _FRESH
+        return float(progress["rows_per_s"]) if fresh else 0.0
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{path}: says nothing of how fast the run is ({error}); delete it") from error

@@ -1,4 +1,13 @@
-"""The files of a run folder: their names are written down here, and nowhere else."""
+"""The files of a run folder: their names are written down here, and nowhere else; and how the small ones are read."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from lib.errors import RunFolderError
 
 CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
@@ -15,3 +24,24 @@ PROGRESS = "progress.json"
 LOG = "log.txt"
 STAGES = "stages.json"  # of a job in stages
 SUBMIT = "submit"  # scripts, output and code of its submissions to a cluster
+
+
+def read_object(path: Path, content: Callable[[str], Any] = json.loads) -> dict[str, Any]:
+    """What a small file of a run folder holds. Raises RunFolderError where it is missing, or damaged.
+
+    content: of its text.
+    """
+    try:
+        found = content(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds a {type(found).__name__}")
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise RunFolderError(
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); delete it, and run the job again"
+        ) from error
+    return found
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved config of a run. Raises RunFolderError as `read_object`."""
+    return read_object(folder / CONFIG, yaml.safe_load)

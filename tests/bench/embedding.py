@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from lib.engines.checkpoints import checkpoint
-from lib.engines.transformers.batching import padding_efficiency, plan
 from lib.engines.transformers.embedder import EmbedderEngine
 from lib.types import TokenIds, Tokenizer
 from tests.bench.measure import seconds
+from tests.bench.padding import batches_of, padding_efficiency
 from tests.conftest import SHARED
 from tests.engines.transformers.test_embedder import MINILM
 
@@ -80,7 +80,7 @@ def compare(name: str, texts: list[str], theirs: Any, engine: EmbedderEngine, to
     print(
         f"| {name} ({len(texts)}) | {sum(lengths)} | {min(lengths)} to {max(lengths)} | "
         f"{len(texts) / np.median(encode):.0f} | {len(texts) / np.median(ours):.0f} | {ratios} | "
-        f"{padding_efficiency(lengths, plan(lengths, BATCH_TOKENS)):.3f} |",
+        f"{padding_efficiency(lengths, batches_of(lengths, BATCH_TOKENS)):.3f} |",
         flush=True,
     )
 

@@ -21,13 +21,13 @@ import transformers
 
 from lib.engines.checkpoints.pooling import Pooling
 from lib.engines.sizing import flops
-from lib.engines.transformers.batching import padding_efficiency, plan
 from lib.engines.transformers.causal import CausalEngine
 from lib.engines.transformers.classifier import ClassifierEngine
 from lib.engines.transformers.embedder import EmbedderEngine
 from lib.engines.transformers.loading import Head, Loaded
 from lib.types import Answers, Label, TokenIds
 from tests.bench.measure import cost, generate_one_token_each, seconds, tokens
+from tests.bench.padding import batches_of, padding_efficiency
 
 Vectors = npt.NDArray[np.float32]
 
@@ -201,7 +201,7 @@ def compare(method: Method, text: str, all_requests: list[list[int]], setting: S
             answers=answers[budget],
             rows_per_second=len(lengths) / taken,
             tokens_per_second=sum(lengths) / taken,
-            padding_efficiency=padding_efficiency(lengths, plan(lengths, budget)),
+            padding_efficiency=padding_efficiency(lengths, batches_of(lengths, budget)),
             mfu=arithmetic / taken / float(np.median(ceilings)),
             loop_tokens_per_second=loop_rate,
             ratio=sum(lengths) / taken / loop_rate,

@@ -15,11 +15,11 @@ import pandas as pd
 import torch
 
 from lib.engines.sizing import model_size as sizing
-from lib.engines.transformers.batching import padding_efficiency, plan
 from lib.engines.transformers.causal import CausalEngine
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.types import Label, Message, Tokenizer
 from tests.bench.measure import cost, generate_one_token_each, seconds, tokens
+from tests.bench.padding import batches_of, padding_efficiency
 from tests.conftest import SHARED
 
 CONFIG = TransformersConfig(
@@ -92,7 +92,7 @@ def compare(name: str, prompts: list[list[int]], engine: CausalEngine, labels: S
         f"| {name} ({len(prompts)}) | {min(lengths)} to {max(lengths)} | {tokens(prompts) / np.median(loop):.0f} | "
         f"{tokens(prompts) / np.median(ours):.0f} | {np.median(np.divide(loop, ours)):.2f} | {ceiling / 1e9:.0f} | "
         f"{np.median(shapes) / 1e9:.0f} | {flops / np.median(ours) / ceiling:.0%} | "
-        f"{padding_efficiency(lengths, plan(lengths, BATCH_TOKENS)):.3f} |",
+        f"{padding_efficiency(lengths, batches_of(lengths, BATCH_TOKENS)):.3f} |",
         flush=True,
     )
 
@@ -103,7 +103,7 @@ def by_budget(budget: int, prompts: list[list[int]], engine: CausalEngine, label
     other.__dict__ = engine.__dict__ | {"_batch_tokens": budget}
     taken, memory = cost(lambda: other.label_logprobs(prompts, labels))
     lengths = [len(prompt) for prompt in prompts]
-    efficiency = padding_efficiency(lengths, plan(lengths, budget))
+    efficiency = padding_efficiency(lengths, batches_of(lengths, budget))
     print(f"| {budget} | {tokens(prompts) / taken:.0f} | {efficiency:.3f} | {memory / 1e6:.0f} |", flush=True)
 
 

@@ -28,7 +28,7 @@ import torch
 from lib.data.manifest import Shard
 from lib.engines.checkpoints.checkpoint import weights_folder
 from lib.engines.decoding.label_tokens import distinct, next_tokens, prefixes
-from lib.engines.decoding.prefixes import reusable_tokens
+from lib.engines.decoding.prefixes import reusable_beginnings
 from lib.engines.sizing.flops import peak_flops
 from lib.engines.sizing.model_size import Sizing
 from lib.engines.vllm.start import environment
@@ -179,7 +179,7 @@ def _report(sides: Sequence[Side], requests: Sequence[TokenIds], rows: int, ceil
     for side in sides:
         spent, cpu = sum(side.seconds), sum(side.cpu_seconds)
         cached = [output.num_cached_tokens or 0 for output in side.outputs]
-        ideal = reusable_tokens(requests, side.block) if side.block else 0
+        ideal = sum(reusable_beginnings(requests, side.block)) if side.block else 0
         share = f"{sum(cached) / ideal:.0%} of {ideal / tokens:.1%}" if ideal else "-"
         flops = model.flops([len(request) for request in requests], cached)
         by_group = " ".join(f"{one / other:.2f}" for one, other in zip(first.seconds, side.seconds, strict=True))

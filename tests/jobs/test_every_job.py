@@ -1,6 +1,7 @@
 """Every job about rows is planned, submitted, and known by what becomes of its runs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,50 @@ def test_an_unknown_job_is_refused_with_those_that_are_known(key: str, quick_job
     assert f"{key}=status: must be one of judge, arena, generate" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "run", "setting"),
+    [
+        ("evaluate", "judge", "qrels=x"),
+        ("evaluate", "arena", "cutoff=3"),
+        ("evaluate", "tournament", "tokenizer=words"),
+        ("evaluate", "generate", "partial=true"),
+        ("evaluate", "retrieve", "normalise=true"),
+        ("merge", "judge", "merge.format=openai_batch"),
+        ("merge", "generate", "merge.on_failed=uniform"),
+        ("merge", "retrieve", "merge.sample=x"),
+    ],
+)
+def test_what_has_no_effect_on_a_run_of_a_kind_is_refused(
+    name: str, run: str, setting: str, lines: dict[str, list[str]], quick_job: Job, tmp_path: Path
+) -> None:
+    (tmp_path / "x").touch()
+    setting = setting.replace("sample=x", f"sample={tmp_path / 'x'}")
+    said = quick_job(name, f"run.dir={lines['folder'][0]}/{run}", setting, code=2).stderr
+    assert f"{setting}: has no effect on a run of jobs.{run}; leave it out" in said
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "name"),
+    [
+        ("progress.json", "{", "status"),
+        ("progress.json", '{"state": "running", "updated": "x"}', "status"),
+        ("metrics.json", "[]", "status"),
+        ("submit/x/submission.json", '{"ids": 3}', "status"),
+        ("config.yaml", ": {", "evaluate"),
+    ],
+)
+def test_a_damaged_file_of_a_run_folder_is_named(
+    file: str, content: str, name: str, lines: dict[str, list[str]], quick_job: Job, tmp_path: Path
+) -> None:
+    shutil.copytree(Path(lines["folder"][0]) / "generate", tmp_path / "run")
+    (tmp_path / "run" / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "run" / file).write_text(content)
+    said = quick_job(name, f"run.dir={tmp_path / 'run'}", code=2).stderr
+    assert f"ERROR {tmp_path / 'run' / file}: " in said
+    assert "delete it" in said
+    assert "Traceback" not in said
+
+
 def test_a_column_vector_that_holds_none_is_refused_where_vectors_are_compared(
     lines: dict[str, list[str]], quick_job: Job, tmp_path: Path
 ) -> None:
@@ -116,6 +161,22 @@ def test_a_battles_verdict_is_its_likeliest_end_in_words(name: str, lines: dict[
     likeliest = np.column_stack([table[column].to_numpy() for column in ("p_a", "p_b", "p_tie")]).argmax(axis=1)
     assert table["verdict"].to_pylist() == [("A", "B", "tie")[place] for place in likeliest]
     assert set(table["label"].to_pylist()) <= {"A", "B", "tie", None}
+
+
+@pytest.mark.parametrize(("name", "key"), [("arena", "arena.bias"), ("rerank", "rerank.threshold")])
+def test_numbers_that_are_none_are_refused(name: str, key: str, lines: dict[str, list[str]], quick_job: Job) -> None:
+    said = quick_job(name, *lines[name], f"{key}=nan", code=2).stderr
+    assert f"{key}=nan: must be a finite number" in said
+
+
+def test_a_tournament_without_verdicts_says_why_its_battles_failed(
+    lines: dict[str, list[str]], quick_job: Job, tmp_path: Path
+) -> None:
+    line = [*lines["tournament"][:-1], f"run.dir={tmp_path / 'run'}"]
+    said = quick_job("tournament", *line, "engine.fail_on=e", code=1).stderr.splitlines()[-1]
+    assert "2 of 2 rows failed, more than run.max_error_rate=0 allows; the first:" in said
+    said = quick_job("tournament", *line, "engine.fail_on=e", "run.max_error_rate=1", code=2).stderr.splitlines()[-1]
+    assert "these groups of systems never met in a scored battle" in said
 
 
 def test_a_tournament_is_evaluated_and_merged_again(lines: dict[str, list[str]], quick_job: Job) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from lib.engines.dummy import DummyEngine
 from tests.conftest import ROOT, Job
 from tests.running import Done
 
@@ -235,6 +236,8 @@ def test_what_is_sure_to_fail_is_said_before_the_run(
         (["prompt.template=hello"], "prompt.template"),
         (["run.dir=/proc/nowhere"], "cannot be written"),
         (["run.max_error_rate=2"], "run.max_error_rate=2"),
+        (["run.grace_seconds=nan"], "run.grace_seconds=nan: must be a finite number"),
+        (["engine.seconds_per_request=inf"], "engine.seconds_per_request=inf: must be a finite number"),
         (["executor=ray", "executor.workers=0"], "executor.workers=0"),
         (["executor=ray", "executor.max_restarts=-1"], "executor.max_restarts=-1"),
         (["merge.on_failed=prior"], "merge.prior"),
@@ -248,6 +251,23 @@ def test_mistakes_are_refused_with_exit_code_2(overrides: list[str], said: str, 
     done = quick_job("judge", *(item for item in base if item.split("=")[0] not in keys), *overrides, code=2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_memory_that_is_exhausted_in_the_middle_is_said_and_the_run_resumes(
+    quick_job: Job, battles: Battles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    line = ["data=arena", f"data.path={battles(4)}", "engine=dummy", "executor=inline", f"run.dir={tmp_path / 'run'}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(DummyEngine, "label_logprobs", exhausted)
+        said = quick_job("judge", *line, code=1).stderr
+    assert said.splitlines()[-1].endswith(
+        "the machine refused: there is not enough memory. Mend that and run the same line again: it resumes"
+    )
+    assert "Traceback" not in said
+    quick_job("judge", *line)
 
 
 def test_sweeps_run_every_point(quick_job: Job, battles: Battles, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from lib.engines.base import ModelConfig
@@ -17,6 +18,7 @@ from lib.engines.checkpoints import (
     sentence_settings,
     tokenizer_loading,
 )
+from lib.engines.checkpoints.json_files import read_json
 from lib.engines.sizing import flops
 from lib.engines.sizing.model_size import SETTINGS, Sizing, cache_per_token, embedding_parameters, stored_bytes
 from lib.errors import ConfigError
@@ -28,6 +30,7 @@ _SHIFTED = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-pr
             "mpnet", "longformer", "ibert", "lilt", "luke"}  # fmt: skip
 _GENERATION = "generation_config.json"  # it names the tokens that end a text
 _ADAPTER = "adapter_config.json"
+_KINDS = {"architectures": list, "text_config": dict, "id2label": dict, "quantization_config": dict}
 _CLASSIFIERS = ("ForSequenceClassification", internlm2.REWARD_MODEL)
 
 
@@ -137,16 +140,26 @@ class CheckpointConfig(ModelConfig):
         return embedding_prompts.read(folder(self), f"engine.model={self.model}") | self.prompts
 
     def width(self) -> int:
-        """Length of the model's vectors: its hidden size."""
+        """Length of the model's vectors: its hidden size. Raises ConfigError where that can't be told."""
         found = settings(self)
         stated = (found.get("text_config") or found).get("hidden_size")
         if stated is None:  # named otherwise, or the architecture's default
-            from transformers import AutoConfig
+            stated = self._usual_width()
+        if not isinstance(stated, int) or stated < 1:
+            raise ConfigError(f"engine.model={self.model}: hidden_size={stated!r} in its config.json is no width")
+        return stated
 
-            stated = (
-                AutoConfig.from_pretrained(_metadata_folder(self), local_files_only=True).get_text_config().hidden_size
-            )
-        return int(stated)
+    def _usual_width(self) -> object:
+        from transformers import AutoConfig
+
+        options = {"local_files_only": True, "trust_remote_code": self.trust_remote_code}  # else it asks, and waits
+        try:
+            return AutoConfig.from_pretrained(_metadata_folder(self), **options).get_text_config().hidden_size
+        except (ValueError, KeyError, AttributeError, OSError, ImportError) as error:
+            raise ConfigError(
+                f"engine.model={self.model}: its config.json has no hidden_size, and transformers can't tell it "
+                f"({str(error).splitlines()[0]}); add hidden_size there"
+            ) from error
 
 
 def sizing(
@@ -197,13 +210,14 @@ def sizing(
 
 
 def settings(config: CheckpointConfig) -> Mapping[str, Any]:
-    """The model's config.json. Raises ConfigError where there is none, or it is no JSON."""
-    path = _metadata_folder(config) / "config.json"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"engine.model={config.model}: {path} cannot be read: {error}") from error
-    assert isinstance(found, dict)
+    """The model's config.json. Raises ConfigError where there is none, or it holds something else."""
+    path, key = _metadata_folder(config) / "config.json", f"engine.model={config.model}"
+    found = read_json(path, dict, key)
+    if found is None:
+        raise ConfigError(f"{key}: there is no {path}")
+    for name, kind in _KINDS.items():
+        if not isinstance(found.get(name), (kind, NoneType)):
+            raise ConfigError(f"{key}: in {path}, {name} is {found[name]!r}, but must be a {kind.__name__}")
     return found
 
 

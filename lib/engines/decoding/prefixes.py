@@ -5,13 +5,8 @@ from collections.abc import Sequence
 from lib.types import TokenIds
 
 
-def reusable_tokens(prompts: Sequence[TokenIds], block: int) -> int:
-    """Tokens that an endless cache of whole blocks would spare: of beginnings that an earlier prompt has too."""
-    return sum(reusable_beginnings(prompts, block))
-
-
 def reusable_beginnings(prompts: Sequence[TokenIds], block: int) -> list[int]:
-    """The same for each prompt: tokens of its longest beginning that an earlier one has too.
+    """Tokens of each prompt that an endless cache of whole blocks would spare: a beginning that an earlier one has too.
 
     The last token of a prompt is always computed, as its answer is read there.
     """

@@ -5,7 +5,7 @@ that does not fit into memory shows itself at the start. Nothing here knows abou
 """
 
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Sequence, Sized
+from collections.abc import Callable, Hashable, Sequence, Sized
 from typing import TypeVar
 
 import numpy as np
@@ -30,23 +30,6 @@ def longest_first(lengths: Sequence[int]) -> list[int]:
 def batch_rows(longest: int, budget: int) -> int:
     """Rows of the next batch, whose longest has `longest` tokens: rows * longest <= budget, but at least one."""
     return max(budget // max(longest, MIN_ROW), 1)
-
-
-def plan(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Request numbers by batch, as `answer_all` makes them while memory suffices."""
-    order = longest_first(lengths)
-    batches: list[list[int]] = []
-    while order:
-        rows = batch_rows(lengths[order[0]], budget)
-        batches.append(order[:rows])
-        order = order[rows:]
-    return batches
-
-
-def padding_efficiency(lengths: Sequence[int], batches: Iterable[Sequence[int]]) -> float:
-    """Share of real tokens among all that go through the model: in (0, 1], 1 means no padding."""
-    padded = sum(len(batch) * max(lengths[number] for number in batch) for batch in batches)
-    return sum(lengths) / padded if padded else 1.0
 
 
 def in_batches(

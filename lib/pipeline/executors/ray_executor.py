@@ -12,7 +12,7 @@ from lib import ROOT
 from lib.config import transient
 from lib.data.manifest import Shard
 from lib.data.shards import Footer
-from lib.errors import ConfigError
+from lib.errors import ConfigError, OvernightError, RunFailed
 from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.executors.pool import Pool
 from lib.pipeline.run import Run
@@ -92,6 +92,21 @@ def _connect() -> None:
             ray.init(address=address, logging_level=logging.ERROR, **local)
         except SystemExit:  # of the handler of SIGTERM that Ray has meanwhile
             raise stopped(signal.SIGTERM) from None
+        except Exception as error:  # Ray raises plain ones, as for a node that is not up in time
+            raise _not_up(address, error) from error
+
+
+def _not_up(address: str, error: Exception) -> OvernightError:
+    why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if address == "local":
+        return RunFailed(
+            f"Ray did not come up here ({why}); mend that, or wait until the machine has less to do, and run the same "
+            "line again; executor=inline needs no Ray"
+        )
+    return ConfigError(
+        f"RAY_ADDRESS={address}: no Ray can be joined there ({why}); start it, or unset RAY_ADDRESS to start a local "
+        "one with the run"
+    )
 
 
 def _require_room(config: RayConfig, run: Run) -> None:

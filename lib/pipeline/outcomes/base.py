@@ -1,20 +1,18 @@
 """An outcome: what is checked before a run of some kind, and what becomes of its result."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
-
-from omegaconf import OmegaConf
 
 from lib.data.atomic import write_text
 from lib.data.cuts import read_cuts
 from lib.data.manifest import Manifest, read_manifest
 from lib.data.merging import MergeConfig, Merged, merge_shards
-from lib.data.run_folder import CONFIG, FAILURES, METRICS, REPORT, RESULT
+from lib.data.run_folder import FAILURES, METRICS, REPORT, RESULT, read_config
 from lib.data.shards import unfinished
-from lib.errors import ConfigError, InputError, RunFailed
+from lib.errors import ConfigError, InputError, OvernightError, RunFailed
 from lib.pipeline.meter import RunUsage
 from lib.pipeline.run import Run, spelled_texts
 from lib.scoring.diversity import WordTokenizer
@@ -36,15 +34,18 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         if self.cutoff < 1:
-            raise ConfigError(f"evaluate.cutoff={self.cutoff}: must be at least 1")
+            raise ConfigError(f"cutoff={self.cutoff}: must be at least 1")
 
 
 class Outcome:
     """What becomes of a run's shards: by default a result, and nothing to be measured in it.
 
-    without_failed: what else to set to go on without the rows that failed.
+    merge: the config of what becomes of it. measured_by: keys of EvaluateConfig that count for it. without_failed: what
+    else to set to go on without the rows that failed.
     """
 
+    merge: ClassVar[type[MergeConfig]] = MergeConfig
+    measured_by: ClassVar[Collection[str]] = ()
     without_failed: ClassVar[str] = ""
 
     def check(self, run: Run, config: MergeConfig) -> None:
@@ -57,7 +58,11 @@ class Outcome:
         `deliver` raises.
         """
         merged = merge_shards(read_manifest(folder), folder)
-        self.report(folder)
+        try:
+            self.report(folder)
+        except OvernightError:
+            require_error_rate(merged, max_error_rate, folder, self.without_failed)  # that is why, then
+            raise
         failed = f", {merged.failed:,} of them failed" if merged.failed else ""
         print(f"result:     {folder / RESULT} ({merged.rows:,} rows{failed})")
         if (cuts := read_cuts(folder / RESULT)) is not None:
@@ -135,5 +140,5 @@ def print_places(folder: Path) -> None:
 
 def _cost(folder: Path, seconds: float) -> dict[str, float]:
     """Hours of workers and of their GPUs, loading included. seconds: of all workers together."""
-    gpus = OmegaConf.select(OmegaConf.load(folder / CONFIG), "engine.num_gpus") or 0
+    gpus = (read_config(folder).get("engine") or {}).get("num_gpus") or 0
     return {"worker_hours": round(seconds / 3600, 4), "gpu_hours": round(seconds / 3600 * gpus, 4)}

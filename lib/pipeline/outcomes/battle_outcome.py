@@ -18,6 +18,7 @@ from lib.report.battles_page import Predictions, from_result, summary, write_rep
 class BattleOutcome(Outcome):
     """Of jobs whose rows are battles."""
 
+    merge = SubmissionConfig
     without_failed = " and, for a submission, merge.on_failed=uniform or prior"
 
     def check(self, run: Run, config: MergeConfig) -> None:

@@ -29,6 +29,8 @@ class FormatConfig(MergeConfig):
 class FormatOutcome(Outcome):
     """Of jobs that also answer OpenAI batch files."""
 
+    merge = FormatConfig
+
     def deliver(self, folder: Path, config: MergeConfig) -> None:
         """Write the files of `merge.format`. Raises ConfigError for a run that has no such form."""
         if not isinstance(config, FormatConfig) or config.format is ResultFormat.table:

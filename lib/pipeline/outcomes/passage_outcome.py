@@ -14,6 +14,8 @@ from lib.report.retrieval_page import measure_retrieval, render_retrieval, retri
 class PassageOutcome(FormatOutcome):
     """Of jobs that find passages, or put them into another order."""
 
+    measured_by = ("qrels", "cutoff")
+
     def evaluate(self, folder: Path, config: EvaluateConfig) -> None:
         """nDCG, recall, MRR and MAP. Raises ConfigError without judgements."""
         manifest = read_manifest(folder)

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from lib.data import parquet
 from lib.data.answers import read_all_answers
 from lib.data.atomic import write_text
 from lib.data.manifest import read_manifest
-from lib.data.run_folder import CONFIG, METRICS, REPORT, RESULT
+from lib.data.run_folder import METRICS, REPORT, RESULT, read_config
 from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, print_places
 from lib.report.tournament_page import Tournament, render_tournament, summary_lines
 from lib.scoring.probabilities import IntArray
@@ -39,7 +38,7 @@ def rate(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
 
     stages: rows of the report's table of what was done before.
     """
-    answers = read_all_answers(OmegaConf.load(folder / CONFIG).tournament.answers)
+    answers = read_all_answers(read_config(folder)["tournament"]["answers"])
     (drawn,) = read_manifest(folder).inputs
     battles = parquet.read(Path(drawn.source), ["model_a", "model_b", "question"])
     result = parquet.read(folder / RESULT, ["row", *PROBABILITIES])

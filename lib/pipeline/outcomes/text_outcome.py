@@ -24,6 +24,8 @@ from lib.report.texts_page import (
 class TextOutcome(FormatOutcome):
     """Of jobs that write texts."""
 
+    measured_by = ("tokenizer",)
+
     def report(self, folder: Path) -> None:
         """As `evaluate`, as suits the texts."""
         self.evaluate(folder, EvaluateConfig())

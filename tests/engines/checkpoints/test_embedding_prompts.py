@@ -99,3 +99,24 @@ def test_widths_under_other_names(tmp_path: Path) -> None:
         (tmp_path / "model.safetensors").touch()
         assert TransformersConfig(model=str(tmp_path)).width() == expected
     assert DummyConfig().width() == WIDTH
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model_type": "nobody_knows"}, "has no hidden_size, and transformers can't tell it"),
+        (
+            {"model_type": "own", "auto_map": {"AutoConfig": "code.Own"}},
+            "has no hidden_size, and transformers can't tell",
+        ),
+        ({}, "has no hidden_size, and transformers can't tell it"),
+        ({"text_config": 3}, "text_config is 3, but must be a dict"),
+        ({"architectures": "OwnModel"}, "architectures is 'OwnModel', but must be a list"),
+        ({"model_type": "llama", "hidden_size": "wide"}, "hidden_size='wide' in its config.json is no width"),
+    ],
+)
+def test_a_width_that_cannot_be_told_is_refused(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["OwnModel"], **settings}))
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ConfigError, match=said):
+        TransformersConfig(model=str(tmp_path)).width()

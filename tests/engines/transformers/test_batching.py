@@ -4,8 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lib.engines.transformers.batching import MIN_ROW, answer_all, padding_efficiency, plan
+from lib.engines.transformers.batching import MIN_ROW, answer_all
 from lib.types import Answers, TokenIds
+from tests.bench.padding import batches_of, padding_efficiency
 
 
 class Memory:
@@ -40,7 +41,7 @@ def requests_of(lengths: Sequence[int]) -> list[list[int]]:
 
 def test_batches_keep_the_budget_cover_every_request_once_and_are_full() -> None:
     lengths = np.random.default_rng(0).integers(1, 300, 500).tolist()
-    batches = plan(lengths, 1000)
+    batches = batches_of(lengths, 1000)
     assert sorted(number for batch in batches for number in batch) == list(range(500))
     for batch, following in zip(batches, [*batches[1:], None], strict=True):
         longest = max(lengths[n] for n in batch)
@@ -57,7 +58,7 @@ def test_padding_efficiency_counts_what_goes_through_the_model() -> None:
 
 
 def test_a_request_above_the_budget_goes_alone() -> None:
-    assert plan([50, 2000, 50], 100) == [[1], [0, 2]]
+    assert batches_of([50, 2000, 50], 100) == [[1], [0, 2]]
 
 
 def test_answers_stand_in_the_order_of_the_requests() -> None:

@@ -88,12 +88,12 @@ def test_labels_of_several_tokens_and_japanese(
 
 
 def test_both_orders_share_their_question(vllm: LabelEngine, smollm2: HuggingFaceTokenizer, battles: pa.Table) -> None:
-    from lib.engines.decoding.prefixes import reusable_tokens
+    from lib.engines.decoding.prefixes import reusable_beginnings
 
     prepared = judge(["A", "B", "tie"], Swap.both).prepare(battles.slice(10, 20), smollm2, 240)
     _, labels = prepared.notes
     answers = ask_labels(vllm, prepared.requests, labels, 3)
-    assert answers.usage.cached_tokens >= 0.9 * reusable_tokens(prepared.requests, 32) > 0
+    assert answers.usage.cached_tokens >= 0.9 * sum(reusable_beginnings(prepared.requests, 32)) > 0
 
 
 def test_what_does_not_fit_fails_alone(vllm: Any) -> None:
