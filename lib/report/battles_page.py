@@ -194,6 +194,7 @@ def _sections(predictions: Predictions, metrics: BattleMetrics, details: Mapping
     if predictions.reasons:
         rows = [(reason, f"{count:,}") for reason, count in predictions.reasons.most_common(20)]
         sections.append(Section(heading="Why rows failed", table=Table(header=("reason", "rows"), rows=rows)))
+    if predictions.failures:
         rows_failed = [(f.file, str(f.row), f.id or "–", f.reason) for f in predictions.failures]
         table = Table(header=("file", "row", "id", "reason"), rows=rows_failed, prose=True)
         sections.append(Section(heading="The first failed rows", table=table))

@@ -90,15 +90,16 @@ def from_result(path: Path) -> Predictions:
 def from_submission(submission: Path, labels: Path, *, partial: bool = False, normalise: bool = False) -> Predictions:
     """Read a submission and look its ids up in a CSV with `id` and one-hot `winner_model_a/b`, `winner_tie`.
 
-    partial: measure the ids that both have, and log how many one of them lacks. normalise: as of `read_submission`.
+    partial: measure the ids that both have, and log how many one of them lacks; ids that only the labels have come
+    last, as failed rows, so that the coverage is of all labels. normalise: as of `read_submission`.
     Raises InputError where one has ids that the other lacks, an id is there twice, or a label is not one-hot.
     """
     submitted = read_submission(submission, normalise=normalise)
     ids, one_hot = _read_labels(labels)
     positions = pc.index_in(submitted.ids, value_set=ids)
     foreign = submitted.ids.filter(pc.is_null(positions))
-    missing = ids.filter(pc.is_null(pc.index_in(ids, value_set=submitted.ids)))
-    lacks = [_lack(submission, labels, missing), _lack(labels, submission, foreign)]
+    unmet = pc.is_null(pc.index_in(ids, value_set=submitted.ids))
+    lacks = [_lack(submission, labels, ids.filter(unmet)), _lack(labels, submission, foreign)]
     if said := "; ".join(filter(None, lacks)):
         if not partial:
             raise InputError(f"{said}; partial=true measures the ids that both have")
@@ -106,8 +107,12 @@ def from_submission(submission: Path, labels: Path, *, partial: bool = False, no
     shared = positions.is_valid().to_numpy(zero_copy_only=False)
     if not shared.any():
         raise InputError(f"{submission} and {labels} have no id in common")
-    known = one_hot.argmax(axis=1).astype(np.int8)
-    return Predictions(probabilities=submitted.probabilities[shared], labels=known[positions.drop_null().to_numpy()])
+    known, alone = one_hot.argmax(axis=1).astype(np.int8), unmet.to_numpy(zero_copy_only=False)
+    return Predictions(
+        probabilities=np.concatenate([submitted.probabilities[shared], np.full((alone.sum(), 3), np.nan)]),
+        labels=np.concatenate([known[positions.drop_null().to_numpy()], known[alone]]),
+        reasons=Counter({"not in the submission": int(alone.sum())} if alone.any() else {}),
+    )
 
 
 def _lack(path: Path, other: Path, ids: pa.Array) -> str:

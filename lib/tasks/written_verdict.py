@@ -25,7 +25,7 @@ from lib.tasks.sampling import (
     total_tokens,
 )
 from lib.tasks.verdict import THINK, verdict
-from lib.types import BATTLE_TEXTS, Completion, Completions, GenerateEngine, Tokenizer
+from lib.types import BATTLE_TEXTS, Completion, Completions, GenerateEngine, TokenIds, Tokenizer
 
 _ENDING = 60  # characters of an answer that an error quotes
 _HEADER = 16  # tokens in which a chat template says that the reasoning begins
@@ -33,7 +33,11 @@ _HEADER = 16  # tokens in which a chat template says that the reasoning begins
 
 @dataclass(frozen=True)
 class _Begun:
-    """What is remembered of a request: its seed, and the beginning of the answer that its prompt already holds."""
+    """What is remembered of a request: its seed, and how its prompt has begun the answer.
+
+    begun: "<think>" where the chat template, or the prompt's own text, has opened the reasoning, and then
+    prompt.answer_prefix; empty where the answer is all the model's.
+    """
 
     seed: int
     begun: str
@@ -64,7 +68,7 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
     generate: SamplingConfig
     prompt: PromptConfig
 
-    version = 2
+    version = 3
     method = "generate"
     schema = pa.schema(
         [
@@ -116,7 +120,7 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
         )
         requests = [request for row in fitted for request in row.requests]
         seeds = [row_seed(self.generate.seed, name, order) for name in row_names(rows) for order in range(orders)]
-        begun = [THINK if tokenizer.decode(r[-_HEADER:]).rstrip().endswith(THINK) else "" for r in requests]
+        begun = [self._begun(request, tokenizer) for request in requests]
         return Prepared(
             requests,
             [sum(row.cut) for row in fitted],
@@ -156,6 +160,11 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
             *token_columns(prepared.notes.fitted),
         ]
         return self.result(columns, errors, nan_is_null=True)
+
+    def _begun(self, request: TokenIds, tokenizer: Tokenizer) -> str:
+        prefix = self.prompt.answer_prefix
+        header = tokenizer.decode(request[-_HEADER - len(tokenizer.encode(prefix)) :]).removesuffix(prefix)
+        return (THINK if header.rstrip().endswith(THINK) else "") + prefix
 
     def _verdict(self, begun: str, sample: Completion) -> int | None:
         return None if _unfinished(sample) else verdict(begun + sample.text, self.prompt.labels)

@@ -66,6 +66,53 @@ def test_read(cases: Path, quick_job: Job, tmp_path: Path, name: str, overrides:
         assert result["note"].to_pylist() == ["n1", None]
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("sums.csv", ("sums.csv, row 0 (id 1): the values do not sum to 1", "normalise=true")),
+        ("partial_submission.csv", ("lacks 40 ids", "partial=true")),
+    ],
+)
+def test_submissions_refused(cases: Path, quick_job: Job, tmp_path: Path, name: str, said: tuple[str, ...]) -> None:
+    line = ("evaluate", f"submission={cases / name}", f"labels={cases / 'labels.csv'}", f"out={tmp_path}")
+    done = quick_job(*line, code=2)
+    assert all(words in done.stderr for words in said)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_of_a_submission_is_not_all_of_it(cases: Path, quick_job: Job, tmp_path: Path) -> None:
+    files = (f"submission={cases / 'partial_submission.csv'}", f"labels={cases / 'labels.csv'}")
+    done = quick_job("evaluate", *files, "partial=true", f"out={tmp_path}")
+    assert "lacks 40 ids" in done.stderr
+    assert "50 rows: 10 scored (coverage 20.00%), 40 failed; 50 with labels, 10 measured." in done.stdout
+    assert "not in the submission" in (tmp_path / "report.html").read_text()
+
+
+def test_bodies_that_no_engine_here_can_answer_are_errors_of_their_own(
+    cases: Path, quick_job: Job, tmp_path: Path
+) -> None:
+    line = ("data=openai_batch", "merge.format=openai_batch", "engine=dummy", "executor=inline")
+    quick_job("generate", *line, f"data.path={cases / 'batch_bodies.jsonl'}", f"run.dir={tmp_path / 'run'}")
+    answered, refused = (
+        [json.loads(text) for text in (tmp_path / "run" / name).read_text().splitlines()]
+        for name in ("openai_output.jsonl", "openai_errors.jsonl")
+    )
+    assert [answer["custom_id"] for answer in answered] == ["c0", "c8", "c9", "c11"]
+    said = {text["custom_id"]: text["response"]["body"]["error"]["message"] for text in refused}
+    keys = {
+        "c1": "logprobs",
+        "c2": "frequency_penalty",
+        "c3": "presence_penalty",
+        "c4": "logit_bias",
+        "c5": "chat_template_kwargs",
+        "c6": "reasoning_effort",
+        "c7": "messages",
+        "c10": "tools",
+    }
+    assert said.keys() == keys.keys()
+    assert all(key in said[name] for name, key in keys.items())
+
+
 def test_a_late_error_is_recorded(cases: Path, quick_job: Job, tmp_path: Path) -> None:
     settings = ("data.on_bad_row=record", "run.max_error_rate=0.1", f"run.dir={tmp_path / 'run'}")
     quick_job("generate", *COMMON, f"data.path={cases / 'late_key.jsonl'}", *settings)

@@ -102,8 +102,9 @@ def test_a_submission_meets_its_labels_by_id(tmp_path):
     with pytest.raises(InputError, match=r"s\.csv lacks 1 ids of .*l\.csv, the first of them 7; partial=true measures"):
         from_submission(submission, labels)
     read = from_submission(submission, labels, partial=True)
-    np.testing.assert_array_equal(read.probabilities, [[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]])
-    assert read.labels.tolist() == [1, 2]
+    np.testing.assert_array_equal(read.probabilities, [[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [np.nan] * 3])
+    assert read.labels.tolist() == [1, 2, 2]
+    assert read.reasons == {"not in the submission": 1}
 
 
 def test_real_labels(tmp_path):

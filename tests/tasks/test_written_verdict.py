@@ -178,6 +178,31 @@ def test_reasoning_that_the_prompt_has_opened_and_nothing_closed_is_no_verdict(r
     assert row(found, 1)["texts"] == ["A, surely</think> B"]  # what the judge wrote, and no more
 
 
+@pytest.mark.parametrize(
+    ("prefix", "answer", "label"),
+    [
+        ("Verdict:", " A because B is wrong", "A"),
+        ("[[", "B]] It is shorter.", "B"),
+        ("Verdict: not", " A", None),
+        ("<think>", "A, surely", None),
+        ("<think>", "A</think>B", "B"),
+    ],
+)
+def test_the_answer_that_the_prompt_has_begun_is_read_with_the_rest(
+    prefix: str, answer: str, label: str | None, rows: Rows
+) -> None:
+    prompt = PromptConfig(template=TEMPLATE, labels=PLAIN.labels, chat=Chat.never, answer_prefix=prefix)
+    found = result(judge(Swap.none, prompt), rows(BATTLE), Writer([answer]))
+    assert row(found)["verdicts"] == [label]
+    assert row(found)["texts"] == [answer]
+
+
+def test_reasoning_opened_before_an_answer_prefix_is_seen(rows: Rows) -> None:
+    prompt = PromptConfig(template=f"{TEMPLATE}<think>", labels=PLAIN.labels, chat=Chat.never, answer_prefix="So:")
+    found = result(judge(Swap.none, prompt), rows(BATTLE, BATTLE), Writer(["A"], ["A</think>B"]))
+    assert [row(found, n)["verdicts"] for n in (0, 1)] == [[None], ["B"]]
+
+
 def test_seeds_are_of_the_row_and_the_order(rows: Rows) -> None:
     battles = rows(BATTLE, BATTLE)
     answers = [["A"] * 2] * 4

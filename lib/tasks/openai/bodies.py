@@ -176,7 +176,7 @@ def _message(given: object, number: int) -> Message:
     where = f"messages: turn {number}"
     if not isinstance(given, dict):
         raise ValueError(f"{where} is not an object with role and content")
-    given = {key: value for key, value in given.items() if value is not None}
+    given = {key: value for key, value in given.items() if value not in (None, [])}  # "tool_calls": [] says nothing
     if unknown := sorted(given.keys() - {"role", "content"}):
         raise ValueError(f"{where} has {', '.join(unknown)}; only role and content are supported")
     role: Any = given.get("role")

@@ -42,6 +42,7 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
     context: int
     fits: Callable[[Sampling], None]
 
+    version = 2
     output = 1
     method = "generate"
     schema = pa.schema(

@@ -17,6 +17,7 @@ from tests.engines.transformers.test_causal import SMALL, tiny
 MODULES = [{"type": f"sentence_transformers.models.{name}"} for name in ("Transformer", "Pooling", "Normalize")]
 BNB = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
 EOS = 2
+Engine = type[TransformersConfig] | type[VllmConfig]
 
 
 def put(folder: Path, name: str, content: object) -> None:
@@ -65,20 +66,24 @@ def test_a_token_that_only_one_of_two_files_wants_is_refused(save: Save) -> None
         config(folder).load_tokenizer()
 
 
-def test_texts_are_lowered_as_the_folder_says(save: Save) -> None:
+@pytest.mark.parametrize("engine", [TransformersConfig, VllmConfig])
+def test_texts_are_lowered_as_the_folder_says(save: Save, engine: Engine) -> None:
     folder = encoder(save)
-    plain = config(folder).load_tokenizer().embedding_prompt("W1 w2")
+    plain = engine(model=str(folder), max_model_len=64).load_tokenizer().embedding_prompt("W1 w2")
     put(folder, "sentence_bert_config.json", {"max_seq_length": 64, "do_lower_case": True})
-    lowered = config(folder).load_tokenizer().embedding_prompt("W1 w2")
+    lowered = engine(model=str(folder), max_model_len=64).load_tokenizer().embedding_prompt("W1 w2")
     assert lowered == [4, 5] != plain
 
 
-def test_longer_texts_than_the_folder_says_are_refused(save: Save) -> None:
+@pytest.mark.parametrize("engine", [TransformersConfig, VllmConfig])
+def test_longer_texts_than_the_folder_says_are_refused(save: Save, engine: Engine) -> None:
+    if engine is VllmConfig:
+        pytest.importorskip("vllm")
     folder = encoder(save)
     put(folder, "sentence_bert_config.json", {"max_seq_length": 32})
     with pytest.raises(ConfigError, match=r"engine\.max_model_len=64: .*max_seq_length=32"):
-        config(folder).check("embed")
-    config(folder, max_model_len=32).check("embed")
+        engine(model=str(folder), max_model_len=64).check("embed")
+    engine(model=str(folder), max_model_len=32).check("embed")
 
 
 @pytest.mark.parametrize(

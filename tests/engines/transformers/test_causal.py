@@ -11,8 +11,10 @@ from lib.engines.transformers.causal import CausalEngine
 from lib.engines.transformers.loading import Head, Loaded, load
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import EngineError
+from lib.tasks.prompts.labels import ask_labels, spell
 from lib.types import Label, LabelEngine, TokenIds
 from tests.engines.conftest import WORDS, Save
+from tests.tasks.prompts.test_labels import PIECES, llama2
 
 TOLERANCE = 2e-5  # of log-probabilities at fp32: batches of another shape add up in another order
 LABELS: list[Label] = [
@@ -191,3 +193,30 @@ def test_a_checkpoint_that_lacks_weights_is_refused(save: Save) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EngineError, match=r"lacks weights.*layers\.1\.mlp\.up_proj"):
         load(folder, head=Head.causal, dtype="float32", quantization="none", device="cpu", trust_remote_code=False)
+
+
+@pytest.mark.parametrize("last", ["\n", ""])
+def test_a_llama_that_was_taught_to_answer_a_is_heard(last: str) -> None:
+    """It says the bare A after a line break, and ▁A elsewhere, each with 0.99: that is the label's mass."""
+    import torch
+    import transformers
+
+    tokenizer = llama2()
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(vocab_size=len(PIECES), **sizes)).eval()
+    with torch.no_grad():
+        for parameter in model.model.layers.parameters():
+            parameter.zero_()  # what comes in goes out: the last token alone decides
+        model.model.embed_tokens.weight.zero_()[:, 0] = 1
+        model.model.embed_tokens.weight[PIECES.index("\n")] = torch.eye(16)[1]
+        odds = np.log(0.99 / 0.01 * (len(PIECES) - 1)) / 4  # the last norm makes 4 of 1 in 16 places
+        model.lm_head.weight.zero_()
+        model.lm_head.weight[PIECES.index("▁A"), 0] = odds
+        model.lm_head.weight[PIECES.index("A"), 1] = odds
+    requests = [tokenizer.completion_prompt(text + last) for text in ("x:", "x x:")]
+    engine = CausalEngine(Loaded(model, "cpu", 0), max_model_len=64, batch_tokens=512)
+    answers = ask_labels(engine, requests, spell(["A", "B"], tokenizer, requests), 2)
+    assert not answers.errors
+    mass = np.exp(answers.values)
+    assert (mass[:, 0] > 0.989).all()
+    assert (mass[:, 1] < 0.01).all()
