@@ -103,7 +103,7 @@ def test_contents_in_parts_and_developers() -> None:
         (chat(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]), "neither a text nor"),
         (chat(messages=[{"role": "user", "content": "x", "name": "Bo"}]), "turn 1 has name; only role and content"),
         (chat(messages=[{"role": "user", "content": "x", "tool_calls": [{}]}]), "turn 1 has tool_calls; only role and"),
-        (chat(messages=[{"role": "user", "content": []}]), "turn 1 has a content that is neither"),
+        (chat(messages=[{"role": "user", "content": []}]), "turn 1: its content is neither"),
         (chat(temperature=-1), r"^temperature=-1\.0: must be 0 \(greedy\) or more$"),
         (chat(temperature="hot"), 'temperature="hot": must be a number'),
         (chat(temperature=True), "temperature=true: must be a number"),
