@@ -1,4 +1,4 @@
-"""slurm/nightly.sh with a Python that only writes down what it is asked; on a real Slurm it is tested in tests/slurm."""
+"""slurm/nightly.sh with a Python that only writes down what it is asked; tests/slurm has it on a real Slurm."""
 
 import os
 import subprocess
