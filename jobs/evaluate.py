@@ -20,7 +20,7 @@ from lib.pipeline.command import Command
 from lib.pipeline.outcomes.base import EvaluateConfig, Outcome
 from lib.pipeline.outcomes.battle_outcome import print_report
 from lib.pipeline.run_config import RunDir
-from lib.report.battles_page import from_submission
+from lib.report.predictions import from_submission
 
 _WHAT = ("run", "runs", "submission", "labels", "out")  # keys that say what is measured
 

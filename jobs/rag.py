@@ -4,7 +4,7 @@ python -m jobs.rag experiment=lecture/all
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,87 +12,29 @@ import pyarrow.parquet as pq
 
 from jobs import chunk, embed, generate, rerank, retrieve, tournament
 from lib.command_line import as_value
-from lib.config import require_unset
 from lib.data.answers import read_answers
 from lib.data.rows.base import OnBadRow
-from lib.data.rows.chunking import ChunkConfig
-from lib.data.rows.documents import DocumentsConfig
 from lib.data.rows.table import TableConfig
 from lib.data.run_folder import REPORT, RESULT, STAGES
-from lib.engines.base import ModelConfig
-from lib.engines.retrieval.retriever import RetrieverConfig
 from lib.errors import ConfigError
 from lib.launch import command_line, compose_job, launch
 from lib.log import log
-from lib.pipeline.job import JobConfig
 from lib.pipeline.outcomes.rating_outcome import rate
 from lib.pipeline.planning.estimate import EstimateConfig
+from lib.pipeline.staged.answering import Config, check_engines, require_effect
 from lib.pipeline.staged.questions import take_questions
 from lib.pipeline.staged.stage_plans import StagePlanner, Unplanned
 from lib.pipeline.staged.staged_job import StagedJob
 from lib.pipeline.staged.stages import Stage, StageRunner, below, find_or_make, run_stage, write_stages
 from lib.report.answers_page import STAGE_HEADER, write_answers
 from lib.report.tables import text_table
-from lib.tasks.embedding import Embed, EmbedConfig, Role
-from lib.tasks.generation import Generate
+from lib.tasks.embedding import EmbedConfig, Role
 from lib.tasks.passage_columns import PASSAGES
 from lib.tasks.prompts.language import differs
-from lib.tasks.prompts.prompt import PromptConfig
-from lib.tasks.reranking import CrossEncode, JudgeRelevance, RerankBy, RerankConfig
-from lib.tasks.retrieving import RetrieveConfig
-from lib.tasks.sampling import SamplingConfig, require_draws, sampling
 
 _TELLING = 300  # questions that tell the language of all
 _OF_CHUNKS = ["document", "start", "stop", "after"]
 _GIVEN = ["question", *PASSAGES]  # what an answer's row says of its question
-
-
-def likely() -> RerankConfig:
-    """Which passages are kept unless told otherwise: those as likely relevant as not."""
-    return RerankConfig(threshold=0.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RagConfig:
-    """What is done. name: of this way of answering. rerank: whether passages are reranked.
-
-    experiments: do these instead of one way, each as with experiment=NAME; then a tournament of their answers, with
-    `tournament` as overrides of jobs.tournament.
-    """
-
-    name: str = "rag"
-    rerank: bool = False
-    experiments: list[str] = field(default_factory=list)
-    tournament: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(JobConfig):
-    """`conf/rag.yaml`. documents.path: "" for answers without documents."""
-
-    rag: RagConfig
-    data: TableConfig
-    documents: DocumentsConfig
-    chunk: ChunkConfig
-    embedder: ModelConfig
-    retriever: RetrieverConfig
-    retrieve: RetrieveConfig
-    reranker: ModelConfig
-    rerank: RerankConfig = field(default_factory=likely)
-    rerank_prompt: PromptConfig
-    generator: ModelConfig
-    prompt: PromptConfig
-    generate: SamplingConfig
-
-    @property
-    def cuts(self) -> bool:
-        """Whether documents are cut into chunks."""
-        return bool(self.documents.path) and self.retriever.has_corpus
-
-    @property
-    def searches(self) -> bool:
-        """Whether passages are searched for."""
-        return self.cuts or not self.retriever.has_corpus
 
 
 def answer(config: Config, root: Path, do: StageRunner) -> list[Stage]:
@@ -202,47 +144,10 @@ def _ways(config: Config) -> dict[str, Config]:
         raise ConfigError("rag.tournament: has no effect without rag.experiments; leave it out")
     else:
         ways = {config.rag.name: config}
-    _require_effect(list(ways.values()), given)
+    require_effect(list(ways.values()), given)
     for way in ways.values():
-        _check_engines(way)
+        check_engines(way)
     return ways
-
-
-def _require_effect(ways: Sequence[Config], given: Sequence[str]) -> None:
-    """given: the overrides of the command line, which are those of each way."""
-    require_unset("array", ways[0].array, "in jobs.rag, whose stages wait for each other")
-    for group in ("prompt", "rerank_prompt"):
-        if count := getattr(ways[0], group).preview:
-            raise ConfigError(
-                f"{group}.preview={count}: has no effect in jobs.rag; add it to jobs.generate or jobs.rerank, with the "
-                "result of the stage before as data.path"
-            )
-    if not any(way.rag.rerank for way in ways):
-        require_unset("rerank", ways[0].rerank, "without rag.rerank=true", usual=likely())
-    if lost := next((way for way in ways if way.documents.path and not way.cuts), None):
-        raise ConfigError(f"documents.path={lost.documents.path}: has no effect with retriever=web; leave it out")
-    idle = [] if any(way.cuts for way in ways) else ["chunk"]
-    idle += [] if any(way.searches for way in ways) else ["retrieve", "retriever"]
-    for word in given:
-        if word.lstrip("+").partition(".")[0] in idle:
-            raise ConfigError(f"{word}: has no effect without documents to be searched (documents.path); leave it out")
-
-
-def _check_engines(config: Config) -> None:
-    """Raise ConfigError, naming the engine's group, for what only a later stage would refuse."""
-    by_label = config.rerank.by is RerankBy.labels
-    asked = {"generator": Generate.method}
-    if config.cuts and config.retriever.needs_vectors:
-        asked["embedder"] = Embed.method
-    if config.searches and config.rag.rerank:
-        asked["reranker"] = JudgeRelevance.method if by_label else CrossEncode.method
-    for group, method in asked.items():
-        try:
-            getattr(config, group).check(method)
-        except ConfigError as error:
-            raise ConfigError(f"{group}: {error}") from error
-    require_draws(config.generate)
-    config.generator.check_sampling(sampling(config.generate))
 
 
 def _experiments(config: Config, given: Sequence[str]) -> dict[str, Config]:

@@ -16,7 +16,8 @@ from lib.pipeline.job import Job, PromptJobConfig
 from lib.pipeline.run import Recipe
 from lib.pipeline.text_job import TextJobConfig, require_usual
 from lib.tasks.openai.body_scores import ScorePairs
-from lib.tasks.reranking import BESIDE, FIELDS, CrossEncode, JudgeRelevance, RerankBy, RerankConfig
+from lib.tasks.passage_columns import BESIDE
+from lib.tasks.reranking import FIELDS, CrossEncode, JudgeRelevance, RerankBy, RerankConfig
 
 _OF_NO_PROMPT = ("labels", "preview")  # labels: of the default prompt, as its template is
 

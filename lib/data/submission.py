@@ -214,17 +214,25 @@ def _write_csv(path: Path, blocks: Iterator[npt.NDArray[np.float64]], ids: pa.Ar
 
 
 def _read_csv(path: Path) -> pa.Table:
+    types = {name: pa.string() for name in csv_columns(path)}
+    try:
+        return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=types, strings_can_be_null=False))
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not a CSV file ({error})") from error
+
+
+def csv_columns(path: Path) -> list[str]:
+    """The names of the columns of a CSV file. Raises InputError where it is none, or two columns have one name."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        with pacsv.open_csv(path) as reader:
-            names = reader.schema.names
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise InputError(f"{path}: two columns are called {', '.join(map(repr, twice))}; which one counts?")
-        types = {name: pa.string() for name in names}
-        return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=types, strings_can_be_null=False))
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:  # the latter of names of columns
+        with pacsv.open_csv(path, parse_options=pacsv.ParseOptions(newlines_in_values=True)) as reader:
+            names: list[str] = reader.schema.names
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:  # the latter of names
         raise InputError(f"{path}: not a CSV file ({error})") from error
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{path}: two columns are called {', '.join(map(repr, twice))}; which one counts?")
+    return names
 
 
 def _numbers(path: Path, column: pa.ChunkedArray, name: str, ids: pa.Array) -> npt.NDArray[np.float64]:

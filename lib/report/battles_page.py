@@ -11,7 +11,7 @@ from lib.data.atomic import write_text
 from lib.data.run_folder import METRICS, REPORT
 from lib.report.figures import confusion_matrix, reliability_diagram
 from lib.report.page import Figure, Section, Table, render
-from lib.report.predictions import Failure, Predictions, from_result, from_submission
+from lib.report.predictions import Predictions
 from lib.report.tables import text_table
 from lib.scoring.calibration import (
     apply_davidson,
@@ -21,9 +21,6 @@ from lib.scoring.calibration import (
     fit_temperature,
 )
 from lib.scoring.metrics import BattleMetrics, battle_metrics, normalise, position_bias
-
-__all__ = ["Failure", "Predictions", "from_result", "from_submission", "measure", "summary", "write_report"]
-
 
 _FIT_FROM_ROWS = 50
 _LEAST_MASS = 0.5  # of the labels together

@@ -12,7 +12,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from lib.data import parquet
-from lib.data.submission import WINNERS, read_submission
+from lib.data.submission import WINNERS, csv_columns, read_submission
 from lib.errors import InputError
 from lib.log import log
 from lib.scoring.probabilities import FloatArray
@@ -159,9 +159,9 @@ def _failures(path: Path) -> tuple[Failure, ...]:
 
 def _read_labels(path: Path) -> tuple[pa.Array, FloatArray]:
     """Ids (strings [m]) and one-hot labels [m, 3] of a labels file; its texts are not read."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
     names = ["id", *WINNERS]
+    if missing := [name for name in names if name not in (there := csv_columns(path))]:
+        raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(there)}")
     types = {"id": pa.string(), **dict.fromkeys(WINNERS, pa.float64())}
     try:
         table = pacsv.read_csv(
@@ -169,8 +169,8 @@ def _read_labels(path: Path) -> tuple[pa.Array, FloatArray]:
             parse_options=pacsv.ParseOptions(newlines_in_values=True),
             convert_options=pacsv.ConvertOptions(include_columns=names, column_types=types),
         ).combine_chunks()
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-        raise InputError(f"{path}: not a CSV file with the columns {', '.join(names)} ({error})") from error
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not a CSV file of labels ({error})") from error
     ids = table["id"].combine_chunks()
     one_hot = np.stack([table[name].to_numpy() for name in WINNERS], axis=1)
     wrong = ~(np.isin(one_hot, (0, 1)).all(axis=1) & (one_hot.sum(axis=1) == 1))

@@ -149,13 +149,16 @@ def render_sweep(points: Sequence[Point], title: str) -> str:
     header, rows = sweep_table(points)
     sections = [Section(heading="Runs", table=Table(header=header, rows=rows))]
     if len(keys := differing(points)) == 2:
-        down, across = (sorted({point.settings[key] for point in points}) for key in keys)
-        cells = {tuple(p.settings[key] for key in keys): (p.metrics.diversity or {}).get("self_bleu") for p in points}
+        down, across = (_axis(points, key) for key in keys)
+        cells = {
+            tuple(str(point.settings.get(key)) for key in keys): (point.metrics.diversity or {}).get("self_bleu")
+            for point in points
+        }
         values = [[cells.get((i, j)) for j in across] for i in down]
         names = [key.rpartition(".")[2] for key in keys]
         svg = heat_map(
-            [str(i) for i in down],
-            [str(j) for j in across],
+            down,
+            across,
             np.array(values, dtype=np.float64),
             row_title=names[0],
             column_title=names[1],
@@ -163,6 +166,13 @@ def render_sweep(points: Sequence[Point], title: str) -> str:
         picture = Figure(svg=svg, description=f"Self-BLEU by {names[0]} and {names[1]}")
         sections.insert(0, Section(heading="Self-BLEU", text=["1: all samples of a row are the same."], figure=picture))
     return render(title, [f"{len(points)} runs of jobs.generate, side by side."], sections)
+
+
+def _axis(points: Sequence[Point], key: str) -> list[str]:
+    """The values of a setting: numbers by their size, then others (texts, lists, none) by how they are written."""
+    values = {str(value): value for value in (point.settings.get(key) for point in points)}
+    numbers = {text: value for text, value in values.items() if isinstance(value, (int, float))}
+    return [*sorted(numbers, key=lambda text: numbers[text]), *sorted(values.keys() - numbers.keys())]
 
 
 def _batches(result: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

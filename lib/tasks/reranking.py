@@ -17,13 +17,11 @@ import pyarrow as pa
 from lib.config import identity, transient
 from lib.errors import ConfigError
 from lib.tasks.base import Asked, Prepared, Result, Task
-from lib.tasks.passage_columns import BESIDE, PASSAGES, passage_columns, read_passages
+from lib.tasks.passage_columns import PASSAGES, passage_columns, read_passages
 from lib.tasks.prompts.labels import Spelled, ask_labels, label_sequences, longest, require_mass, spell
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.slots import check_prompt, fit_slots, slot_values
 from lib.types import Answers, LabelEngine, Passage, RelevanceEngine, Tokenizer, TokenPair
-
-__all__ = ["BESIDE", "FIELDS", "CrossEncode", "JudgeRelevance", "RerankBy", "RerankConfig", "require_separator"]
 
 _PROBES = ("query", "passage")
 FIELDS = ("question", "passages")

@@ -82,6 +82,7 @@ def test_all_ways_and_the_tournament(lecture: Path, quick_job: Job) -> None:
         (["prompt.template='{question} {pasages}'"], "column 'pasages' is missing"),
         (["engine@generator=smollm2_135m", "generator.model={lecture}/none"], "generator: engine.model="),
         (["engine@reranker=smollm2_135m", "reranker.model={lecture}/none"], "reranker: engine.model="),
+        (["generate.n=2", "generate.temperature=1"], "generate.n=2: jobs.rag compares one answer to each question"),
         (["experiment=lecture/all", "rag.tournament=[engine=dumy]"], "did you mean engine=dummy?"),
     ],
 )

@@ -49,6 +49,7 @@ from tests.conftest import Job
         ("rag", ["data.path=x", "retrieve.k=2"], "retrieve.k=2: has no effect without documents"),
         ("rag", ["data.path=x", "documents.path=y", "retriever=web"], "documents.path=y: has no effect with retriever"),
         ("rag", ["data.path=x", "array.element=0/2"], "array.element=0/2: has no effect in jobs.rag"),
+        ("rag", ["data.path=x", "data.carry=[y]"], "data.carry=['y']: has no effect in jobs.rag"),
         ("rag", ["data.path=x", "prompt.preview=2"], "prompt.preview=2: has no effect in jobs.rag"),
         ("rag", ["data.path=x", "generate.seed=2"], "generate.seed=2: has no effect without draws"),
         ("merge", ["run.dir=x", "merge.weights=[1.0]"], "merge.weights=[1.0]: has no effect on a run"),

@@ -4,7 +4,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from lib.report.battles_page import Failure, Predictions, measure, summary, write_report
+from lib.report.battles_page import measure, summary, write_report
+from lib.report.predictions import Failure, Predictions
 from lib.scoring.metrics import log_loss
 from lib.scoring.probabilities import davidson, swap_ab
 from tests.scoring import oof

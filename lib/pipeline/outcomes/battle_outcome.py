@@ -12,7 +12,8 @@ from lib.data.run_folder import RESULT, SUBMISSION
 from lib.data.submission import SubmissionConfig, require_same_ids, write_submission
 from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, engine_usage, print_places, run_details
 from lib.pipeline.run import Run
-from lib.report.battles_page import Predictions, from_result, summary, write_report
+from lib.report.battles_page import summary, write_report
+from lib.report.predictions import Predictions, from_result
 
 
 class BattleOutcome(Outcome):
