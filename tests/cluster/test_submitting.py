@@ -97,6 +97,15 @@ def test_a_run_folder_that_sbatch_cannot_take_is_refused(name: str, tmp_path: Pa
         render(SlurmConfig(), Desk(tmp_path / name), "ray.sbatch", ["judge"])
 
 
+def test_what_is_submitted_names_the_folder_that_was_planned(quick_job: Job, tmp_path: Path) -> None:
+    line = ["job=judge", "engine=dummy", "run.name=tonight", f"run.root={tmp_path}", "++merge.on_failed=uniform"]
+    said = quick_job("submit", "cluster=slurm_array", *line, "--dry-run").stdout
+    (folder,) = tmp_path.glob("judge-tonight-*")
+    run, merge = (shlex.split(word) for word in said.splitlines() if word.startswith("exec bash "))
+    assert [word for word in run if word.startswith("run.")] == [f"run.dir={folder}"]
+    assert merge[-2:] == ["run.max_error_rate=0.0", "++merge.on_failed=uniform"]
+
+
 def test_without_a_scheduler_it_says_so(quick_job: Job, battles: Battles, tmp_path: Path) -> None:
     line = ["data=arena", f"data.path={battles(4)}", "engine=dummy", f"run.dir={tmp_path / 'run'}"]
     done = quick_job("submit", "cluster=slurm", *line, code=1, PATH="/nowhere")
