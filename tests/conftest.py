@@ -55,6 +55,8 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "engines/checkpoints/test_gguf.py": _MODELS,
     "engines/checkpoints/test_checkpoint_files.py": _MODELS,
     "engines/checkpoints/test_embedding_prompts.py": _MODELS,
+    "engines/checkpoints/test_internlm2.py": _MODELS,
+    "engines/measuring": _MODELS,
     "engines/transformers": _MODELS,
     "jobs/test_rag.py": _MODELS,
     "jobs/test_documents_runs.py": _MODELS,
