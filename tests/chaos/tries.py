@@ -128,14 +128,16 @@ class Chaos:
         return (self._compare(run) if code == 0 else "lost"), said + more
 
     def _flip(self, kind: Kind, run: Path, moments: random.Random) -> tuple[str, str]:
-        """Flip a bit and begin the run again: refused in a sentence, done again, or the same result."""
+        """Flip a bit and begin the run again: refused in words that name it, done again, or the same result."""
         shutil.copytree(self._half if kind is Kind.FLIP_INPUT else self._sound, run)
         file = moments.choice(sorted(run.glob(_FLIPPED[kind])))
         content = bytearray(file.read_bytes())
         content[moments.randrange(len(content))] ^= 1 << moments.randrange(8)
         file.write_bytes(content)
         code, said = self._finish(self._begin(run), run)
-        return (self._compare(run) if code == 0 else "" if code in (1, 2) else "lost"), said
+        if code in (1, 2):
+            return ("" if str(run) in said.strip().rpartition("\n")[2] else "other"), said
+        return (self._compare(run) if code == 0 else "lost"), said
 
     def _begin(
         self,
