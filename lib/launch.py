@@ -64,11 +64,11 @@ def launch(job: AnyCommand) -> NoReturn:
         _clean_sweep()
         with _variable("HYDRA_FULL_ERROR", None):
             for point in points:
-                codes.append(_run(job, composed, point))
+                codes.append(_run(job, composed, point, signals))
 
     log_to_terminal()
     try:
-        with StopSignals():
+        with StopSignals() as signals:
             for argument in _words(sys.argv[1:]):
                 require_key(argument)
             require_effect(_words(sys.argv[1:]))
@@ -92,7 +92,7 @@ def launch(job: AnyCommand) -> NoReturn:
     _exit(max(codes, default=ExitCode.DONE))
 
 
-def _run(job: AnyCommand, composed: DictConfig, overrides: list[str]) -> int:
+def _run(job: AnyCommand, composed: DictConfig, overrides: list[str], signals: StopSignals) -> int:
     """The exit code of a command that is run with a composed config. overrides: of the other job that it is about."""
     try:
         config = typed(composed)
@@ -100,18 +100,24 @@ def _run(job: AnyCommand, composed: DictConfig, overrides: list[str]) -> int:
             job.main(config, overrides)
         else:
             job.main(config)
-    except OvernightError as error:
+    except Exception as error:  # the last door: whatever comes here is said whole, and ends in an exit code
+        signals.raise_if_caught()  # some library made something else of it
+        return _said(error)
+    return ExitCode.DONE
+
+
+def _said(error: Exception) -> int:
+    """The exit code of what ended a command, which is told."""
+    if isinstance(error, OvernightError):
         log.error("%s", error)
         return error.exit_code
-    except (OSError, MemoryError) as error:
+    if isinstance(error, (OSError, MemoryError)):
         why = "there is not enough memory" if isinstance(error, MemoryError) else error
         log.error("the machine refused: %s. Mend that and run the same line again: it resumes", why)
         return ExitCode.FAILED
-    except Exception as error:  # the last door: whatever comes here is said whole, and ends in an exit code
-        log.error("this is a defect of ours, please report it:\n%s", traceback.format_exc())
-        log.error("%s: %s", type(error).__name__, error)
-        return ExitCode.FAILED
-    return ExitCode.DONE
+    log.error("this is a defect of ours, please report it:\n%s", "".join(traceback.format_exception(error)))
+    log.error("%s: %s", type(error).__name__, error)
+    return ExitCode.FAILED
 
 
 def _apart(command: CommandAboutJob[Any], arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:

@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -45,6 +46,7 @@ def in_process(name: str, *overrides: str, code: int | None = 0, **environment: 
     output, errors = io.StringIO(), io.StringIO()
     with (
         _as_before(),
+        handlers_as_before(),
         patch.object(sys, "argv", [str(file), *overrides]),
         patch.dict(os.environ, environment),
         patch.object(os, "_exit", sys.exit),  # where threads are left, such as those of the tests
@@ -65,6 +67,17 @@ def _required(done: Done, code: int | None) -> Done:
     if code is not None:
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+@contextmanager
+def handlers_as_before() -> Iterator[None]:
+    """The handlers of signals, which a job leaves to the end of its process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

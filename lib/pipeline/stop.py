@@ -1,6 +1,7 @@
 """Stopping a run: the first signal asks for an orderly end, the second one ends it at once."""
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -24,27 +25,44 @@ class StopSignals:
     """While entered (in the main thread), a signal raises Stopped, wherever the job is; `Stop` is gentler.
 
     What a handler raises can get lost: in a `__del__`, in a callback, in a library that turns one exception into
-    another. So the first signal is kept, and Stopped is raised at the next `Stop`, at the end at the latest.
+    another. So the first signal is kept, and Stopped is raised at the next `Stop`, at the end at the latest. Behind the
+    end a signal does nothing: what has come of the job stands, while the process still says so and ends.
     """
 
     def __init__(self) -> None:
         self.caught: signal.Signals | None = None
-        self._before: dict[signal.Signals, object] = {}
+        self._over = False
+        self._show_lost = sys.unraisablehook
 
     def __enter__(self) -> "StopSignals":
-        self._before = {number: signal.signal(number, self._handle) for number in _EXIT_CODES}
+        sys.unraisablehook = self._lost
+        for number in _EXIT_CODES:
+            signal.signal(number, self._handle)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _restore(self._before)
-        if self.caught is not None and not isinstance(error, Stopped):
-            raise stopped(self.caught) from error
+        self._over = True
+        sys.unraisablehook = self._show_lost
+        if not isinstance(error, Stopped):
+            self.raise_if_caught()
+
+    def raise_if_caught(self) -> None:
+        """Raise Stopped where a signal came."""
+        if self.caught is not None:
+            raise stopped(self.caught)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._over:
+            return
         self.caught = self.caught or signal.Signals(number)
         raise stopped(signal.Signals(number))
+
+    def _lost(self, lost: "sys.UnraisableHookArgs") -> None:
+        """Show what got lost, unless it is what a handler raised: that is raised again."""
+        if not isinstance(lost.exc_value, Stopped):
+            self._show_lost(lost)
 
 
 class Stop:
@@ -63,8 +81,8 @@ class Stop:
         self.listen()
         for handler in self._before.values():
             outer = getattr(handler, "__self__", None)
-            if isinstance(outer, StopSignals) and outer.caught is not None:
-                raise stopped(outer.caught)
+            if isinstance(outer, StopSignals):
+                outer.raise_if_caught()
         return self
 
     def __exit__(

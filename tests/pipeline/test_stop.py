@@ -1,17 +1,26 @@
 import os
 import signal
+import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
-from lib.errors import Stopped
+from lib.errors import ExitCode, Stopped
 from lib.pipeline.stop import Stop, StopSignals
 from tests.pipeline.conftest import SIGNALS, stops
+from tests.running import Job, handlers_as_before
 
 
 def send(number: signal.Signals) -> None:
     """Python handles a signal to itself before the next line."""
     os.kill(os.getpid(), number)
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    with handlers_as_before():
+        yield
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -83,23 +92,38 @@ class _Deaf:
         send(signal.SIGUSR1)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_stop_that_got_lost_is_raised_at_the_end() -> None:
+def test_a_stop_that_got_lost_is_raised_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", shown.append)
     said = []
     with stops(signal.SIGUSR1), StopSignals():
         _Deaf()
         said.append("goes on")
     assert said == ["goes on"]
+    assert not shown
+    with StopSignals():
+        _Broken()
+    assert len(shown) == 1
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_stop_that_got_lost_is_raised_before_there_is_more_work() -> None:
-    before = [signal.getsignal(number) for number in SIGNALS]
     with stops(signal.SIGUSR1), StopSignals():
         _Deaf()
         with Stop(30):
             pytest.fail("works on")
-    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_behind_the_end_changes_nothing(number: signal.Signals) -> None:
+    with StopSignals() as stops:
+        pass
+    send(number)
+    assert stops.caught is None
+
+
+class _Broken:
+    def __del__(self) -> None:
+        raise ValueError
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit])
@@ -109,6 +133,10 @@ def test_a_stop_that_was_turned_into_something_else_is_one_all_the_same(error: t
             send(signal.SIGTERM)
         except BaseException:
             raise error from None
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+def test_whatever_comes_of_a_signal_it_was_a_stop(error: type[BaseException]) -> None:
     with stops(signal.SIGINT), Stop(30):
         send(signal.SIGINT)
         raise error
@@ -120,3 +148,15 @@ def test_handlers_of_errors_let_a_stop_pass() -> None:
             send(signal.SIGINT)
         except Exception:
             pytest.fail("taken for an error")
+
+
+def test_what_a_library_makes_of_a_stop_is_no_defect_of_ours(quick_job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half_made(composed: object) -> None:
+        try:
+            send(signal.SIGTERM)
+        except BaseException:
+            raise ValueError("half made") from None
+
+    monkeypatch.setattr("lib.launch.typed", half_made)
+    done = quick_job("judge", "engine=dummy", code=ExitCode.TERMINATED)
+    assert done.stderr.startswith("stopped by SIGTERM; this line resumes it:\n")
