@@ -17,6 +17,8 @@ from lib.pipeline.command import Command
 from lib.pipeline.outcomes.format_outcome import FormatConfig
 from lib.pipeline.run_config import RunDir
 
+_OF_RUNS = [f.name for base in (SubmissionConfig, FormatConfig) for f in fields(base)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Merge(SubmissionConfig, FormatConfig):
@@ -56,11 +58,11 @@ class Config:
         if (self.run.dir is None) is not blends:
             raise ConfigError("give run.dir=DIR, or merge.submissions=[…], merge.weights=[…] and merge.out=FILE")
         if blends:
-            require_unset("merge", self.merge, "on submissions that are blended", ("submissions", "weights", "out"))
+            own = [f.name for f in fields(Merge) if f.name not in _OF_RUNS]
+            require_unset("merge", self.merge, "on submissions that are blended", own)
             require_unset("run", self.run, "on submissions that are blended")
         else:
-            own = [f.name for base in (SubmissionConfig, FormatConfig) for f in fields(base)]
-            require_unset("merge", self.merge, "on a run that is merged", own)
+            require_unset("merge", self.merge, "on a run that is merged", _OF_RUNS)
 
 
 def main(config: Config) -> None:

@@ -51,6 +51,7 @@ AnyCommand = Job[Any] | StagedJob[Any] | Command[Any] | CommandAboutJob[Any]
 
 def launch(job: AnyCommand) -> NoReturn:
     """Compose `conf/<name>.yaml` with the command line, make the typed config, run the job, exit with its code."""
+    _open_streams()
     conf.register(job.name, job.config)
     given = sys.argv[1:]
     sweeps = not {"--multirun", "-m"}.isdisjoint(given)
@@ -69,6 +70,7 @@ def launch(job: AnyCommand) -> NoReturn:
     log_to_terminal()
     try:
         with StopSignals() as signals:
+            _require_unicode(sys.argv[1:])
             for argument in _words(sys.argv[1:]):
                 require_key(argument)
             require_effect(_words(sys.argv[1:]))
@@ -90,6 +92,25 @@ def launch(job: AnyCommand) -> NoReturn:
         print(without_secrets(why), file=sys.stderr)
         codes.append(ExitCode.USAGE)
     _exit(max(codes, default=ExitCode.DONE))
+
+
+def _open_streams() -> None:
+    """Let output go nowhere where the shell has closed it (>&-): else the next file that is opened would get it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
+
+
+def _require_unicode(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for an argument with bytes that this process's encoding has not (they come as surrogates)."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"{argument!a}: is not {sys.getfilesystemencoding().upper()}; rename what is called so, or, where the "
+                "terminal writes UTF-8, set PYTHONUTF8=1"
+            ) from None
 
 
 def _run(job: AnyCommand, composed: DictConfig, overrides: list[str], signals: StopSignals) -> int:

@@ -1,13 +1,18 @@
 """Words that Hydra's grammar has no place for arrive whole; what is refused is answered with what would work."""
 
 import random
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lib.command_line import as_value, readable
 from tests.conftest import Job
+from tests.running import ROOT
 
 
 def _read(argument: str) -> object:
@@ -90,3 +95,16 @@ def test_a_japanese_file_name_is_read(quick_job: Job, tmp_path: Path) -> None:
     line = ["data=table", "prompt=instruct", "engine=dummy", "executor=inline", f"data.path={path}"]
     quick_job("generate", *line, f"run.dir={tmp_path / '実行 {1}'}", "prompt.joint=夜")
     assert (tmp_path / "実行 {1}" / "result.parquet").exists()
+
+
+def test_an_argument_that_is_not_utf8_is_refused(quick_job: Job) -> None:
+    said = quick_job("generate", "data.path=/b\udcff.csv", code=2).stderr
+    assert said.startswith(r""""data.path='/b\udcff.csv'": is not UTF-8; rename what is called so""")
+
+
+def test_closed_output_keeps_no_run_from_its_end(prompts: Path, tmp_path: Path) -> None:
+    words = ["data=table", "engine=dummy", "executor=inline", f"data.path={prompts}", f"run.dir={tmp_path}/run"]
+    line = shlex.join([sys.executable, "-m", "jobs.generate", *words])
+    done = subprocess.run(f"{line} >&- 2>&-", shell=True, cwd=ROOT, check=False, timeout=60)
+    assert done.returncode == 0
+    assert pq.read_table(tmp_path / "run" / "result.parquet").num_rows == 8

@@ -39,7 +39,7 @@ def read_qrels(path: str) -> dict[str, dict[str, int]]:
         try:
             value = _whole(grade)
         except ValueError as error:
-            raise InputError(f"{where}: the grade {grade!r} is no whole number; {_FORMATS}") from error
+            raise InputError(f"{where}: the grade {grade!r} is no whole number below 2**31; {_FORMATS}") from error
         if qrels.setdefault(query, {}).setdefault(document, value) != value:
             earlier = qrels[query][document]
             raise InputError(
@@ -53,7 +53,7 @@ def read_qrels(path: str) -> dict[str, dict[str, int]]:
 def _whole(grade: str) -> int:
     """A whole number, also one written with a point, as pandas does."""
     number = float(grade)
-    if not number.is_integer():
+    if not (number.is_integer() and abs(number) < 2**31):  # trec_eval's numbers are C's
         raise ValueError(grade)
     return int(number)
 

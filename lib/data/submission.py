@@ -3,7 +3,7 @@
 The rules: every id once, in the order of the input; values in [0, 1]; rows sum to 1 at 6 decimals.
 """
 
-import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -27,6 +27,7 @@ from lib.types import PROBABILITIES
 WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
 COLUMNS = ("id", *WINNERS)
 _BLOCK_ROWS = 65_536
+_SPECIAL = re.compile('[,"\r\n]')
 
 
 class OnFailed(Enum):
@@ -157,9 +158,11 @@ def blend_submissions(
 
     normalise: as of `read_submission`.
 
-    Raises ConfigError where the weights are no simplex, InputError where the ids differ.
+    Raises ConfigError where the weights are no simplex or `out` is one of the files, InputError where the ids differ.
     """
     require_simplex(weights, "merge.weights", size=len(paths))
+    if out.resolve() in [path.resolve() for path in paths]:
+        raise ConfigError(f"merge.out={out}: is one of merge.submissions, which would be lost; choose another file")
     submissions = [read_submission(path, normalise=normalise) for path in paths]
     ids = submissions[0].ids
     aligned = [submissions[0].probabilities]
@@ -201,22 +204,30 @@ def _ids(result: Path) -> pa.Array:
 def _write_csv(path: Path, blocks: Iterator[npt.NDArray[np.float64]], ids: pa.Array) -> None:
     first = 0
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        file.write(",".join(COLUMNS) + "\n")
         for block in blocks:
             texts = [
                 [f"{u // 1_000_000}.{u % 1_000_000:06d}" for u in column] for column in to_millionths(block).T.tolist()
             ]
             rows = zip(ids.slice(first, len(block)).to_pylist(), *texts, strict=True)
-            writer.writerows(row for row in rows if row[0] is not None)
+            file.writelines(f"{_quoted(row[0])},{','.join(row[1:])}\n" for row in rows if row[0] is not None)
             first += len(block)
     assert first == len(ids)
+
+
+def _quoted(text: str) -> str:
+    """A cell. The csv module leaves a lone carriage return unquoted, at which readers would end the row."""
+    return '"' + text.replace('"', '""') + '"' if _SPECIAL.search(text) else text
 
 
 def _read_csv(path: Path) -> pa.Table:
     types = {name: pa.string() for name in csv_columns(path)}
     try:
-        return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=types, strings_can_be_null=False))
+        return pacsv.read_csv(
+            path,
+            parse_options=pacsv.ParseOptions(newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(column_types=types, strings_can_be_null=False),
+        )
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a CSV file ({error})") from error
 

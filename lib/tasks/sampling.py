@@ -95,6 +95,8 @@ class SamplingConfig:
                 re.compile(self.regex)
             except re.error as error:
                 yield "regex", f"is no regular expression: {error}"
+            if not self.regex:
+                yield "regex", "is empty, so every text would be; null is no constraint"
 
     def _contradictions(self) -> Iterator[tuple[str, str]]:
         """Keys that don't go with others, each with what to change."""

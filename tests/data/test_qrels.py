@@ -38,6 +38,7 @@ def test_columns_may_be_separated_by_blanks_and_the_file_compressed(tmp_path):
         ("q1 d1\n", "line 1: 2 columns; a line is"),
         ("a\tb\tc\td\te\n", "line 1: 5 columns"),
         ("q1\td1\thigh\n", "line 1: the grade 'high' is no whole number"),
+        ("q1\td1\t1e300\n", r"line 1: the grade '1e300' is no whole number below 2\*\*31"),
         ("q1\td1\t1\n\nq1\td2\t0.5\n", "line 3: the grade '0.5' is no whole number"),
         ("q1\td1\t1\nq1\td1\t2\n", "line 2: query q1, document d1 has the grade 2, before it had 1"),
         ("q1\td1\t1\n\td1\t2\n", "line 2: an empty query"),

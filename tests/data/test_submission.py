@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -35,6 +36,20 @@ def test_rows_sum_to_one_at_six_decimals_in_the_order_of_the_input(tmp_path: Pat
         assert all(len(value) == 8 for value in values)
         assert sum(int(value.replace(".", "")) for value in values) == 1_000_000
     assert np.abs(submission.probabilities - np.array(rows)).max() < 1e-6
+
+
+def test_ids_of_several_lines_come_back_from_the_file(tmp_path: Path) -> None:
+    ids: list[str | None] = ["a\nb", "c\rd", "e\r\nf", " g ", "NA", "'"]
+    submission = write_submission(
+        result(tmp_path, [[1, 0, 0]] * len(ids), ids), tmp_path / "submission.csv", SubmissionConfig()
+    )
+    assert submission.ids.to_pylist() == ids
+    assert pd.read_csv(tmp_path / "submission.csv", keep_default_na=False)["id"].tolist() == ids
+
+
+def test_an_id_of_two_lines_at_the_border_of_a_block_is_read(tmp_path: Path) -> None:
+    body = "".join(f'"{n}\n{"x" * 100}",1,0,0\n' for n in range(20_000))  # 2 MB, in blocks of 1 MiB
+    assert len(read_submission(csv(tmp_path / "s.csv", body)).ids) == 20_000
 
 
 def test_rows_without_ids_are_numbered(tmp_path: Path) -> None:
@@ -126,6 +141,13 @@ def test_blend_refuses_other_ids_and_weights_off_the_simplex(tmp_path: Path) -> 
         with pytest.raises(ConfigError, match=r"merge\.weights"):
             blend_submissions([a, a], weights, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_blend_does_not_replace_what_it_is_made_of(tmp_path: Path) -> None:
+    path = csv(tmp_path / "a.csv", "1,1,0,0\n")
+    with pytest.raises(ConfigError, match=r"is one of merge\.submissions"):
+        blend_submissions([path, path], [0.5, 0.5], tmp_path / "x" / ".." / "a.csv")
+    assert path.read_text() == HEADER + "1,1,0,0\n"
 
 
 def test_a_failed_row_that_alone_has_no_id_is_left_out(tmp_path: Path) -> None:

@@ -275,3 +275,11 @@ def test_sweeps_run_every_point(quick_job: Job, battles: Battles, tmp_path: Path
     quick_job("judge", "--multirun", *line, "engine.seed=0,1")
     assert (tmp_path / "seed0" / "submission.csv").exists()
     assert (tmp_path / "seed1" / "submission.csv").exists()
+
+
+def test_rows_that_do_not_sum_to_one_are_blended_where_asked(tmp_path: Path, quick_job: Job) -> None:
+    (tmp_path / "a.csv").write_text("id,winner_model_a,winner_model_b,winner_tie\n1,0.2,0.2,0.1\n")
+    line = ("merge", f"merge.submissions=[{tmp_path}/a.csv]", "merge.weights=[1]", f"merge.out={tmp_path}/blend.csv")
+    assert "normalise=true divides by their sum" in quick_job(*line, code=2).stderr
+    quick_job(*line, "merge.normalise=true")
+    assert (tmp_path / "blend.csv").read_text().splitlines()[1] == "1,0.400000,0.400000,0.200000"

@@ -46,6 +46,8 @@ from tests.conftest import Job
         ("rag", ["data.path=x", "rerank.top_n=2"], "rerank.top_n=2: has no effect without rag.rerank=true"),
         ("rag", ["data.path=x", "chunk.by=none"], "chunk.by=none: has no effect without documents"),
         ("rag", ["data.path=x", "retriever=web", "chunk.by=none"], "chunk.by=none: has no effect without documents"),
+        ("rag", ["data.path=x", "retriever=bm25_ja"], "retriever=bm25_ja: has no effect without documents"),
+        ("rag", ["data.path=x", "engine@generator=dummy"], "has a slot {passages}, and without documents there are"),
         ("rag", ["data.path=x", "retrieve.k=2"], "retrieve.k=2: has no effect without documents"),
         ("rag", ["data.path=x", "documents.path=y", "retriever=web"], "documents.path=y: has no effect with retriever"),
         ("rag", ["data.path=x", "array.element=0/2"], "array.element=0/2: has no effect in jobs.rag"),

@@ -38,6 +38,7 @@ SCHEMA = '{"type": "object", "properties": {"a": {"type": "integer"}}, "required
         ({"epsilon_cutoff": 0.1}, "generate.epsilon_cutoff=0.1: has no effect"),
         ({"choice": ["a"], "regex": "b"}, "generate.regex=b: one constraint at a time; leave out generate.choice"),
         ({"regex": "b", "json_schema": SCHEMA}, "generate.json_schema=.*leave out generate.regex"),
+        ({"regex": ""}, "generate.regex=: is empty, so every text would be"),
         ({"regex": "[0-9"}, r"generate.regex=\[0-9: is no regular expression: unterminated"),
         ({"choice": ["a", "a"]}, "generate.choice=.*must be different texts"),
         ({"stop": [""]}, r"generate.stop=\[''\]: must be different texts, none of them empty"),

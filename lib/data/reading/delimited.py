@@ -125,6 +125,11 @@ def _text_lines(source: Source, file: BinaryIO, taken: list[str]) -> Iterator[st
 def _require_header(header: list[str], separator: str, dialect: Dialect, source: Source) -> None:
     if problem := _not_utf8(separator.join(header)):
         raise InputError(f"{source.url}, header: {problem}")
+    if header[0].lower().startswith("sep=") and len(header) <= 2:
+        raise InputError(
+            f"{source.url}, line 1: tells Excel the separator; delete the line, and where it is no comma, set it with "
+            "'data.separator=\";\"'"
+        )
     if dialect.separator is None and (other := better_separator(header, separator)):
         spelled = "\\t" if other == "\t" else other
         raise InputError(

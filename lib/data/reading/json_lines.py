@@ -19,6 +19,7 @@ KNOWN_ROWS = 4 * BATCH_ROWS  # whose keys are taken for all
 _MOST_LEVELS = (
     500  # of a value: half of what Python's own reader and writer can do, since they don't start from nothing
 )
+_ARRAY = "; if the file is one JSON array, make lines of it (jq -c '.[]')"
 _DEEP = "\0nested too deep"
 _BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)  # and texts, in which brackets are letters
 
@@ -82,9 +83,10 @@ def _record(line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(_without_deep_values(text) if deep else text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"malformed JSON ({error})") from error
+        array = _ARRAY if text.strip() == "[" else ""
+        raise ValueError(f"malformed JSON ({error}){array}") from error
     if not isinstance(record, dict):
-        raise ValueError("not a JSON object, as each line must be")
+        raise ValueError(f"not a JSON object, as each line must be{_ARRAY if isinstance(record, list) else ''}")
     for key in [key for key, value in record.items() if deep and value == _DEEP]:
         record[key] = Unreadable(f"nested more than {_MOST_LEVELS} levels deep")
     return record

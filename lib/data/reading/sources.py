@@ -88,8 +88,15 @@ def resolve(path: str) -> list[Source]:
         paths = _paths(fs, root)
     if not paths:
         raise InputError(f"data.path={without_secrets(path)}: no such file, and no file matches; {SUPPORTED}")
+    if odd := [name for name in paths if not _is_unicode(name)]:
+        raise InputError(f"{odd[0]!a}: the name is not UTF-8; rename the file (convmv does so for many)")
     local = isinstance(fs, LocalFileSystem)
     return [source_of(name if local else fs.unstrip_protocol(name)) for name in sorted(paths)]
+
+
+def _is_unicode(name: str) -> bool:
+    """Whether a name can be written down: bytes of it that are not UTF-8 come as lone surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def text_source(path: str, key: str) -> Source:

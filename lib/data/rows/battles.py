@@ -59,6 +59,13 @@ class BattleColumns:
     winner_tie: str | None = "winner_tie"
     label: str | None = None
 
+    def __post_init__(self) -> None:
+        roles: dict[str, str] = {}
+        for role in (*NAMES, *BATTLE_TEXTS, *(("label",) if self.label is not None else WINNERS)):
+            name = getattr(self, role)
+            if name is not None and roles.setdefault(name, role) != role:
+                raise ConfigError(f"data.columns.{role}={name}: is the column of {roles[name]}, too; name another")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BattlesConfig(Rows):

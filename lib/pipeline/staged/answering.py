@@ -1,5 +1,6 @@
 """A way of answering from documents: its config, and what is refused of it before its first stage."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -90,12 +91,12 @@ def require_effect(ways: Sequence[Config], given: Sequence[str]) -> None:
     idle = [] if any(way.cuts for way in ways) else ["chunk"]
     idle += [] if any(way.searches for way in ways) else ["retrieve", "retriever"]
     for word in given:
-        if word.lstrip("+").partition(".")[0] in idle:
+        if re.split("[.=]", word.lstrip("+"), maxsplit=1)[0] in idle:
             raise ConfigError(f"{word}: has no effect without documents to be searched (documents.path); leave it out")
 
 
 def check_engines(config: Config) -> None:
-    """Raise ConfigError, naming the engine's group, for what only a later stage would refuse."""
+    """Raise ConfigError, naming the engine's group or the key, for what only a later stage would refuse."""
     by_label = config.rerank.by is RerankBy.labels
     asked = {"generator": Generate.method}
     if config.cuts and config.retriever.needs_vectors:
@@ -113,3 +114,8 @@ def check_engines(config: Config) -> None:
             f"generate.n={config.generate.n}: jobs.rag compares one answer to each question; leave it out"
         )
     config.generator.check_sampling(sampling(config.generate))
+    if not config.searches and "passages" in config.prompt.slots:
+        raise ConfigError(
+            "prompt.template: has a slot {passages}, and without documents there are none; give documents.path=…, or "
+            "choose a prompt without the slot, with prompt=NAME"
+        )

@@ -22,7 +22,8 @@ from lib.types import slot_column
 BAD_JSON = {
     b"{oops": "malformed JSON",
     b'{"id": 1, "id": 2}': "malformed JSON (key 'id' is there twice)",
-    b"[1]": "not a JSON object",
+    b"[1]": "not a JSON object, as each line must be; if the file is one JSON array, make lines of it",
+    b"[": "malformed JSON (Expecting value: line 2 column 1 (char 2)); if the file is one JSON array, make lines",
     b'"text"': "not a JSON object",
     b'{"text": "\x83\x6e"}': "not UTF-8",
     b"[" * 100_000: "malformed JSON",

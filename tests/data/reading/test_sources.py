@@ -32,6 +32,14 @@ def test_files_folders_and_globs(tmp_path: Path):
     assert found(str(write(tmp_path, "odd[1].csv"))) == ["odd[1].csv"]
 
 
+@pytest.mark.parametrize("path", ["", "/*", "/b\udcff.csv"])
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path, path: str):
+    write(tmp_path, "a.csv")
+    write(tmp_path, os.fsdecode(b"b\xff.csv"))
+    with pytest.raises(InputError, match=r"b\\udcff\.csv': the name is not UTF-8; rename the file"):
+        resolve(f"{tmp_path}{path}")
+
+
 def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write(tmp_path, "a.csv")
     monkeypatch.chdir(tmp_path)

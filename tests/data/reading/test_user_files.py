@@ -17,7 +17,7 @@ import pytest
 from lib import ROOT
 from lib.data.qrels import read_qrels
 from lib.data.reading import delimited, encodings
-from lib.data.reading.dialect import Quotes
+from lib.data.reading.dialect import USUAL, Quotes
 from lib.data.reading.input_file import read_rows
 from lib.data.reading.intake import take_in
 from lib.data.reading.sources import Source, open_source, source_of
@@ -472,3 +472,11 @@ def test_memory_that_runs_out_is_said_with_the_file(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"x\.csv: there is not enough memory"):
         run_out(source_of(str(write(tmp_path / "x.csv", "a\n1\n"))))
+
+
+@pytest.mark.parametrize("first", ["sep=,", "sep=;", "SEP=\t"])
+def test_a_line_for_excel_is_named(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{first}\r\nid,text\r\n1,x\r\n")
+    with pytest.raises(InputError, match=r"line 1: tells Excel the separator; delete the line"):
+        delimited.csv_header(source_of(str(path)), USUAL)

@@ -90,6 +90,24 @@ def test_values_that_cannot_be(key: str, change: dict[str, Any]):
 
 
 @pytest.mark.parametrize(
+    "columns",
+    [
+        {"response_b": "response_a"},
+        {"id": "prompt"},
+        {"winner_tie": "winner_model_b"},
+        {"label": "response_b"},
+    ],
+)
+def test_a_column_has_one_role(columns: dict[str, Any]):
+    with pytest.raises(ConfigError, match=r"data\.columns\.\w+=\w+: is the column of \w+, too"):
+        BattleColumns(**columns)
+
+
+def test_a_label_may_be_called_as_a_winner_that_is_not_read():
+    assert BattleColumns(label="winner_tie").label == "winner_tie"
+
+
+@pytest.mark.parametrize(
     ("names", "columns", "present"),
     [
         ([*ARENA, *WINNERS], {}, [*ARENA, *WINNERS]),
