@@ -57,11 +57,16 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "engines/checkpoints/test_embedding_prompts.py": _MODELS,
     "engines/checkpoints/test_internlm2.py": _MODELS,
     "engines/measuring": _MODELS,
+    "engines/sizing/test_model_size.py": _MODELS,
     "engines/transformers": _MODELS,
     "jobs/test_rag.py": _MODELS,
     "jobs/test_documents_runs.py": _MODELS,
     "bench": _MODELS,
     "commands": _COMMANDS,
+    "jobs/test_every_job.py": _COMMANDS,
+    "jobs/test_openai_batch_runs.py": _COMMANDS,
+    "jobs/test_web_runs.py": _COMMANDS,
+    "jobs/test_written_judging.py": _COMMANDS,
     "engines/vllm/test_vllm_config.py": replace(FAST, needs="vllm"),  # refused before vLLM is imported
 }
 
