@@ -8,7 +8,7 @@ import time
 def wait_for_nodes(address: str, count: int, seconds: float) -> int:
     """Wait until `count` nodes live in the cluster at `address`, or `seconds` are over; how many do then.
 
-    0 where no cluster answers.
+    0 where no cluster answers; the reason is printed.
     """
     import ray
 
@@ -16,8 +16,9 @@ def wait_for_nodes(address: str, count: int, seconds: float) -> int:
     while not ray.is_initialized():
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        except Exception:  # not up yet, for which Ray has several errors, plain ones among them
+        except Exception as error:  # not up yet, for which Ray has several errors, plain ones among them
             if time.monotonic() > end:
+                print(f"no Ray cluster answers at {address}: {error}", file=sys.stderr, flush=True)
                 return 0
             time.sleep(0.5)
     while (alive := len([node for node in ray.nodes() if node["Alive"]])) < count and time.monotonic() < end:

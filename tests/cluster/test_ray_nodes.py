@@ -7,7 +7,7 @@ from lib.cluster.ray_nodes import wait_for_nodes
 
 @pytest.mark.parametrize("kind", [Exception, ConnectionError, ValueError])
 def test_a_cluster_that_does_not_come_up_in_time_has_no_nodes(
-    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import ray
 
@@ -20,3 +20,4 @@ def test_a_cluster_that_does_not_come_up_in_time_has_no_nodes(
     monkeypatch.setattr(ray, "init", not_yet)
     assert wait_for_nodes("127.0.0.1:1", 1, 0.6) == 0
     assert len(tries) > 1
+    assert "no Ray cluster answers at 127.0.0.1:1: Head node temp_dir not found" in capsys.readouterr().err

@@ -12,10 +12,9 @@ from lib.data.reading.encodings import convert, not_utf8, other_encoding
 from lib.data.reading.sources import FileFormat, Source, open_source
 from lib.errors import InputError
 
-_AS_LETTERS = "data.quotes=none takes quotes as letters"
-
-
 Record = list[str] | BadLine
+
+_AS_LETTERS = "data.quotes=none takes quotes as letters"
 
 
 def csv_rows(source: Source, columns: Sequence[str], dialect: Dialect, end: int | None) -> Iterator[Cells]:

@@ -16,9 +16,7 @@ Late = Callable[[list[str], str, int], list[str]]
 
 KNOWN_ROWS = 4 * BATCH_ROWS  # whose keys are taken for all
 
-_MOST_LEVELS = (
-    500  # of a value: half of what Python's own reader and writer can do, since they don't start from nothing
-)
+_MOST_LEVELS = 500  # of a value: half of what Python's own reader and writer can do, which start inside other calls
 _ARRAY = "; if the file is one JSON array, make lines of it (jq -c '.[]')"
 _DEEP = "\0nested too deep"
 _BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)  # and texts, in which brackets are letters

@@ -254,7 +254,7 @@ class _Remote(io.RawIOBase):
             return ask(*given)
         except OSError:
             raise
-        except Exception as error:
+        except Exception as error:  # of aiohttp, of a cloud's client, …
             raise OSError(_reason(error)) from error
 
 

@@ -18,10 +18,11 @@ def require_place(folder: Path, model: str) -> None:
     import transformers
     from safetensors import safe_open
 
+    usual = {"trust_remote_code": False}  # else it would ask on the terminal about code in the folder
     try:
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, **usual)
         with torch.device("meta"):
-            architecture = transformers.AutoModel.from_config(config)
+            architecture = transformers.AutoModel.from_config(config, **usual)
     except (ValueError, KeyError, OSError):  # none of transformers' own
         return
     own = {name[found.start(1) :] for name, _ in architecture.named_parameters() if (found := _IN_LAYER.search(name))}

@@ -399,6 +399,17 @@ def test_biases_that_vllm_would_leave_out_are_refused(save: Save) -> None:
         tiny(folder).load(word_tokenizer(), "label_logprobs")
 
 
+def test_code_of_a_checkpoint_is_not_asked_about(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import LlamaForCausalLM
+
+    folder = save(random_llama(LlamaForCausalLM))
+    settings = json.loads((folder / "config.json").read_text())
+    code = {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Model"}}
+    (folder / "config.json").write_text(json.dumps(settings | code))
+    monkeypatch.setattr("builtins.input", lambda _: pytest.fail("asks on the terminal"))
+    biases.require_place(folder, "m")
+
+
 def test_an_unknown_architecture_is_one_clear_error(save: Save) -> None:
     from transformers import LlamaForCausalLM
 
