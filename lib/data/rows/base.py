@@ -174,6 +174,11 @@ class Rows(RowsConfig, ABC):
         return [field.name for field in self.schema if field.type == ITEMS]
 
     @property
+    def content(self) -> Sequence[str]:
+        """The columns of canonical rows that say what a row asks: texts, or lists of texts. Keys are made of them."""
+        return self.text_columns
+
+    @property
     def as_arrow(self) -> Collection[str]:
         """Columns of Parquet that `canonical` gets as arrays."""
         return ()

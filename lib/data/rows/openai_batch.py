@@ -62,6 +62,11 @@ class OpenAiBatchRows(OpenAiBatchConfig, Rows):
         return (*PLACE, "model")
 
     @property
+    def content(self) -> Sequence[str]:
+        """A request is its body."""
+        return (BODY,)
+
+    @property
     def id_column(self) -> str | None:
         """Every request has a custom_id."""
         return CUSTOM_ID
