@@ -30,10 +30,14 @@ def content_keys(rows: pa.Table, columns: Sequence[str]) -> pa.FixedSizeBinaryAr
 
 
 def equal_keys(keys: pa.FixedSizeBinaryArray, number: npt.NDArray[np.int64]) -> pa.FixedSizeBinaryArray:
-    """The keys [n] of rows that are the `number`-th of their equals, from 0: the first keeps the key of its content."""
+    """The keys [n] of rows that are the `number`-th of their equals, from 0: the first keeps the key of its content.
+
+    They begin with the same byte, by which keys are divided.
+    """
     found = keys.to_pylist()
     for place in np.flatnonzero(number).tolist():
-        found[place] = blake2b(found[place] + int(number[place]).to_bytes(8, "little"), digest_size=16).digest()
+        own = found[place] + int(number[place]).to_bytes(8, "little")
+        found[place] = own[:1] + blake2b(own, digest_size=15).digest()
     return pa.array(found, KEY_TYPE)
 
 

@@ -36,5 +36,5 @@ def test_equals_are_told_apart_by_their_number_and_the_first_keeps_its_key() -> 
     keys = content_keys(ROWS.take([0, 0, 0, 1]), ["texts"])
     told = equal_keys(keys, np.array([0, 1, 2, 0])).to_pylist()
     assert len(set(told)) == 4
-    assert told[0] == keys[0].as_py() and told[3] == keys[3].as_py()
+    assert [told[0], told[3]] == [keys[0].as_py(), keys[3].as_py()]
     assert equal_keys(keys.slice(1, 1), np.array([1])).to_pylist() == told[1:2]
