@@ -38,6 +38,12 @@ class RunFolderError(OvernightError):
     exit_code = ExitCode.USAGE
 
 
+class StoreError(OvernightError):
+    """A store of answers that cannot be used: unwritable, of another version, or damaged."""
+
+    exit_code = ExitCode.USAGE
+
+
 class EngineError(OvernightError):
     """The engine cannot go on (not one row's fault): names the engine and what to change."""
 

@@ -8,10 +8,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-KEY = "key"
+KEY = "overnight.key"
 """The column of rows' keys, in shards and in the store: of 128 bits, so that 50 million differ (chance: 4e-24)."""
 
 KEY_TYPE = pa.binary(16)
+ANSWERED = "overnight.answered"
+"""The column, in shards, that tells whether the engine answered a row."""
+
 _ROWS = 4096  # that are encoded at once: few enough to stay in the processor's caches
 _BYTES = 1 << 29  # of these, since Arrow's texts end at 2 GiB
 

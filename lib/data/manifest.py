@@ -15,7 +15,7 @@ from lib.errors import RunFolderError
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """Rows [start, stop) of the chosen rows of one input: the unit of work, of resume and of output."""
+    """Rows [start, stop) of the asked rows of one input: the unit of work, of resume and of output."""
 
     number: int
     input: int
@@ -53,20 +53,33 @@ class Manifest:
         """Number of chosen rows of all inputs."""
         return sum(file.rows for file in self.inputs)
 
+    @property
+    def asked(self) -> int:
+        """Number of rows that the engine is asked about."""
+        return sum(file.asked for file in self.inputs)
+
+    @property
+    def repeated(self) -> int:
+        """Number of rows that ask what another row of the run asks."""
+        return sum(file.repeated for file in self.inputs)
+
     def shards(self) -> list[Shard]:
         """All shards, in the order of the input; none crosses the border of a file."""
         ranges = [
-            (index, start, min(start + self.shard_rows, file.rows))
+            (index, start, min(start + self.shard_rows, file.asked))
             for index, file in enumerate(self.inputs)
-            for start in range(0, file.rows, self.shard_rows)
+            for start in range(0, file.asked, self.shard_rows)
         ]
         return [Shard(number=n, input=i, start=start, stop=stop) for n, (i, start, stop) in enumerate(ranges)]
 
-    def write(self, folder: Path) -> None:
-        """Write `manifest.json` into the run folder, unless another process that plans this run was first."""
+    def write(self, folder: Path) -> bool:
+        """Write `manifest.json` into the run folder, unless another process that plans this run was first.
+
+        Returns whether this one did.
+        """
         content = asdict(self)
         content |= {"check": fingerprint(content)}
-        write_new_text(folder / MANIFEST, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        return write_new_text(folder / MANIFEST, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -15,6 +15,7 @@ from lib.errors import RunFolderError
 UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError)
 """What reading a damaged Parquet file raises."""
 
+_GROUP_BYTES = 8 << 20  # of a row group: what is decoded to read one shard, and few enough groups for any input
 _COLUMNS = b"overnight.columns"
 # Checksums cover the pages, but neither their headers nor the footer. What a flipped bit does there without an error is
 # to make fewer rows, which whoever reads a file counts, or to change a column's name or type, which are kept here, too.
@@ -29,6 +30,38 @@ def writer(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.Parquet
         pq.ParquetWriter(temporary, signed, compression="zstd", write_page_checksum=True, **options) as file,
     ):
         yield file
+
+
+class GroupWriter:
+    """Writes small tables as row groups of a size that is quickly read by range."""
+
+    def __init__(self, file: pq.ParquetWriter) -> None:
+        self._file = file
+        self._waiting: list[pa.Table] = []
+        self._bytes = 0
+        self.rows = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Add rows."""
+        self._waiting.append(table)
+        self._bytes += table.nbytes
+        self.rows += table.num_rows
+        if self._bytes >= _GROUP_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._file.write_table(pa.concat_tables([self._file.schema.empty_table(), *self._waiting]))
+        self._waiting, self._bytes = [], 0
+
+
+@contextmanager
+def group_writer(path: Path, schema: pa.Schema, **options: Any) -> Iterator[GroupWriter]:
+    """Write a file of small tables, whole or not at all."""
+    with writer(path, schema, **options) as file:
+        groups = GroupWriter(file)
+        yield groups
+        groups.flush()
 
 
 def write(table: pa.Table, path: Path) -> None:

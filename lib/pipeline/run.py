@@ -1,24 +1,29 @@
 """A run: one job with its resolved config and its folder. Running the same line again resumes it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from pathlib import Path, PurePath
+from typing import Any, Protocol
 
 from lib.config import identity
-from lib.data.manifest import Manifest, Shard
+from lib.data.manifest import Manifest, Shard, flatten
 from lib.data.merging import Merged, merge_shards
 from lib.data.rows.base import Rows
-from lib.data.run_folder import PROGRESS
+from lib.data.run_folder import PROGRESS, STORED
 from lib.data.shards import Footer, unfinished
-from lib.engines.base import EngineConfig
+from lib.engines.base import EngineConfig, ModelConfig
 from lib.errors import ConfigError, RunFailed
 from lib.log import log
 from lib.pipeline.array import ArrayConfig
+from lib.pipeline.planning.division import Division
 from lib.pipeline.progress import Progress
+from lib.pipeline.result_rows import stored_schema
 from lib.pipeline.run_config import RunConfig
 from lib.pipeline.run_plan import find_or_plan
 from lib.pipeline.stop import Stop
+from lib.store.answer_table import AnswerTable
+from lib.store.keeper import Keeper
+from lib.store.store import Store, StoreConfig
 from lib.tasks.base import AnyTask
 
 _BROKEN_AFTER = 100  # rows after which a majority of failed ones means that the engine is at fault
@@ -44,7 +49,8 @@ class Executor(Protocol):
 class Run:
     """A run that is planned: all that a worker needs to know, and sent to each of them.
 
-    root: the folder that relative paths start from.
+    root: the folder that relative paths start from. answers: those of the store to this run's question, if there is a
+    store.
     """
 
     root: Path
@@ -54,25 +60,46 @@ class Run:
     data: Rows
     engine: EngineConfig
     task: AnyTask
+    answers: AnswerTable | None = None
 
     @staticmethod
-    def open(job: str, config: RunConfig, recipe: Recipe, array: ArrayConfig | None = None) -> "Run":
+    def open(
+        job: str,
+        config: RunConfig,
+        recipe: Recipe,
+        array: ArrayConfig | None = None,
+        store: StoreConfig | None = None,
+    ) -> "Run":
         """Check everything that can be checked without a model, and find or make the run's folder and manifest.
 
-        Processes that do so at once find the same plan. Raises ConfigError, InputError or RunFolderError; the last one
-        also where the folder holds another plan.
+        Processes that do so at once find the same plan. Raises ConfigError, InputError, StoreError or RunFolderError;
+        the last one also where the folder holds another plan.
         """
         data, engine, task = recipe.data, recipe.engine, recipe.task
         _require_own_columns(data, task)
         engine.check(task.method)
-        task.check(engine.load_tokenizer(), engine.max_tokens)
-        keys = {
-            "task": task.identity(),
-            "engine": {"type": type(engine).__name__, **identity(engine), **engine.identity()},
-        }
-        folder, manifest = find_or_plan(job, config, data, keys, array or ArrayConfig())
+        asked = {"type": type(engine).__name__, **identity(engine), **engine.identity()}
+        model = isinstance(engine, ModelConfig)
+        answers = _answers(store or StoreConfig(), task, asked) if model else None
+
+        def begin(scratch: Path) -> Division | None:
+            if answers is None or not answers.known:  # what was asked before was checked then
+                task.check(engine.load_tokenizer(), engine.max_tokens)
+            if answers is not None:
+                answers.begin()
+            return Division(data, task, answers, scratch) if model else None
+
+        keys = {"task": task.identity(), "engine": asked}
+        folder, manifest = find_or_plan(job, config, data, keys, array or ArrayConfig(), begin)
         return Run(
-            root=Path.cwd(), folder=folder, manifest=manifest, config=config, data=data, engine=engine, task=task
+            root=Path.cwd(),
+            folder=folder,
+            manifest=manifest,
+            config=config,
+            data=data,
+            engine=engine,
+            task=task,
+            answers=answers,
         )
 
     def work(self, executor: Executor, array: ArrayConfig | None = None) -> None:
@@ -86,16 +113,24 @@ class Run:
         done = [footer for footer in done if array.has(footer.shard)]
         rows = sum(shard.rows for shard in todo) + sum(footer.rows for footer in done)
         log.info("%s rows in %s shards; %s shards to do", f"{rows:,}", len(todo) + len(done), len(todo))
-        if not todo:
-            return
-        name = array.file(PROGRESS)
-        with Stop(self.config.grace_seconds) as stop, Progress(self.folder, rows, done, name) as progress:
-            for footer in executor.run(self, todo, stop):
-                progress.add(footer)
-                _require_sound_engine(progress, self.config)
-            stop.raise_if_requested()
+        with self._keeper(array) as keeper:
+            for footer in done:
+                keeper.add(footer.shard)
+            if not todo:
+                return
+            name = array.file(PROGRESS)
+            with Stop(self.config.grace_seconds) as stop, Progress(self.folder, rows, done, name) as progress:
+                for footer in executor.run(self, todo, stop):
+                    progress.add(footer)
+                    keeper.add(footer.shard)
+                    _require_sound_engine(progress, self.config)
+                stop.raise_if_requested()
         if spelled := spelled_texts(self.manifest, self.folder):
             log.info("%s", spelled)
+
+    def _keeper(self, array: ArrayConfig) -> Keeper:
+        schema = stored_schema(self.task)
+        return Keeper(self.answers, self.manifest, self.folder, schema, self.folder / array.file(STORED))
 
     def merge(self) -> Merged:
         """Write `result.parquet` and `failures.parquet`. Raises RunFailed where a shard is missing."""
@@ -113,6 +148,16 @@ def spelled_texts(manifest: Manifest, folder: Path) -> str | None:
     if not count:
         return None
     return f"{count:,} texts spell out a control token of the model, as in <|im_end|>: given with a blank, < |im_end|>"
+
+
+def _answers(store: StoreConfig, task: AnyTask, engine: Mapping[str, Any]) -> AnswerTable | None:
+    """The store's answers to what a task asks of an engine."""
+    found = Store.open(store)
+    if found is None:
+        return None
+    asker, asked = type(task).__name__, str(engine.get("model") or engine["type"])
+    question = flatten({"task": {"type": asker, **task.question()}, "engine": engine})
+    return found.table(f"{asker}-{PurePath(asked).name}", question)
 
 
 def _require_sound_engine(progress: Progress, config: RunConfig) -> None:

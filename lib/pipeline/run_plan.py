@@ -1,8 +1,9 @@
 """Finding the plan of a run, or making it: its folder, its input laid ready, its manifest."""
 
+import shutil
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from glob import escape
 from pathlib import Path
@@ -18,15 +19,22 @@ from lib.data.run_folder import LOG, MANIFEST, SHARDS
 from lib.errors import InputError, RunFolderError
 from lib.log import log, log_to
 from lib.pipeline.array import ArrayConfig
+from lib.pipeline.planning.division import Division
 from lib.pipeline.run_config import RunConfig
 
 
 def find_or_plan(
-    job: str, config: RunConfig, data: Rows, keys: Mapping[str, object], array: ArrayConfig
+    job: str,
+    config: RunConfig,
+    data: Rows,
+    keys: Mapping[str, object],
+    array: ArrayConfig,
+    begin: Callable[[Path], Division | None],
 ) -> tuple[Path, Manifest]:
     """Find or make the folder and manifest of a run. keys: what changes results, besides the job and its input.
 
-    Raises as `Run.open` does.
+    begin: called before an input is taken in, checks what is to be asked, and says how its rows are divided, in a
+    folder for what that takes meanwhile; None: all of them are asked. Raises as `Run.open` does.
     """
     keys = flatten({"job": job, **keys, "data": identity(data)})
     known = [] if data.verify is Verify.full else _known_inputs(job, config)
@@ -40,7 +48,8 @@ def find_or_plan(
     log_to(folder / array.file(LOG))
     log.info("run folder: %s", folder)
     if not (folder / MANIFEST).exists():
-        _plan(job, config, data, keys, folder, seen)
+        with _scratch(folder) as scratch:
+            _plan(job, config, data, keys, folder, seen, begin(scratch), scratch.name)
     manifest = read_manifest(folder)
     refuse_another_plan(manifest, keys, folder)
     manifest = replace(manifest, inputs=relocated(manifest.inputs, seen))
@@ -69,21 +78,42 @@ def _folder(job: str, config: RunConfig, keys: Mapping[str, object]) -> Path:
 
 
 def _plan(
-    job: str, config: RunConfig, data: Rows, keys: Mapping[str, object], folder: Path, seen: Sequence[Seen]
+    job: str,
+    config: RunConfig,
+    data: Rows,
+    keys: Mapping[str, object],
+    folder: Path,
+    seen: Sequence[Seen],
+    division: Division | None,
+    own: str,
 ) -> None:
+    """own: part of the names of this plan's files: another process may plan the same at once."""
     if any((folder / SHARDS).iterdir()):
         raise RunFolderError(f"{folder} has shards, but no {MANIFEST} that says whose; use another run.dir")
-    intake = take_in(data, folder, f"-{fingerprint(keys)[:8]}", seen)
+    intake = take_in(data, folder, f"-{own}", seen, division.add if division else None)
     log.info("%s", intake.report)
     _require_intake(intake, config)
+    inputs = division.divide(intake.inputs, folder) if division else intake.inputs
     manifest = Manifest(
         job=job,
         fingerprint=fingerprint(keys),
         identity=keys,
-        inputs=tuple(intake.inputs),
-        shard_rows=config.shard_rows or _shard_rows(sum(file.rows for file in intake.inputs)),
+        inputs=tuple(inputs),
+        shard_rows=config.shard_rows or _shard_rows(sum(file.asked for file in inputs)),
     )
-    manifest.write(folder)
+    if not manifest.write(folder):
+        for path in folder.glob(f"*/*{own}*.parquet"):
+            path.unlink()
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder for what planning takes meanwhile."""
+    scratch = folder / f"plan-{uuid.uuid4().hex[:8]}"
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _require_intake(intake: Intake, config: RunConfig) -> None:

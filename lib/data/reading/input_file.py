@@ -1,9 +1,11 @@
 """An input file of a run, as its plan knows it, and the chosen rows that are read from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from lib.data.parquet import opened, read, require_rows
@@ -11,18 +13,25 @@ from lib.data.reading.parquet_source import parquet_cells, row_range
 from lib.data.reading.readers import column_names
 from lib.data.reading.sources import Seen, Source, Stat, source_of, stat
 from lib.data.rows.base import Rows
+from lib.data.run_folder import REMEMBERED, REPEATED
 from lib.errors import InputError
 
+EQUALS = "equals"
+"""The column of asked rows that tells equals apart, where that counts."""
+
+_AFRESH = "use another run.dir to start afresh"
 
 @dataclass(frozen=True, kw_only=True)
 class InputFile:
     """One input file of a run.
 
     source: absolute path or URL; size (bytes), mtime_ns, sha256 and ends_sha256 are of that file, as `Seen` has them;
-    size and mtime_ns None where its file system can't say. rows: number of chosen rows. parquet: the file the rows are
-    read from, relative to the run folder where it lies inside. canonical: whether that holds canonical rows, the chosen
-    ones only, its pages with checksums; otherwise it is the source itself, all rows of it chosen, of which only size,
-    time of change and (on resuming) both ends are looked at again, and checksums of pages where its writer made some.
+    size and mtime_ns None where its file system can't say. rows: number of chosen rows: of those that are asked,
+    remembered from earlier runs, and repeated, since they ask what another row of this run asks. parquet: the file that
+    the asked ones are read from, relative to the run folder where it lies inside. canonical: whether that holds
+    canonical rows, the asked ones only, its pages with checksums; otherwise it is the source itself, all rows of it
+    asked, of which only size, time of change and (on resuming) both ends are looked at again, and checksums of pages
+    where its writer made some.
     """
 
     source: str
@@ -33,6 +42,23 @@ class InputFile:
     parquet: str
     canonical: bool
     ends_sha256: str | None = None
+    remembered: int = 0
+    repeated: int = 0
+
+    @property
+    def asked(self) -> int:
+        """Number of rows that the engine is asked about."""
+        return self.rows - self.remembered - self.repeated
+
+    @property
+    def remembered_parquet(self) -> str:
+        """The file of remembered rows, as they stand in the result; there where there are any."""
+        return f"{REMEMBERED}/{PurePath(self.parquet).name}"
+
+    @property
+    def repeated_parquet(self) -> str:
+        """The file of repeated rows, in canonical form, with keys; there where there are any."""
+        return f"{REPEATED}/{PurePath(self.parquet).name}"
 
     @property
     def seen(self) -> Seen:
@@ -41,28 +67,48 @@ class InputFile:
 
 
 def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: Rows) -> pa.Table:
-    """Chosen rows [start, stop) of an input file, in canonical form.
+    """Asked rows [start, stop) of an input file, in canonical form.
 
     Raises InputError where a source that is read in place was changed, RunFolderError where our file is damaged.
     """
-    assert 0 <= start <= stop <= file.rows
-    schema = config.schema
+    return pa.concat_tables([config.schema.empty_table(), *_rows(file, run_folder, start, stop, config)])
+
+
+def read_equals(file: InputFile, run_folder: Path, start: int, stop: int) -> npt.NDArray[np.int64]:
+    """Of asked rows [start, stop) the number of their equals before them in the input, where that counts; else 0."""
     if file.canonical:
-        with opened(run_folder / file.parquet, "use another run.dir to start afresh") as parquet:
-            require_rows(parquet.metadata.num_rows, file.rows)
-            rows = pa.Table.from_batches(row_range(parquet, schema.names, start, stop), schema)
-            require_rows(rows.num_rows, stop - start)
-            return rows
+        with opened(run_folder / file.parquet, _AFRESH) as parquet:
+            if EQUALS in parquet.schema_arrow.names:
+                batches = list(row_range(parquet, [EQUALS], start, stop))
+                return pa.Table.from_batches(batches, pa.schema({EQUALS: pa.int64()}))[EQUALS].to_numpy()
+    return np.zeros(stop - start, np.int64)
+
+
+def all_rows(file: InputFile, run_folder: Path, config: Rows) -> Iterator[pa.Table]:
+    """All asked rows of an input file, in canonical form, a few at a time. Raises as `read_rows`."""
+    return _rows(file, run_folder, 0, file.asked, config)
+
+
+def _rows(file: InputFile, run_folder: Path, start: int, stop: int, config: Rows) -> Iterator[pa.Table]:
+    assert 0 <= start <= stop <= file.asked
+    row = start
+    if file.canonical:
+        with opened(run_folder / file.parquet, _AFRESH) as parquet:
+            require_rows(parquet.metadata.num_rows, file.asked)
+            for batch in row_range(parquet, config.schema.names, start, stop):
+                yield pa.Table.from_batches([batch], config.schema)
+                row += batch.num_rows
+            require_rows(row, stop)
+        return
     source = source_of(file.source)
     require_unchanged(source, Stat(file.size, file.mtime_ns))
     columns = config.present_columns(column_names(source), source.url)
-    tables, row = [schema.empty_table()], start
     for cells in parquet_cells(source, columns, start, stop, config.as_arrow):
-        tables.append(config.canonical(cells, source.url, row).table)
-        row += tables[-1].num_rows
+        table = config.canonical(cells, source.url, row).table
+        yield table
+        row += table.num_rows
     if row != stop:
         raise InputError(f"{source.url}: damaged: {row - start} rows where {stop - start} were")
-    return pa.concat_tables(tables)
 
 
 def relocated(files: Sequence[InputFile], seen: Sequence[Seen]) -> tuple[InputFile, ...]:
@@ -78,7 +124,7 @@ def read_ids(file: InputFile, run_folder: Path, config: Rows) -> pa.Array:
     """The ids of an input file's chosen rows (strings, [rows])."""
     if file.canonical:
         return read(run_folder / file.parquet, ["id"])["id"].combine_chunks()
-    return read_rows(file, run_folder, 0, file.rows, config)["id"].combine_chunks()
+    return read_rows(file, run_folder, 0, file.asked, config)["id"].combine_chunks()
 
 
 def require_unchanged(source: Source, before: Stat) -> None:

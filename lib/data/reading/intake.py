@@ -1,7 +1,7 @@
 """Taking in: the whole input is read and checked before any model is loaded, and the chosen rows laid ready."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,13 @@ class Intake:
     report: Report
 
 
-def take_in(config: Rows, folder: Path, suffix: str = "", seen: Sequence[Seen] | None = None) -> Intake:
+def take_in(
+    config: Rows,
+    folder: Path,
+    suffix: str = "",
+    seen: Sequence[Seen] | None = None,
+    see: Callable[[pa.Table], None] | None = None,
+) -> Intake:
     """Read and check the input, and write the chosen rows into the run folder as canonical Parquet.
 
     Only chosen rows count; behind the last one of `data.limit` nothing is read. Of several files those without rows are
@@ -76,6 +82,7 @@ def take_in(config: Rows, folder: Path, suffix: str = "", seen: Sequence[Seen] |
     Parquet of which every row is chosen is checked only, and read where it lies (unless its row groups are too large to
     be read by range). Memory: a few thousand rows, and 8 bytes for each row's id. suffix: of the files' names, so that
     two plans at once in one folder don't write the same file. seen: the sources, where they were looked at already.
+    see: is shown the chosen rows, in canonical form, in their order.
 
     Raises InputError for files, columns, ids and, with `data.on_bad_row=fail`, rows that can't be used; where no row is
     chosen; and where a source was changed since it was seen.
@@ -87,7 +94,7 @@ def take_in(config: Rows, folder: Path, suffix: str = "", seen: Sequence[Seen] |
         source: config.present_columns(column_names(source, config.dialect, end(config)), source.url)
         for source in sources
     }
-    check = _Check(config, _selection(config, columns), has_ids=_has_ids(config, columns))
+    check = _Check(config, _selection(config, columns), has_ids=_has_ids(config, columns), see=see)
     check.report.empty_files = len(seen) - len(sources)
     inputs = []
     for number, file in enumerate(seen):
@@ -122,8 +129,11 @@ def take_in(config: Rows, folder: Path, suffix: str = "", seen: Sequence[Seen] |
 class _Check:
     """Goes through the input once, counting and collecting what is wrong."""
 
-    def __init__(self, config: Rows, selection: Selection, *, has_ids: bool) -> None:
+    def __init__(
+        self, config: Rows, selection: Selection, *, has_ids: bool, see: Callable[[pa.Table], None] | None
+    ) -> None:
         self.selection = selection
+        self._see = see
         self._config = config
         self.report = Report(has_ids=has_ids)
         self._ids = IdCheck(config.id_column or "id", config.without_ids)
@@ -160,6 +170,8 @@ class _Check:
                 named = chosen.filter(pc.or_(pc.is_valid(chosen["id"]), pc.is_null(chosen["error"])))
                 self._ids.add(named["id"].to_pylist(), source.url, named["row"].to_pylist())
             self._count(chosen, int(repaired[mask].sum()))
+            if self._see is not None:
+                self._see(chosen)
             yield chosen
         self.report.first_only = self.selection.end is not None
 

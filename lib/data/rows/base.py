@@ -179,6 +179,11 @@ class Rows(RowsConfig, ABC):
         return self.text_columns
 
     @property
+    def alone(self) -> bool:
+        """Whether a row's result follows from its content alone, so that of equal ones only one is asked."""
+        return True
+
+    @property
     def as_arrow(self) -> Collection[str]:
         """Columns of Parquet that `canonical` gets as arrays."""
         return ()

@@ -93,6 +93,11 @@ class TableRows(TableConfig, Rows):
         return [slot_column(name) for name in self.fields]
 
     @property
+    def alone(self) -> bool:
+        """Not where the task looks at other columns."""
+        return not self.beside
+
+    @property
     def carried(self) -> Sequence[str]:
         """The columns that a result keeps."""
         return (*PLACE, *self.carry)

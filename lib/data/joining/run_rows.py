@@ -1,0 +1,112 @@
+"""The rows of a run in the order of its input: asked ones from its shards, remembered ones, and repeated ones."""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from lib.data import parquet
+from lib.data.joining.key_group import GROUP_ROWS, KeyGroup
+from lib.data.joining.shuffle import MOST_PARTS, Ordered, Shuffle, interleave
+from lib.data.keys import ANSWERED, KEY, KEY_TYPE
+from lib.data.manifest import Manifest, Shard
+from lib.data.parquet import batches
+from lib.data.reading.input_file import InputFile
+from lib.data.run_folder import SHARDS
+from lib.data.shards import tables
+from lib.errors import RunFailed
+
+_ROWS = 4096
+_PART_ROWS = 1 << 18
+_NUMBER = "number"  # of a repeated row among all of them
+_OF_SHARDS = (KEY, ANSWERED)
+
+
+def result_columns(manifest: Manifest, folder: Path) -> pa.Schema:
+    """The columns of a run's result."""
+    shards = manifest.shards()
+    if len(shards):
+        found = parquet.schema(folder / SHARDS / shards[0].file_name)
+    else:
+        found = parquet.schema(folder / next(file.remembered_parquet for file in manifest.inputs if file.remembered))
+    return pa.schema([field for field in found if field.name not in _OF_SHARDS])
+
+
+def run_rows(manifest: Manifest, folder: Path) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of all inputs, in their order, a few at a time, each with the number of its input.
+
+    All shards must be finished. Raises RunFolderError where a file was damaged after it was written.
+    """
+    columns = result_columns(manifest, folder)
+    scratch = folder / f"merge-{uuid.uuid4().hex[:8]}"
+    try:
+        answers = _answers_of_repeated(manifest, folder, columns, scratch) if manifest.repeated else None
+        shards, before = manifest.shards(), 0
+        for number, file in enumerate(manifest.inputs):
+            own = [shard for shard in shards if shard.input == number]
+            streams = [Ordered(_asked(own, folder, columns), columns, "row")]
+            if file.remembered:
+                found = batches(folder / file.remembered_parquet, _ROWS)
+                streams.append(Ordered((pa.Table.from_batches([b]).select(columns.names) for b in found), columns, "row"))
+            if answers is not None and file.repeated:
+                streams.append(Ordered(_repeated(file, folder, columns, answers, before), columns, "row"))
+                before += file.repeated
+            for table in interleave(streams, "row"):
+                yield number, table
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _asked(shards: list[Shard], folder: Path, columns: pa.Schema) -> Iterator[pa.Table]:
+    return (table.select(columns.names).replace_schema_metadata(None) for table in tables(shards, folder))
+
+
+def _repeated(
+    file: InputFile, folder: Path, columns: pa.Schema, answers: Ordered, before: int
+) -> Iterator[pa.Table]:
+    """The repeated rows of an input: what they carry is their own, all else is as of the row that was asked."""
+    for batch in batches(folder / file.repeated_parquet, _ROWS):
+        before += batch.num_rows
+        found = answers.until(before)
+        if found.num_rows != batch.num_rows:
+            raise RunFailed(
+                f"{folder}: of {batch.num_rows - found.num_rows} repeated rows the answer is in no shard; use another "
+                "run.dir to start afresh"
+            )
+        own = {name: batch[name] for name in columns.names if name not in found.column_names}
+        yield pa.table({name: own.get(name, found[name] if name not in own else None) for name in columns.names}, columns)
+
+
+def _answers_of_repeated(manifest: Manifest, folder: Path, columns: pa.Schema, scratch: Path) -> Ordered:
+    """What the shards say of the rows that are repeated, in the order of these."""
+    file = next(file for file in manifest.inputs if file.repeated)
+    carried = set(parquet.schema(folder / file.repeated_parquet).names) - {"error"}
+    own = [field for field in columns if field.name not in carried]
+    shuffle = Shuffle(scratch, pa.schema([*own, (_NUMBER, pa.int64())]))
+    part_rows = max(_PART_ROWS, -(-manifest.repeated // MOST_PARTS))
+    for keys, numbers in _groups(manifest, folder):
+        group = KeyGroup(keys, numbers)
+        for table in tables(manifest.shards(), folder):
+            places, answered = group.answered_by(table[KEY].combine_chunks())
+            rows = table.select([field.name for field in own]).take(places)
+            shuffle.add(rows.append_column(_NUMBER, pa.array(answered)), answered // part_rows)
+    return Ordered(shuffle.ordered(_NUMBER), shuffle.schema, _NUMBER)
+
+
+def _groups(manifest: Manifest, folder: Path) -> Iterator[tuple[pa.FixedSizeBinaryArray, np.ndarray]]:
+    """Keys and numbers of the repeated rows, as many at a time as are looked for in one stream over the shards."""
+    waiting: list[pa.Array] = []
+    count = first = 0
+    for file in manifest.inputs:
+        if file.repeated:
+            for batch in batches(folder / file.repeated_parquet, 1 << 16, [KEY]):
+                waiting.append(batch[KEY])
+                count += batch.num_rows
+                if count >= GROUP_ROWS:
+                    yield pa.concat_arrays(waiting).cast(KEY_TYPE), np.arange(first, first + count)
+                    waiting, first, count = [], first + count, 0
+    if waiting:
+        yield pa.concat_arrays(waiting).cast(KEY_TYPE), np.arange(first, first + count)

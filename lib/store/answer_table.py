@@ -1,0 +1,155 @@
+"""The answers to one question: what is asked (task) of whom (engine), about whatever rows."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from lib.data.atomic import write_new_text, write_text
+from lib.data.joining.key_group import KeyGroup, Numbers
+from lib.data.keys import KEY, KEY_TYPE
+from lib.data.manifest import fingerprint
+from lib.data.parquet import UNREADABLE
+from lib.errors import StoreError
+from lib.log import log
+from lib.store.segment import (
+    SUFFIX,
+    Segment,
+    open_segment,
+    read_group,
+    sorted_by_key,
+    sorted_prefixes,
+    write_segment,
+)
+
+QUESTION = "question.json"
+_USED = "used-"
+_LOOKS = 3  # at a folder in which segments are being compacted meanwhile
+
+
+@dataclass(frozen=True)
+class AnswerTable:
+    """A folder of segments. question: dotted key -> value of all that changes answers, as of a fingerprint."""
+
+    folder: Path
+    question: Mapping[str, Any]
+
+    @property
+    def hash(self) -> str:
+        """Of the question."""
+        return fingerprint(self.question)
+
+    @property
+    def known(self) -> bool:
+        """Whether it has been asked before."""
+        return (self.folder / QUESTION).is_file()
+
+    def begin(self) -> None:
+        """Make the folder. Raises StoreError where it can't be written, or holds the answers to another question."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_new_text(self.folder / QUESTION, json.dumps(self.question, indent=1, ensure_ascii=False) + "\n")
+            probe = self.folder / f".writable-{uuid.uuid4().hex}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"store.dir={self.folder.parent}: cannot be written ({error.strerror}); choose another folder, or "
+                "store.dir=null to do without a store"
+            ) from error
+        if fingerprint(read_question(self.folder)) != self.hash:
+            raise StoreError(
+                f"{self.folder / QUESTION}: is not the question that the folder is called after; move the folder away"
+            )
+
+    def segments(self) -> Iterator[Segment]:
+        """All segments that can be read, the oldest first. Damaged ones are named in the log, and left out."""
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            try:
+                yield open_segment(path, self.hash)
+            except FileNotFoundError:
+                continue  # compacted or pruned since
+            except (*UNREADABLE, KeyError, ValueError) as error:
+                _leave_out(path, error)
+
+    def append(self, answers: pa.Table) -> None:
+        """Add answers: keys, and columns. Raises OSError where they can't be written; nothing is there then."""
+        table = sorted_by_key(answers)
+        write_segment([table], table.schema.remove_metadata(), self.folder, self.hash, time.time())
+
+    def find(self, group: KeyGroup, schema: pa.Schema) -> Iterator[tuple[pa.Table, Numbers]]:
+        """The answers to some rows: a table of `schema` for each piece, and the numbers of the rows it answers.
+
+        One stream over the segments that may have some. Those that are compacted meanwhile are looked for again.
+        """
+        prefixes, seen = sorted_prefixes(group.keys), set[Path]()
+        for _ in range(_LOOKS):
+            fresh = [segment for segment in self.segments() if segment.path not in seen]
+            for segment in fresh:
+                if group.complete:
+                    return
+                seen.add(segment.path)
+                yield from _find(segment, group, prefixes, schema)
+            if not fresh:
+                return
+
+    def note_use(self, run: str, rows: int, source: str, distinct: int) -> None:
+        """Write down that a run remembered so many rows, and how many different ones it asks about. Raises OSError."""
+        content = {"time": time.time(), "run": run, "remembered": rows, "input": source, "distinct": distinct}
+        write_text(self.folder / f"{_USED}{uuid.uuid4().hex[:12]}.json", json.dumps(content, ensure_ascii=False) + "\n")
+
+    def uses(self) -> list[dict[str, Any]]:
+        """What `note_use` wrote down, in the order of time."""
+        found = []
+        for path in self.folder.glob(f"{_USED}*.json"):
+            try:
+                found.append(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError) as error:
+                log.warning("%s: cannot be read (%s), and is left out", path, error)
+        return sorted(found, key=lambda use: float(use["time"]))
+
+
+def read_question(folder: Path) -> dict[str, Any]:
+    """The question that a folder holds the answers to. Raises StoreError where it can't be read."""
+    try:
+        found: dict[str, Any] = json.loads((folder / QUESTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder / QUESTION}: cannot be read ({error}); move the folder away") from error
+    return found
+
+
+def _find(
+    segment: Segment, group: KeyGroup, prefixes: npt.NDArray[np.uint64], schema: pa.Schema
+) -> Iterator[tuple[pa.Table, Numbers]]:
+    wanted = pa.schema([*schema, (KEY, KEY_TYPE)])
+    try:
+        with segment.opened() as file:
+            for number in segment.groups_with(prefixes):
+                if group.wants(read_group(file, number, [KEY])[KEY]):
+                    rows = read_group(file, number)
+                    require_columns(rows.schema, wanted)
+                    places, numbers = group.answered_by(rows[KEY].combine_chunks())
+                    yield rows.select(schema.names).take(places), numbers
+    except FileNotFoundError:
+        return  # compacted or pruned since
+    except UNREADABLE as error:
+        _leave_out(segment.path, error)
+
+
+def require_columns(found: pa.Schema, wanted: pa.Schema) -> None:
+    """Raise ArrowInvalid where a segment lacks a column, or has it in another type."""
+    for field in wanted:
+        if field.name not in found.names or found.field(field.name).type != field.type:
+            raise pa.ArrowInvalid(f"its column {field.name} is not {field.type}")
+
+
+def _leave_out(path: Path, error: Exception) -> None:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+    log.warning("%s: damaged (%s); it is left out, and its answers are computed again; delete it", path, reason)

@@ -1,0 +1,129 @@
+"""Looking after a store: what is in it, what of it is old, and many small segments made into few."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from lib.data.keys import KEY
+from lib.data.parquet import UNREADABLE
+from lib.errors import StoreError
+from lib.store.answer_table import AnswerTable
+from lib.store.segment import Segment, read_group, sorted_by_key, write_segment
+
+_DAY = 86_400.0
+_SEGMENT_ROWS = 1 << 20
+_RANGE_BYTES = 64 << 20  # of answers that are sorted at once
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What is known of a table. oldest, newest: when its segments were made, seconds since 1970; None without any."""
+
+    table: AnswerTable
+    segments: int
+    answers: int
+    bytes: int
+    oldest: float | None
+    newest: float | None
+    hits: int
+    runs: int
+
+    @property
+    def engine(self) -> str:
+        """What answers: the model, or what kind of engine it is."""
+        question = self.table.question
+        return str(question.get("engine.model") or question.get("engine.type"))
+
+
+def holding(table: AnswerTable) -> Holding:
+    """What a table holds. An answer that two runs computed at once counts twice, until they are compacted."""
+    segments = list(table.segments())
+    uses = table.uses()
+    times = [segment.created for segment in segments]
+    return Holding(
+        table=table,
+        segments=len(segments),
+        answers=sum(segment.rows for segment in segments),
+        bytes=sum(segment.bytes for segment in segments),
+        oldest=min(times, default=None),
+        newest=max(times, default=None),
+        hits=sum(int(use["remembered"]) for use in uses),
+        runs=len(uses),
+    )
+
+
+def prune(table: AnswerTable, days: float | None) -> tuple[int, int]:
+    """Remove the answers that were computed more than so many days ago; None: all. Returns their number and bytes.
+
+    A segment made of others by compaction is as old as the newest of them.
+    """
+    before = None if days is None else time.time() - days * _DAY
+    old = [segment for segment in table.segments() if before is None or segment.created < before]
+    _remove(old)
+    return sum(segment.rows for segment in old), sum(segment.bytes for segment in old)
+
+
+def compact(table: AnswerTable) -> tuple[int, int]:
+    """Make few segments of many, with one answer for each key. Returns the numbers of segments before and after.
+
+    Runs may read and write meanwhile: the new ones are there before the old ones go. Raises StoreError where one can't
+    be read: which answers it has lost, nobody would know later.
+    """
+    old = list(table.segments())
+    if len(old) < 2:
+        return len(old), len(old)
+    schema = old[0].metadata.schema.to_arrow_schema().remove_metadata()
+    new: list[Path] = []
+    try:
+        for tables in _batches(_sorted(old)):
+            new.append(write_segment(tables, schema, table.folder, table.hash, max(segment.created for segment in old)))
+    except UNREADABLE as error:
+        for path in new:
+            path.unlink()
+        raise StoreError(f"{table.folder}: cannot be compacted ({error}); nothing was changed") from error
+    _remove(old)
+    return len(old), len(new)
+
+
+def _sorted(segments: list[Segment]) -> Iterator[pa.Table]:
+    """The answers of some segments in the order of their keys, one of each."""
+    size = sum(segment.bytes for segment in segments)
+    ranges = max(1, min(65_536, -(-3 * size // _RANGE_BYTES)))  # three times as large in memory, about
+    bounds = [int(bound) for bound in np.linspace(0, 1 << 64, ranges + 1, dtype=object)]
+    for low, high in zip(bounds, bounds[1:], strict=False):
+        parts = [part for segment in segments for part in _between(segment, low, high)]
+        if parts:
+            yield sorted_by_key(pa.concat_tables(parts))
+
+
+def _between(segment: Segment, low: int, high: int) -> Iterator[pa.Table]:
+    """The answers of a segment whose keys' first 8 bytes are in [low, high)."""
+    groups = segment.groups_between(low, high)
+    if not groups:
+        return
+    with segment.opened() as file:
+        for group in groups:
+            rows = read_group(file, group).replace_schema_metadata(None)
+            heads = [int.from_bytes(key[:8], "big") for key in rows[KEY].to_pylist()]
+            yield rows.filter(pa.array([low <= head < high for head in heads]))
+
+
+def _batches(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
+    """Tables, as many together as make a segment."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(one.num_rows for one in waiting) >= _SEGMENT_ROWS or sum(one.nbytes for one in waiting) >= 4 * _RANGE_BYTES:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
+
+
+def _remove(segments: list[Segment]) -> None:
+    for segment in segments:
+        segment.path.unlink(missing_ok=True)
