@@ -8,10 +8,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-KEY = "key"
-"""The column of rows' keys, in shards and in the store: of 128 bits, so that 50 million differ (chance: 4e-24)."""
+from lib.types import KEY as KEY
 
 KEY_TYPE = pa.binary(16)
+"""Of the column KEY, in shards and in the store: 128 bits, so that 50 million differ (chance: 4e-24)."""
+
 _ROWS = 4096  # that are encoded at once: few enough to stay in the processor's caches
 _BYTES = 1 << 29  # of these, since Arrow's texts end at 2 GiB
 
@@ -21,6 +22,8 @@ def content_keys(rows: pa.Table, columns: Sequence[str]) -> pa.FixedSizeBinaryAr
 
     Equal rows have equal keys, whatever stands before them; `equal_keys` tells them apart.
     """
+    if not columns:
+        return pa.array([blake2b(digest_size=16).digest()] * rows.num_rows, KEY_TYPE)
     keys = [
         blake2b(content, digest_size=16).digest()
         for start in range(0, rows.num_rows, _ROWS)
