@@ -19,6 +19,11 @@ def transient(*, default: Any = MISSING, default_factory: Any = MISSING) -> Any:
     return field(default=default, default_factory=default_factory, metadata={"transient": True})
 
 
+def of_rule(*, default: Any) -> Any:
+    """A config field of what is concluded from answers: it changes results, but nothing that an engine is asked."""
+    return field(default=default, metadata={"rule": True})
+
+
 def require_unset(
     group: str,
     config: "DataclassInstance",
@@ -65,13 +70,15 @@ def require_finite(config: Any, key: str = "") -> None:
         require_finite(item, key)
 
 
-def identity(config: Any) -> dict[str, Any]:
+def identity(config: Any, *, rules: bool = True) -> dict[str, Any]:
     """The fields of a config that change results, as plain JSON values.
 
-    A config that names a file says by a method `contents` what it has read there, as values by name.
+    A config that names a file says by a method `contents` what it has read there, as values by name. rules: with those
+    that are settings of a rule; without them, what is left says what is asked.
     """
     assert is_dataclass(config)
-    found = {f.name: getattr(config, f.name) for f in fields(config) if not f.metadata.get("transient", False)}
+    left_out = {"transient"} if rules else {"transient", "rule"}
+    found = {f.name: getattr(config, f.name) for f in fields(config) if not left_out.intersection(f.metadata)}
     if (contents := getattr(config, "contents", None)) is not None:
         found |= contents()
     return {name: _plain(value) for name, value in found.items()}

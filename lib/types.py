@@ -28,6 +28,10 @@ def slot_column(name: str) -> str:
     return f"slot.{name}"
 
 
+KEY = "row.key"
+"""The column of canonical rows, and of shards, that holds a row's key (`lib/data/keys.py`)."""
+
+
 TokenPair = tuple[TokenIds, int]
 """Two texts as one request, and how many of its tokens belong to the first: all, where the model sees no difference."""
 

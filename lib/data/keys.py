@@ -8,11 +8,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-KEY = "overnight.key"
-"""The column of rows' keys, in shards and in the store: of 128 bits, so that 50 million differ (chance: 4e-24)."""
+from lib.types import KEY as KEY
 
 KEY_TYPE = pa.binary(16)
-ANSWERED = "overnight.answered"
+"""Of the column KEY, in shards and in the store: 128 bits, so that 50 million differ (chance: 4e-24)."""
+
+ANSWERED = "row.answered"
 """The column, in shards, that tells whether the engine answered a row."""
 
 _ROWS = 4096  # that are encoded at once: few enough to stay in the processor's caches
@@ -24,6 +25,8 @@ def content_keys(rows: pa.Table, columns: Sequence[str]) -> pa.FixedSizeBinaryAr
 
     Equal rows have equal keys, whatever stands before them; `equal_keys` tells them apart.
     """
+    if not columns:
+        return pa.array([blake2b(digest_size=16).digest()] * rows.num_rows, KEY_TYPE)
     keys = [
         blake2b(content, digest_size=16).digest()
         for start in range(0, rows.num_rows, _ROWS)

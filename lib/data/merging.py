@@ -14,6 +14,7 @@ from lib.data.parquet import schema, writer
 from lib.data.run_folder import FAILURES, RESULT, SHARDS
 from lib.data.shards import tables, unfinished
 from lib.errors import RunFailed
+from lib.types import KEY
 
 _FAILURE_COLUMNS = ("file", "row", "id", "error")
 
@@ -48,7 +49,8 @@ def merge_shards(manifest: Manifest, folder: Path) -> Merged:
         )
     rows, reasons, first = 0, Counter[str](), None
     last = (-1, -1)  # (input, row) of the row before
-    columns = schema(folder / SHARDS / shards[0].file_name).remove_metadata()
+    there = schema(folder / SHARDS / shards[0].file_name)
+    columns = pa.schema([field for field in there if field.name != KEY])
     footer = {b"overnight": json.dumps({"fingerprint": manifest.fingerprint, "rows": manifest.rows}).encode()}
     with ExitStack() as stack:
         failure_schema = pa.schema([columns.field(name) for name in _FAILURE_COLUMNS])
@@ -60,7 +62,7 @@ def merge_shards(manifest: Manifest, folder: Path) -> Merged:
                     raise RunFailed(f"{folder}/shards/{shard.file_name}: row {row} is there twice or out of order")
                 last = (shard.input, row)
             rows += table.num_rows
-            result.write_table(table.replace_schema_metadata(footer))
+            result.write_table(table.select(columns.names).replace_schema_metadata(footer))
             failed = table.filter(pc.is_valid(table["error"])).select(_FAILURE_COLUMNS)
             if failed.num_rows:
                 failures.write_table(failed.replace_schema_metadata(None))

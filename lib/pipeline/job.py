@@ -10,7 +10,6 @@ from omegaconf import OmegaConf
 from lib.config import public
 from lib.data.atomic import write_text
 from lib.data.merging import MergeConfig
-from lib.data.reading.input_file import read_rows
 from lib.data.run_folder import CONFIG
 from lib.engines.base import ModelConfig
 from lib.log import log
@@ -19,6 +18,7 @@ from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.outcomes.base import Outcome
 from lib.pipeline.run import Recipe, Run
 from lib.pipeline.run_config import RunConfig
+from lib.pipeline.worker import keyed_rows
 from lib.tasks.prompts.preview import preview
 from lib.tasks.prompts.prompt import PromptConfig
 
@@ -105,8 +105,7 @@ class Job(Generic[Config]):
     def _show_requests(self, config: Config) -> None:
         """Print the first requests as the model would get them. Loads a tokenizer, no model."""
         run = self.plan(config)
-        file = run.manifest.inputs[0]
-        rows = read_rows(file, run.folder, 0, min(config.preview, file.rows), run.data)
+        rows = keyed_rows(run, 0, 0, min(config.preview, run.manifest.inputs[0].rows))
         tokenizer = run.engine.load_tokenizer()
         prepared = run.task.prepare(rows.filter(pc.is_null(rows["error"])), tokenizer, run.engine.max_tokens)
         print("\n".join(preview(prepared.requests[: config.preview], tokenizer)))

@@ -1,17 +1,21 @@
 """The worker: holds an engine and turns shards into shard files. It knows neither Ray nor other workers."""
 
 import time
+from collections.abc import Collection
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.data.keys import KEY_TYPE, content_keys
 from lib.data.manifest import Shard
 from lib.data.reading.input_file import read_rows
 from lib.data.rows.openai_batch import BODY
 from lib.data.shards import Footer, commit
+from lib.engines.base import ModelConfig
 from lib.errors import OvernightError
 from lib.pipeline.meter import Meter, ShardUsage
 from lib.pipeline.run import Run
+from lib.types import KEY
 
 
 class Worker:
@@ -54,7 +58,7 @@ class Worker:
 
         work: what was asked of the engine is added to it.
         """
-        rows = _read(self._run, shard, start, stop)
+        rows = keyed_rows(self._run, shard.input, start, stop)
         fine = pc.is_null(rows["error"])
         work = work or ShardUsage()
         work.spelled += self._spelled(rows.filter(fine))
@@ -80,6 +84,7 @@ class Worker:
             prepared = task.prepare(rows, self._tokenizer, self._run.engine.max_tokens)
             answers = task.ask(self._engine, prepared)
             result = task.read(prepared, answers)
+            columns = task.conclude(rows, result.columns)
         except (OvernightError, OSError, MemoryError):
             raise  # of the engine or the machine, not of a row
         except Exception as error:  # of a row, whatever a task or a library raises for it: halved until it is alone
@@ -89,29 +94,41 @@ class Worker:
             return pa.concat_tables([self._answer(rows.slice(0, half), work), self._answer(rows.slice(half), work)])
         work.add(prepared.requests, answers.usage)
         errors = pa.array([result.errors.get(row) for row in range(rows.num_rows)], pa.string())
-        return _table(rows, self._run, result.columns, errors)
+        return _table(rows, self._run, columns, errors, result.unanswered)
 
 
 def dead_row(run: Run, shard: Shard, row: int, reason: str) -> pa.Table:
     """The result table of one row that no worker survives."""
-    return failed_rows(_read(run, shard, row, row + 1), run, reason)
+    return failed_rows(keyed_rows(run, shard.input, row, row + 1), run, reason)
 
 
 def failed_rows(rows: pa.Table, run: Run, reason: str | None = None) -> pa.Table:
     """The result table of rows without a result, for `reason` or for the `error` they already carry."""
     errors = rows["error"] if reason is None else pa.array([reason] * rows.num_rows, pa.string())
-    return _table(rows, run, run.task.schema.empty_table(), errors)
+    nothing = pa.table([pa.nulls(rows.num_rows, field.type) for field in run.task.schema], schema=run.task.schema)
+    return _table(rows, run, nothing, errors, range(rows.num_rows))
 
 
-def _table(rows: pa.Table, run: Run, columns: pa.Table, errors: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """Carried columns, the task's own (null in failed rows), and `error`."""
+def _table(
+    rows: pa.Table, run: Run, columns: pa.Table, errors: pa.Array | pa.ChunkedArray, unanswered: Collection[int]
+) -> pa.Table:
+    """Carried columns, the task's own, `error`, and the key of a row that was answered.
+
+    Without an answer all of the task's columns are null; in other failed rows those are that are concluded from it.
+    """
     table = rows.select(run.data.carried)
-    nothing = pc.is_valid(errors)
+    failed = pc.is_valid(errors)
+    unasked = pa.array([row in unanswered for row in range(rows.num_rows)], pa.bool_())
+    answered = run.task.answered.names
     for field in columns.schema:
-        values = columns[field.name] if columns.num_rows else pa.nulls(rows.num_rows, field.type)
-        table = table.append_column(field, pc.if_else(nothing, pa.scalar(None, field.type), values))
-    return table.append_column(pa.field("error", pa.string()), errors)
+        nothing = unasked if field.name in answered else failed
+        table = table.append_column(field, pc.if_else(nothing, pa.scalar(None, field.type), columns[field.name]))
+    keys = pc.if_else(unasked, pa.scalar(None, KEY_TYPE), rows[KEY])
+    return table.append_column(pa.field("error", pa.string()), errors).append_column(KEY, keys)
 
 
-def _read(run: Run, shard: Shard, start: int, stop: int) -> pa.Table:
-    return read_rows(run.manifest.inputs[shard.input], run.folder, start, stop, run.data)
+def keyed_rows(run: Run, file: int, start: int, stop: int) -> pa.Table:
+    """Chosen rows [start, stop) of an input of a run as tasks get them: with keys, null where no model is asked."""
+    rows = read_rows(run.manifest.inputs[file], run.folder, start, stop, run.data)
+    model = isinstance(run.engine, ModelConfig)
+    return rows.append_column(KEY, content_keys(rows, run.data.content) if model else pa.nulls(rows.num_rows, KEY_TYPE))

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from lib.config import identity
 from lib.errors import ConfigError
-from lib.tasks.base import Prepared, Result, Task
+from lib.tasks.base import Prepared, Result, Task, as_table
 from lib.tasks.prompts.prompt import Chat, PromptConfig
 from lib.tasks.prompts.slots import slot_values
 from lib.types import Answers, EmbedEngine, Tokenizer
@@ -51,7 +51,7 @@ class EmbedConfig:
 
 
 @dataclass(frozen=True)
-class Embed(Task[EmbedEngine, list[str], Answers]):
+class Embed(Task[EmbedEngine, None, Answers]):
     """The task of `jobs.embed`. prefix: the engine's prompt for the role. width: values of the engine's vectors.
 
     Columns: text (without the prefix), vector (float32, of length one), tokens, cut (tokens cut from the text's end).
@@ -72,8 +72,13 @@ class Embed(Task[EmbedEngine, list[str], Answers]):
     @property
     def schema(self) -> pa.Schema:
         """The columns that the task adds to a row."""
+        return pa.schema([("text", pa.string()), *self.answered])
+
+    @property
+    def answered(self) -> pa.Schema:
+        """Those of them that hold what the engine answered."""
         vector = pa.list_(pa.float32(), self.config.dimensions or self.width)
-        return pa.schema({"text": pa.string(), "vector": vector, "tokens": pa.int32(), "cut": pa.int32()})
+        return pa.schema({"vector": vector, "tokens": pa.int32(), "cut": pa.int32()})
 
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
@@ -87,24 +92,21 @@ class Embed(Task[EmbedEngine, list[str], Answers]):
         if fixed >= max_tokens:
             raise ConfigError(f"engine.max_model_len={max_tokens}: the prompt before a text alone has {fixed} tokens")
 
-    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[list[str]]:
+    def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[None]:
         """One request a row: prefix and text, the text cut at its end as embedders are trained to."""
-        values = slot_values(rows, self.fields)
-        joined = [{slot: " ".join(texts) for slot, texts in row.items()} for row in values]
-        texts = [self.config.template.fill(row) for row in joined]
         requests, cut = [], []
-        for row in joined:
+        for row in self._values(rows):
             plain = self.config.template.fill({slot: tokenizer.plain(text) for slot, text in row.items()})
             request, lost = self._request(plain, tokenizer, max_tokens)
             requests.append(request)
             cut.append(lost)
-        return Prepared(requests, cut, texts)
+        return Prepared(requests, cut, None)
 
-    def ask(self, engine: EmbedEngine, prepared: Prepared[list[str]]) -> Answers:
+    def ask(self, engine: EmbedEngine, prepared: Prepared[None]) -> Answers:
         """Vectors [rows, width]."""
         return engine.embed(prepared.requests)
 
-    def read(self, prepared: Prepared[list[str]], answers: Answers) -> Result:
+    def read(self, prepared: Prepared[None], answers: Answers) -> Result:
         """Keep the dimensions that are wanted, and make the vectors' length one again."""
         size = self.config.dimensions or self.width
         assert answers.values.shape[1] in (self.width, 0), "the engine's vectors are of another width than it said"
@@ -113,8 +115,17 @@ class Embed(Task[EmbedEngine, list[str], Answers]):
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         flat = pa.array(vectors.astype(np.float32).ravel())
         tokens = [len(request) for request in prepared.requests]
-        columns = [prepared.notes, pa.FixedSizeListArray.from_arrays(flat, size), tokens, prepared.cut]
+        columns = [pa.FixedSizeListArray.from_arrays(flat, size), tokens, prepared.cut]
         return self.result(columns, answers.errors)
+
+    def conclude(self, rows: pa.Table, answered: pa.Table) -> pa.Table:
+        """Put the texts beside their vectors."""
+        texts = [self.config.template.fill(row) for row in self._values(rows)]
+        return as_table([texts, *answered.columns], self.schema)
+
+    def _values(self, rows: pa.Table) -> list[dict[str, str]]:
+        """What goes into the slots of the text, for each row."""
+        return [{slot: " ".join(texts) for slot, texts in row.items()} for row in slot_values(rows, self.fields)]
 
     def _request(self, text: str, tokenizer: Tokenizer, max_tokens: int) -> tuple[list[int], int]:
         request = tokenizer.embedding_prompt(self.prefix + text)

@@ -15,7 +15,7 @@ from lib.tasks.sampling import (
     SamplingConfig,
     new_tokens,
     reserved_tokens,
-    row_names,
+    row_keys,
     row_seed,
     sampling,
     schema_problem,
@@ -38,7 +38,7 @@ class Generate(Task[GenerateEngine, list[int], Completions]):
     config: SamplingConfig
     prompt: PromptConfig
 
-    version = 1
+    version = 2
     method = "generate"
 
     @property
@@ -52,6 +52,11 @@ class Generate(Task[GenerateEngine, list[int], Completions]):
         many = self.config.n > 1
         own = {name: pa.list_(kind) if many else kind for name, kind in _OF_A_SAMPLE.items()}
         return pa.schema({**own, "tokens": pa.int32(), "cut": pa.int32(), "seed": pa.int64()})
+
+    @property
+    def draws(self) -> bool:
+        """Whether samples are drawn."""
+        return self.config.temperature > 0
 
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
@@ -70,7 +75,7 @@ class Generate(Task[GenerateEngine, list[int], Completions]):
         """One request a row, with room for the answer behind it."""
         most = total_tokens(self.config, max_tokens) - reserved_tokens(self.config)
         fitted = [fit_slots(values, self.prompt, tokenizer, most) for values in slot_values(rows, self.fields)]
-        seeds = [row_seed(self.config.seed, name) for name in row_names(rows)]
+        seeds = [row_seed(self.config.seed, key) for key in row_keys(rows)]
         requests = [row.requests[0] for row in fitted]
         most_new = new_tokens(self.config, requests, max_tokens)
         return Prepared(requests, [sum(row.cut) for row in fitted], seeds, new_tokens=most_new)
@@ -90,7 +95,7 @@ class Generate(Task[GenerateEngine, list[int], Completions]):
             own = [[next(iter(row), None) for row in column] for column in own]
         seeds = prepared.notes if self.config.temperature else [None] * len(prepared.cut)
         columns = [*own, [len(request) for request in prepared.requests], prepared.cut, seeds]
-        return self.result(columns, {**self._breaches(answers), **answers.errors})
+        return self.result(columns, {**self._breaches(answers), **answers.errors}, answers.errors)
 
     def _breaches(self, answers: Completions) -> dict[int, str]:
         """Rows with a finished text that is not of the schema: engines take some schemas more loosely than they are."""

@@ -4,18 +4,22 @@ Both orders are asked by default and averaged, since judges favour a position (Z
 LLM-as-a-Judge with MT-Bench and Chatbot Arena", section 3.3).
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from lib.config import identity, transient
+from lib.config import identity, of_rule, transient
 from lib.errors import ConfigError
+from lib.scoring.calibration import TemperatureParameters, apply_temperature
 from lib.scoring.probabilities import FloatArray, average_orders, normalise_labels, swap_ab
-from lib.tasks.base import Prepared, Result, Task
+from lib.tasks.base import Prepared, Result, Task, as_table
 from lib.tasks.battle_requests import (
     TOKEN_FIELDS,
     VERDICT_FIELDS,
@@ -55,27 +59,47 @@ class PairwiseConfig:
     it ends with. swap: `both` asks with A first and with B first and averages; `none` asks once, A first. truncate:
     how texts that are too long are cut. min_label_mass: where the labels together are less likely than that (the
     median of the first shard), the run stops: what the model wants to say is something else. 0 takes any.
+
+    temperature, tie_offset: the rule by which the mean of the orders becomes the probabilities: each is raised to
+    1/temperature, that of a tie multiplied by e^tie_offset, and all are renormalised. `jobs.evaluate` fits both where
+    there are labels.
     """
 
     mode: Mode = Mode.labels
     swap: Swap = Swap.both
     truncate: Truncate = Truncate.fair
     min_label_mass: float = transient(default=0.1)
+    temperature: float = of_rule(default=1.0)
+    tie_offset: float = of_rule(default=0.0)
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_label_mass < 1:
             raise ConfigError(f"judge.min_label_mass={self.min_label_mass}: must be in [0, 1); 0 takes any")
+        if not 0 < self.temperature < math.inf:
+            raise ConfigError(
+                f"judge.temperature={self.temperature}: must be above 0; 1 leaves probabilities as they are"
+            )
+        if not math.isfinite(self.tie_offset):
+            raise ConfigError(f"judge.tie_offset={self.tie_offset}: must be a finite number; 0 leaves ties as they are")
 
     @property
     def orders(self) -> int:
         """Requests about each battle."""
         return 2 if self.swap is Swap.both else 1
 
+    def probabilities(self, ab: FloatArray, ba: FloatArray) -> FloatArray:
+        """Probabilities [n, 3] from those of both orders [n, 3], each in terms of the row's own A and B.
 
-ORDER_FIELDS = [
-    *VERDICT_FIELDS,
-    *((f"{order}_{name}", pa.float64()) for order in ("ab", "ba") for name in PROBABILITIES),
-]
+        ba: of no account where A is shown first only.
+        """
+        mean = average_orders(ab, ba) if self.swap is Swap.both else ab
+        if (self.temperature, self.tie_offset) == (1, 0):  # not by way of logarithms, which would change the last digit
+            return mean
+        return apply_temperature(TemperatureParameters(temperature=self.temperature, tie_offset=self.tie_offset), mean)
+
+
+ORDER_FIELDS = [(f"{order}_{name}", pa.float64()) for order in ("ab", "ba") for name in PROBABILITIES]
+_LOGPROBS = pa.list_(pa.float32(), len(PROBABILITIES))
 
 
 def render_orders(prompt: PromptConfig, orders: int, tokenizer: Tokenizer) -> Render:
@@ -91,16 +115,13 @@ def render_orders(prompt: PromptConfig, orders: int, tokenizer: Tokenizer) -> Re
     return render
 
 
-def order_columns(probabilities: FloatArray, orders: int) -> list[Sequence[object]]:
-    """The columns of ORDER_FIELDS: the mean of the orders with its verdict, and each of them.
+def in_terms_of_the_row(probabilities: FloatArray, orders: int) -> tuple[FloatArray, FloatArray]:
+    """Probabilities [n, 3] of A, B and a tie in each order, the second NaN where there is only one.
 
-    Each in terms of the row's own A and B. probabilities: [n * orders, 3], of what was shown first, what was shown
-    second, and a tie.
+    probabilities: [n * orders, 3], of what was shown first, what was shown second, and a tie.
     """
     ab = probabilities[0::orders]
-    ba = swap_ab(probabilities[1::2]) if orders == 2 else np.full_like(ab, np.nan)
-    final = average_orders(ab, ba) if orders == 2 else ab
-    return [*verdict_columns(final), *ab.T, *ba.T]
+    return ab, swap_ab(probabilities[1::2]) if orders == 2 else np.full_like(ab, np.nan)
 
 
 class _Labelled(NamedTuple):
@@ -116,15 +137,18 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
 
     Columns: p_a, p_b, p_tie; verdict (the likeliest: A, B or tie); p_* for each order shown (ab_: A first, ba_: B
     first; both in terms of the row's own A and B); label_mass (probability of all labels together before
-    renormalising, mean of the orders); tokens (of the row's requests); cut_* (tokens cut from each text).
+    renormalising, mean of the orders); ab_logprobs, ba_logprobs (of the labels in each order: what is shown first is
+    better, what is shown second, a tie; as the engine gives them); tokens (of the row's requests); cut_* (tokens cut
+    from each text).
     """
 
     config: PairwiseConfig
     prompt: PromptConfig
 
-    version = 4
+    version = 5
     method = "label_logprobs"
-    schema = pa.schema([*ORDER_FIELDS, ("label_mass", pa.float64()), *TOKEN_FIELDS])
+    answered = pa.schema([("ab_logprobs", _LOGPROBS), ("ba_logprobs", _LOGPROBS), *TOKEN_FIELDS])
+    schema = pa.schema([*VERDICT_FIELDS, *ORDER_FIELDS, ("label_mass", pa.float64()), *answered])
 
     def __post_init__(self) -> None:
         self.prompt.require(BATTLE_TEXTS)
@@ -133,6 +157,10 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
         return {"version": self.version, "judge": identity(self.config), "prompt": identity(self.prompt)}
+
+    def question(self) -> Mapping[str, Any]:
+        """The same without temperature and tie offset."""
+        return {**self.identity(), "judge": identity(self.config, rules=False)}
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that cannot be told apart, and a prompt whose fixed text leaves no room."""
@@ -163,12 +191,22 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
         return ask_labels(engine, prepared.requests, prepared.notes.labels, len(self.prompt.labels))
 
     def read(self, prepared: Prepared[_Labelled], answers: Answers) -> Result:
-        """Renormalise over the labels, put the second order back into terms of A and B, average."""
+        """The log-probabilities of each order."""
         orders = self.config.orders
-        probabilities, mass = normalise_labels(answers.values)
-        mass = mass.reshape(-1, orders).mean(axis=1)
-        columns = [*order_columns(probabilities, orders), mass, *token_columns(prepared.notes.fitted)]
-        return self.result(columns, {n // orders: why for n, why in answers.errors.items()}, nan_is_null=True)
+        asked = [_as_lists(answers.values[order::orders]) for order in range(orders)]
+        unasked = [pa.nulls(len(prepared.notes.fitted), _LOGPROBS)] * (2 - orders)
+        columns = [*asked, *unasked, *token_columns(prepared.notes.fitted)]
+        return self.result(columns, {n // orders: why for n, why in answers.errors.items()})
+
+    def conclude(self, rows: pa.Table, answered: pa.Table) -> pa.Table:
+        """Renormalise over the labels, put the second order back into terms of A and B, average, calibrate."""
+        orders = self.config.orders
+        logprobs = [_as_array(answered[name]) for name in ("ab_logprobs", "ba_logprobs")[:orders]]
+        probabilities, mass = normalise_labels(np.stack(logprobs, axis=1).reshape(-1, len(PROBABILITIES)))
+        ab, ba = in_terms_of_the_row(probabilities, orders)
+        verdicts = verdict_columns(self.config.probabilities(ab, ba))
+        columns = [*verdicts, *ab.T, *ba.T, mass.reshape(-1, orders).mean(axis=1), *answered.columns]
+        return as_table(columns, self.schema, nan_is_null=True)
 
     def check_first(self, results: pa.Table) -> None:
         """Raise ConfigError where nearly no probability is on the labels."""
@@ -182,3 +220,14 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
 
     def _render(self, tokenizer: Tokenizer) -> Render:
         return render_orders(self.prompt, self.config.orders, tokenizer)
+
+
+def _as_lists(values: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), pa.float32()), values.shape[1])
+
+
+def _as_array(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+    """Lists of three as [n, 3], null as NaN."""
+    values = np.full((len(column), len(PROBABILITIES)), np.nan, np.float32)
+    values[column.is_valid().to_numpy()] = pc.list_flatten(column).to_numpy().reshape(-1, len(PROBABILITIES))
+    return values

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lib.config import identity, transient
+from lib.config import identity, of_rule, transient
 from lib.errors import ConfigError
-from lib.tasks.base import Asked, Prepared, Result, Task
+from lib.tasks.base import Asked, Prepared, Result, Task, as_table
 from lib.tasks.passage_columns import PASSAGES, passage_columns, read_passages
 from lib.tasks.prompts.labels import Spelled, ask_labels, label_sequences, longest, require_mass, spell
 from lib.tasks.prompts.prompt import PromptConfig
@@ -45,8 +45,8 @@ class RerankConfig:
     """
 
     by: RerankBy = RerankBy.labels
-    threshold: float | None = None
-    top_n: int | None = None
+    threshold: float | None = of_rule(default=None)
+    top_n: int | None = of_rule(default=None)
     min_label_mass: float = transient(default=0.1)
 
     def __post_init__(self) -> None:
@@ -59,9 +59,8 @@ class RerankConfig:
 
 
 class _Retrieved(NamedTuple, Generic[About]):
-    """What is remembered of rows: questions, their passages, and what else the requests are about."""
+    """What is remembered of rows: their passages, and what the requests are about."""
 
-    questions: list[str]
     passages: list[list[Passage]]
     about: About
 
@@ -72,21 +71,33 @@ class _Reranker(Task[Asked, _Retrieved[About], Answers], Generic[Asked, About]):
 
     config: RerankConfig
 
-    schema = pa.schema(
-        {
-            "question": pa.string(),
-            **PASSAGES,
-            "retrieved_ranks": pa.list_(pa.int32()),
-            "tokens": pa.int32(),
-            "cut": pa.int32(),
-        }
-    )
+    answered = pa.schema({"passage_scores": pa.list_(pa.float64()), "tokens": pa.int32(), "cut": pa.int32()})
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns that the task adds to a row."""
+        ranked = {"question": pa.string(), **PASSAGES, "retrieved_ranks": pa.list_(pa.int32())}
+        return pa.schema([*pa.schema(ranked), *self.answered])
+
+    def question(self) -> Mapping[str, Any]:
+        """Everything that changes scores: not which passages are kept."""
+        return {**self.identity(), "rerank": identity(self.config, rules=False)}
+
+    def conclude(self, rows: pa.Table, answered: pa.Table) -> pa.Table:
+        """The passages that are kept, in the order of their scores."""
+        questions, passages = self._rows(rows)
+        kept, ranks = [], []
+        for own, scores in zip(passages, answered["passage_scores"].to_pylist(), strict=True):
+            order = self._order(scores or [])
+            kept.append([replace(own[place], score=scores[place]) for place in order])
+            ranks.append(order)
+        return as_table([questions, *passage_columns(kept), ranks, *answered.columns], self.schema)
 
     def _rows(self, rows: pa.Table) -> tuple[list[str], list[list[Passage]]]:
         questions = [" ".join(values["question"]) for values in slot_values(rows, ["question"])]
         return questions, read_passages(rows)
 
-    def _reranked(
+    def _scored(
         self,
         prepared: Prepared[_Retrieved[About]],
         scores: npt.NDArray[np.float64],
@@ -98,18 +109,14 @@ class _Reranker(Task[Asked, _Retrieved[About], Answers], Generic[Asked, About]):
         A row of which a passage has no score has failed.
         """
         first = _first(prepared)
-        kept, ranks, failed = [], [], {}
+        failed = {}
         for row, own in enumerate(prepared.notes.passages):
-            part = scores[first[row] : first[row + 1]].tolist()
             bad = [place for place in range(len(own)) if first[row] + place in errors]
             if bad:
                 failed[row] = f"passage {own[bad[0]].id}: {errors[first[row] + bad[0]]}"
-            order = [] if bad else self._order(part)
-            kept.append([replace(own[place], score=part[place]) for place in order])
-            ranks.append(order)
         lengths = [len(request) for request in prepared.requests]
         tokens = [sum(lengths[a:b]) for a, b in pairwise(first)]
-        columns = [prepared.notes.questions, *passage_columns(kept), ranks, tokens, prepared.cut, *more]
+        columns = [[scores[a:b] for a, b in pairwise(first)], tokens, prepared.cut, *more]
         return self.result(columns, failed)
 
     def _order(self, scores: Sequence[float]) -> list[int]:
@@ -125,14 +132,15 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Spelled]]):
     """The task of `jobs.rerank` with a language model, by the labels of its prompt: yes, then no.
 
     Columns: question, those of PASSAGES in the new order with the new scores, retrieved_ranks (where each stood before,
-    from 0), tokens and cut (of all the row's requests, also those about passages that are not kept), label_mass
-    (probability of yes and no together, on average over these requests).
+    from 0), passage_scores (of all passages, also those that are not kept, in the order in which they were retrieved),
+    tokens and cut (of all the row's requests), label_mass (probability of yes and no together, on average over these
+    requests).
     """
 
     prompt: PromptConfig
 
-    schema = _Reranker.schema.append(pa.field("label_mass", pa.float64()))
-    version = 4
+    answered = _Reranker.answered.append(pa.field("label_mass", pa.float64()))
+    version = 5
     method = "label_logprobs"
 
     def __post_init__(self) -> None:
@@ -165,7 +173,7 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Spelled]]):
         return Prepared(
             requests,
             [sum(sum(one.cut) for one in row) for row in fitted],
-            _Retrieved(questions, passages, spell(self.prompt.labels, tokenizer, requests)),
+            _Retrieved(passages, spell(self.prompt.labels, tokenizer, requests)),
             counts=[len(own) for own in passages],
         )
 
@@ -178,7 +186,7 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Spelled]]):
         values = answers.values.astype(np.float64).reshape(-1, 2)
         mass, first = np.exp(values).sum(axis=1), _first(prepared)
         means = [None if a == b or np.isnan(mass[a:b]).any() else mass[a:b].mean() for a, b in pairwise(first)]
-        return self._reranked(prepared, values[:, 0] - values[:, 1], answers.errors, means)
+        return self._scored(prepared, values[:, 0] - values[:, 1], answers.errors, means)
 
     def check_first(self, results: pa.Table) -> None:
         """Raise ConfigError where nearly no probability is on yes and no."""
@@ -190,7 +198,7 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Spelled]]):
 class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
     """The task of `jobs.rerank` with a cross-encoder. Columns: as of JudgeRelevance, without label_mass."""
 
-    version = 2
+    version = 3
     method = "relevance"
 
     def identity(self) -> Mapping[str, Any]:
@@ -212,7 +220,7 @@ class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
             fitted = [_pair(question, passage.text, tokenizer, max_tokens) for passage in own]
             pairs += [pair for pair, _ in fitted]
             cuts.append(sum(cut for _, cut in fitted))
-        notes = _Retrieved(questions, passages, pairs)
+        notes = _Retrieved(passages, pairs)
         return Prepared([list(tokens) for tokens, _ in pairs], cuts, notes, counts=[len(own) for own in passages])
 
     def ask(self, engine: RelevanceEngine, prepared: Prepared[_Retrieved[list[TokenPair]]]) -> Answers:
@@ -222,7 +230,7 @@ class CrossEncode(_Reranker[RelevanceEngine, list[TokenPair]]):
     def read(self, prepared: Prepared[_Retrieved[list[TokenPair]]], answers: Answers) -> Result:
         """The engine's scores as they are."""
         scores = answers.values.astype(np.float64).reshape(-1)
-        return self._reranked(prepared, scores, answers.errors)
+        return self._scored(prepared, scores, answers.errors)
 
 
 def _first(prepared: Prepared[_Retrieved[About]]) -> list[int]:

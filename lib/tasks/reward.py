@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from lib.config import identity, require_unset
+from lib.config import identity, of_rule, require_unset
 from lib.errors import ConfigError
-from lib.scoring.probabilities import davidson, threshold
-from lib.tasks.base import Prepared, Result, Task
+from lib.scoring.probabilities import FloatArray, davidson, threshold
+from lib.tasks.base import Prepared, Result, Task, as_table
 from lib.tasks.battle_requests import (
     TOKEN_FIELDS,
     VERDICT_FIELDS,
@@ -44,11 +44,11 @@ class ArenaConfig:
     `jobs.evaluate` fits scale, bias and log_nu where there are labels. truncate: how texts that are too long are cut.
     """
 
-    rule: Rule = Rule.davidson
-    scale: float = 1.0
-    bias: float = 0.0
-    log_nu: float = 0.0
-    tie_margin: float = 0.08
+    rule: Rule = of_rule(default=Rule.davidson)  # noqa: RUF009  an Enum can't change
+    scale: float = of_rule(default=1.0)
+    bias: float = of_rule(default=0.0)
+    log_nu: float = of_rule(default=0.0)
+    tie_margin: float = of_rule(default=0.08)
     truncate: Truncate = Truncate.fair
 
     def __post_init__(self) -> None:
@@ -62,13 +62,11 @@ class ArenaConfig:
         of_the_rule = ("tie_margin",) if self.rule is Rule.threshold else ("scale", "bias", "log_nu")
         require_unset("arena", self, f"with arena.rule={self.rule.value}", ("rule", "truncate", *of_the_rule))
 
-
-_COLUMNS = [
-    *VERDICT_FIELDS,
-    ("score_a", pa.float64()),
-    ("score_b", pa.float64()),
-    *TOKEN_FIELDS,
-]
+    def probabilities(self, score_a: FloatArray, score_b: FloatArray) -> FloatArray:
+        """Probabilities [n, 3] by the rule, from scores [n]."""
+        if self.rule is Rule.threshold:
+            return threshold(score_a, score_b, tie_margin=self.tie_margin)
+        return davidson(score_a, score_b, scale=self.scale, bias=self.bias, log_nu=self.log_nu)
 
 
 @dataclass(frozen=True)
@@ -83,11 +81,16 @@ class Reward(Task[ScoreEngine, list[Fitted], Answers]):
 
     version = 2
     method = "score"
-    schema = pa.schema(_COLUMNS)
+    answered = pa.schema([("score_a", pa.float64()), ("score_b", pa.float64()), *TOKEN_FIELDS])
+    schema = pa.schema([*VERDICT_FIELDS, *answered])
 
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
         return {"version": self.version, "arena": identity(self.config)}
+
+    def question(self) -> Mapping[str, Any]:
+        """The same without the rule."""
+        return {**self.identity(), "arena": identity(self.config, rules=False)}
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse a tokenizer without a chat template, and a limit that leaves no room for a conversation."""
@@ -113,15 +116,14 @@ class Reward(Task[ScoreEngine, list[Fitted], Answers]):
         return engine.score(prepared.requests)
 
     def read(self, prepared: Prepared[list[Fitted]], answers: Answers) -> Result:
-        """Apply the rule to the two scores of each row."""
-        score_a, score_b = answers.values.astype("float64").reshape(-1, 2).T
-        c = self.config
-        if c.rule is Rule.davidson:
-            probabilities = davidson(score_a, score_b, scale=c.scale, bias=c.bias, log_nu=c.log_nu)
-        else:
-            probabilities = threshold(score_a, score_b, tie_margin=c.tie_margin)
-        columns = [*verdict_columns(probabilities), score_a, score_b, *token_columns(prepared.notes)]
+        """The two scores of each row."""
+        columns = [*answers.values.astype("float64").reshape(-1, 2).T, *token_columns(prepared.notes)]
         return self.result(columns, {n // 2: why for n, why in answers.errors.items()}, nan_is_null=True)
+
+    def conclude(self, rows: pa.Table, answered: pa.Table) -> pa.Table:
+        """Apply the rule to the two scores of each row."""
+        probabilities = self.config.probabilities(answered["score_a"].to_numpy(), answered["score_b"].to_numpy())
+        return as_table([*verdict_columns(probabilities), *answered.columns], self.schema, nan_is_null=True)
 
 
 def _render(sides: Sides, tokenizer: Tokenizer) -> list[list[int]]:

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from lib.config import require_local, require_unset
 from lib.errors import ConfigError
-from lib.types import Sampling, TokenIds
+from lib.types import KEY, Sampling, TokenIds
 
 _NEW_TOKENS = 256
 _TOO_MANY = 2**31  # for the counters of engines and of results
@@ -164,17 +164,16 @@ def new_tokens(config: SamplingConfig, requests: Sequence[TokenIds], max_tokens:
 def row_seed(seed: int, row: str, sample: int = 0) -> int:
     """The seed of a row's draws, in [0, 2**63): equal arguments give equal seeds on every machine.
 
-    seed: of the run. row: what identifies the row in it, such as its file and number. sample: where each sample is a
-    request of its own; an engine that is asked for n of them counts them itself.
+    seed: of the run. row: the row's key, as of `row_keys`. sample: where each sample is a request of its own; an engine
+    that is asked for n of them counts them itself.
     """
     content = json.dumps([seed, row, sample]).encode()
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "little") >> 1
 
 
-def row_names(rows: pa.Table) -> list[str]:
-    """What tells rows apart for `row_seed`: the name of the file and the number in it."""
-    places = zip(rows["file"].to_pylist(), rows["row"].to_pylist(), strict=True)
-    return [f"{PurePath(file).name}:{row}" for file, row in places]
+def row_keys(rows: pa.Table) -> list[str]:
+    """What tells rows apart for `row_seed`: their keys, in hexadecimal. Neither place nor id: a row may move."""
+    return [key.hex() for key in rows[KEY].to_pylist()]
 
 
 def schema_problem(text: str, schema: str) -> str | None:

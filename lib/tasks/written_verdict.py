@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from lib.config import identity
 from lib.errors import ConfigError
-from lib.tasks.base import Prepared, Result, Task
-from lib.tasks.battle_requests import TOKEN_FIELDS, fit_battles, token_columns
-from lib.tasks.pairwise import ORDER_FIELDS, PairwiseConfig, order_columns, render_orders
+from lib.tasks.base import Prepared, Result, Task, as_table
+from lib.tasks.battle_requests import TOKEN_FIELDS, VERDICT_FIELDS, fit_battles, token_columns, verdict_columns
+from lib.tasks.pairwise import ORDER_FIELDS, PairwiseConfig, in_terms_of_the_row, render_orders
 from lib.tasks.prompts.fitting import Fitted
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.slots import check_prompt
@@ -19,13 +19,13 @@ from lib.tasks.sampling import (
     SamplingConfig,
     new_tokens,
     reserved_tokens,
-    row_names,
+    row_keys,
     row_seed,
     sampling,
     total_tokens,
 )
 from lib.tasks.verdict import THINK, verdict
-from lib.types import BATTLE_TEXTS, Completion, Completions, GenerateEngine, TokenIds, Tokenizer
+from lib.types import BATTLE_TEXTS, PROBABILITIES, Completion, Completions, GenerateEngine, TokenIds, Tokenizer
 
 _ENDING = 60  # characters of an answer that an error quotes
 _HEADER = 16  # tokens in which a chat template says that the reasoning begins
@@ -68,9 +68,9 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
     generate: SamplingConfig
     prompt: PromptConfig
 
-    version = 3
+    version = 4
     method = "generate"
-    schema = pa.schema(
+    answered = pa.schema(
         [
             *ORDER_FIELDS,
             ("no_verdict", pa.int32()),
@@ -81,6 +81,7 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
             *TOKEN_FIELDS,
         ]
     )
+    schema = pa.schema([*VERDICT_FIELDS, *answered])
 
     def __post_init__(self) -> None:
         self.prompt.require(BATTLE_TEXTS)
@@ -97,6 +98,15 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
             "generate": identity(self.generate),
             "prompt": identity(self.prompt),
         }
+
+    def question(self) -> Mapping[str, Any]:
+        """The same without temperature and tie offset."""
+        return {**self.identity(), "judge": identity(self.config, rules=False)}
+
+    @property
+    def draws(self) -> bool:
+        """Whether samples are drawn."""
+        return self.generate.temperature > 0
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse a prompt that leaves no room for texts and for the answer."""
@@ -119,7 +129,7 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
             self.config.truncate,
         )
         requests = [request for row in fitted for request in row.requests]
-        seeds = [row_seed(self.generate.seed, name, order) for name in row_names(rows) for order in range(orders)]
+        seeds = [row_seed(self.generate.seed, key, order) for key in row_keys(rows) for order in range(orders)]
         begun = [self._begun(request, tokenizer) for request in requests]
         return Prepared(
             requests,
@@ -135,7 +145,7 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
         )
 
     def read(self, prepared: Prepared[_Seeded], answers: Completions) -> Result:
-        """Count verdicts, put the second order back into terms of A and B, average."""
+        """Count verdicts, put the second order back into terms of A and B."""
         orders = self.config.orders
         verdicts = [
             [self._verdict(request.begun, sample) for sample in samples]
@@ -149,9 +159,11 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
             if n // orders not in errors and set(found) <= {None}:
                 errors[n // orders] = self._no_verdict("AB"[n % orders], samples)
         texts = [[sample for samples in row for sample in samples] for row in _rows(answers.texts, orders)]
+        ab, ba = in_terms_of_the_row(shares, orders)
         labels = [[v for found in row for v in found] for row in _rows(verdicts, orders)]
         columns = [
-            *order_columns(shares, orders),
+            *ab.T,
+            *ba.T,
             [row.count(None) for row in labels],
             [sum(map(_unfinished, row)) for row in texts],
             [[sample.text for sample in row] for row in texts],
@@ -159,7 +171,14 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
             [sum(len(sample.tokens) for sample in row) for row in texts],
             *token_columns(prepared.notes.fitted),
         ]
-        return self.result(columns, errors, nan_is_null=True)
+        unanswered = {n // orders for n in answers.errors}
+        return self.result(columns, errors, unanswered, nan_is_null=True)
+
+    def conclude(self, rows: pa.Table, answered: pa.Table) -> pa.Table:
+        """Average the orders, calibrate."""
+        ab, ba = (np.column_stack([answered[f"{order}_{name}"] for name in PROBABILITIES]) for order in ("ab", "ba"))
+        verdicts = verdict_columns(self.config.probabilities(ab, ba))
+        return as_table([*verdicts, *answered.columns], self.schema, nan_is_null=True)
 
     def _begun(self, request: TokenIds, tokenizer: Tokenizer) -> str:
         prefix = self.prompt.answer_prefix

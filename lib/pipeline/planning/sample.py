@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.data.reading.input_file import read_rows
 from lib.engines.decoding.prefixes import reusable_beginnings
 from lib.errors import RunFailed
 from lib.pipeline.run import Run
+from lib.pipeline.worker import keyed_rows
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,6 @@ def _spread(run: Run, sample: int) -> pa.Table:
     for shard in manifest.shards():
         inside = wanted[(wanted >= first) & (wanted < first + shard.rows)] - first
         if len(inside):
-            file = manifest.inputs[shard.input]
-            tables.append(read_rows(file, run.folder, shard.start, shard.stop, run.data).take(pa.array(inside)))
+            tables.append(keyed_rows(run, shard.input, shard.start, shard.stop).take(pa.array(inside)))
         first += shard.rows
     return pa.concat_tables(tables)

@@ -34,7 +34,7 @@ class EmbedInputs(BodyTask[EmbedEngine, list[int], int, Vector, Answers]):
         if (dimensions := read_embedding(body).dimensions) is not None and dimensions > self.width:
             raise ValueError(f"dimensions={dimensions}: the engine's vectors have {self.width}")
 
-    def requests(self, name: str, body: Body, tokenizer: Tokenizer) -> BodyRequests[list[int], int]:
+    def requests(self, key: str, body: Body, tokenizer: Tokenizer) -> BodyRequests[list[int], int]:
         """One request for each text; the dimensions that are wanted."""
         read = read_embedding(body)
         texts = [tokenizer.embedding_prompt(tokenizer.plain(text)) for text in read.texts]
@@ -73,7 +73,7 @@ class ScorePairs(BodyTask[RelevanceEngine, TokenPair, bool, float, Answers]):
         """Raise ValueError, saying why, for a body that can't be answered."""
         read_score(body)
 
-    def requests(self, name: str, body: Body, tokenizer: Tokenizer) -> BodyRequests[TokenPair, bool]:
+    def requests(self, key: str, body: Body, tokenizer: Tokenizer) -> BodyRequests[TokenPair, bool]:
         """One request for each pair."""
         pairs = [tokenizer.pair_prompt(first, second) for first, second in read_score(body)]
         return BodyRequests(pairs, [len(tokens) for tokens, _ in pairs], True)

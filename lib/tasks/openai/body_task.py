@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from lib.tasks.base import Answered, Asked, Prepared, Result, Task
+from lib.tasks.sampling import row_keys
 from lib.types import TokenIds, Tokenizer, TokenPair
 
 Body = Mapping[str, object]
@@ -55,8 +56,8 @@ class BodyTask(Task[Asked, BodyNotes[Request, About], Answered], Generic[Asked, 
         """Raise ValueError, saying why, for a body that can't be answered."""
 
     @abstractmethod
-    def requests(self, name: str, body: Body, tokenizer: Tokenizer) -> BodyRequests[Request, About]:
-        """What the body with the custom_id `name` asks. Raises ValueError for one that can't be answered."""
+    def requests(self, key: str, body: Body, tokenizer: Tokenizer) -> BodyRequests[Request, About]:
+        """What a body asks. key: of its row. Raises ValueError for one that can't be answered."""
 
     @abstractmethod
     def cells(self, about: About, answers: Sequence[Answer]) -> list[object]:
@@ -66,9 +67,9 @@ class BodyTask(Task[Asked, BodyNotes[Request, About], Answered], Generic[Asked, 
         """Requests of all rows; a request that leaves no room for an answer within `max_tokens` fails its row."""
         found: list[BodyRequests[Request, About] | None] = []
         errors: dict[int, str] = {}
-        for row, (name, body) in enumerate(zip(rows["id"].to_pylist(), rows["body"].to_pylist(), strict=True)):
+        for row, (key, body) in enumerate(zip(row_keys(rows), rows["body"].to_pylist(), strict=True)):
             try:
-                asked = self.requests(name, json.loads(body), tokenizer)
+                asked = self.requests(key, json.loads(body), tokenizer)
                 if (longest := max(asked.lengths)) + self.output > max_tokens:
                     room = " for prompt and answer together" if self.output else ""
                     raise ValueError(f"too long: {longest} tokens, and engine.max_model_len={max_tokens}{room}")

@@ -33,7 +33,7 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
     Columns: text, finish_reason, new_tokens: lists with a value for each choice (the samples of the first prompt, then
     those of the next); tokens: of the prompts; cut: 0.
 
-    seed: of the run; a body without a seed gets one from it and its custom_id. fits: raises ConfigError for sampling
+    seed: of the run; a body without a seed gets one from it and its content. fits: raises ConfigError for sampling
     that the engine lacks; picklable.
     """
 
@@ -42,7 +42,7 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
     context: int
     fits: Callable[[Sampling], None]
 
-    version = 2
+    version = 3
     output = 1
     method = "generate"
     schema = pa.schema(
@@ -54,6 +54,11 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
             "cut": pa.int32(),
         }
     )
+
+    @property
+    def draws(self) -> bool:
+        """Whether a body may ask for draws, as by default it does."""
+        return True
 
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
@@ -74,7 +79,7 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
                 f"model that was trained on chats, or make the requests to {COMPLETIONS}"
             )
 
-    def requests(self, name: str, body: Body, tokenizer: Tokenizer) -> BodyRequests[list[int], Wanted]:
+    def requests(self, key: str, body: Body, tokenizer: Tokenizer) -> BodyRequests[list[int], Wanted]:
         """One request for each prompt."""
         read = self._read(body)
         prompts = [
@@ -84,7 +89,7 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
             for prompt in read.prompts
         ]
         count = range(len(prompts))
-        seeds = [row_seed(self.seed, name, number) if read.seed is None else read.seed for number in count]
+        seeds = [row_seed(self.seed, key, number) if read.seed is None else read.seed for number in count]
         return BodyRequests(prompts, [len(prompt) for prompt in prompts], Wanted(read.sampling, seeds))
 
     def writes_chats(self, tokenizer: Tokenizer) -> bool:
