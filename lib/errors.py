@@ -1,5 +1,6 @@
 """The errors a user can meet. Each says what was wrong, where, and what to do next."""
 
+from collections.abc import Collection
 from enum import IntEnum
 
 
@@ -42,6 +43,14 @@ class StoreError(OvernightError):
     """A store of answers that cannot be used: unwritable, of another version, or damaged."""
 
     exit_code = ExitCode.USAGE
+
+
+class AnotherPlan(RunFolderError):
+    """A run folder that holds another plan; `keys` of the two identities differ."""
+
+    def __init__(self, message: str, keys: Collection[str]) -> None:
+        super().__init__(message)
+        self.keys = keys
 
 
 class EngineError(OvernightError):

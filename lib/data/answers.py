@@ -68,7 +68,7 @@ def read_answers(name: str, place: str) -> Mapping[str, Answer]:
             raise InputError(f"answers of {name}: {path} has two rows with the id {key!r}")
         answers[key] = Answer(
             question=row["question"],
-            text=row["text"],
+            text=None if row["error"] is not None else row["text"],
             finish_reason=row["finish_reason"],
             error=row["error"],
             passages=_passages(row),

@@ -10,7 +10,7 @@ from typing import Any
 from lib.data.atomic import write_new_text
 from lib.data.reading.input_file import InputFile
 from lib.data.run_folder import MANIFEST
-from lib.errors import RunFolderError
+from lib.errors import AnotherPlan, RunFolderError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,19 +120,17 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
 
 
 def refuse_another_plan(manifest: Manifest, identity: Mapping[str, Any], folder: Path) -> None:
-    """Raise RunFolderError where `identity` is not the manifest's, naming the keys that differ."""
+    """Raise AnotherPlan where `identity` is not the manifest's, naming the keys that differ."""
     if manifest.fingerprint == fingerprint(identity):
         return
-    keys = sorted(manifest.identity.keys() | identity.keys())
-    changes = [
-        f"  {key}: was {_short(manifest.identity.get(key))}, now {_short(identity.get(key))}"
-        for key in keys
-        if manifest.identity.get(key) != identity.get(key)
-    ]
-    raise RunFolderError(
+    known = sorted(manifest.identity.keys() | identity.keys())
+    keys = [key for key in known if manifest.identity.get(key) != identity.get(key)]
+    changes = [f"  {key}: was {_short(manifest.identity.get(key))}, now {_short(identity.get(key))}" for key in keys]
+    raise AnotherPlan(
         f"{folder} holds another plan; these keys differ:\n"
         + "\n".join(changes)
-        + "\nUndo the change to resume that run, or give this one another run.dir (or none)."
+        + "\nUndo the change to resume that run, or give this one another run.dir (or none).",
+        keys,
     )
 
 

@@ -12,9 +12,11 @@ from lib.data.atomic import write_text
 from lib.data.merging import MergeConfig
 from lib.data.run_folder import CONFIG
 from lib.engines.base import ModelConfig
+from lib.errors import AnotherPlan
 from lib.log import log
 from lib.pipeline.array import ArrayConfig
 from lib.pipeline.executors.base import ExecutorConfig
+from lib.pipeline.outcomes.another_rule import RULES, settings_of_rule
 from lib.pipeline.outcomes.base import Outcome
 from lib.pipeline.run import Recipe, Run
 from lib.pipeline.run_config import RunConfig
@@ -92,7 +94,17 @@ class Job(Generic[Config]):
 
     def plan(self, config: Config) -> Run:
         """The run of a config, new or to be resumed. Raises what `Run.open` raises."""
-        return Run.open(self.name, config.run, self.recipe(config), config.array)
+        recipe = self.recipe(config)
+        try:
+            return Run.open(self.name, config.run, recipe, config.array)
+        except AnotherPlan as error:
+            settings = settings_of_rule(recipe.task)
+            if self.name not in RULES or not settings.keys() >= set(error.keys):
+                raise
+            rule = " ".join(f"{key.removeprefix('task.')}={settings[key]}" for key in error.keys)
+            line = f"jobs.merge run.dir={config.run.dir} merge.out=FILE {rule}"
+            why = f"{error}\nFor a submission by another rule no engine is needed: {line}"
+            raise AnotherPlan(why, error.keys) from None
 
     def open(self, config: Config) -> Run:
         """The same, with its config written down."""

@@ -21,6 +21,7 @@ from lib.scoring.calibration import (
     fit_temperature,
 )
 from lib.scoring.metrics import BattleMetrics, battle_metrics, normalise, position_bias
+from lib.scoring.probabilities import FloatArray, average_orders
 
 _FIT_FROM_ROWS = 50
 _LEAST_MASS = 0.5  # of the labels together
@@ -35,7 +36,10 @@ _SCORES = (
 
 
 def measure(predictions: Predictions) -> BattleMetrics:
-    """All metrics of a run; Davidson (rewards) or temperature (a judge) is fitted from 50 measured rows on."""
+    """All metrics of a run; Davidson (rewards) or temperature (a judge) is fitted from 50 measured rows on.
+
+    The temperature is that of the orders' mean, whatever the run's own rule has made of it.
+    """
     p, labels = predictions.probabilities, predictions.labels
     metrics = battle_metrics(p, labels)
     mass = predictions.label_mass
@@ -56,10 +60,16 @@ def measure(predictions: Predictions) -> BattleMetrics:
         davidson = {**asdict(fit_davidson(*scores, labels[rows])), "log_loss": held_out}
         return replace(metrics, davidson_fit=davidson)
     if predictions.ab is not None:
-        held_out = cross_validated_log_loss(fit_temperature, apply_temperature, (p[rows],), labels[rows])
-        temperature = {**asdict(fit_temperature(p[rows], labels[rows])), "log_loss": held_out}
+        mean = _mean_of_orders(predictions.ab[rows], None if predictions.ba is None else predictions.ba[rows])
+        held_out = cross_validated_log_loss(fit_temperature, apply_temperature, (mean,), labels[rows])
+        temperature = {**asdict(fit_temperature(mean, labels[rows])), "log_loss": held_out}
         return replace(metrics, temperature_fit=temperature)
     return metrics
+
+
+def _mean_of_orders(ab: FloatArray, ba: FloatArray | None) -> FloatArray:
+    """[n, 3]; A first alone where nothing else was asked."""
+    return ab if ba is None or np.isnan(ba).all() else average_orders(ab, ba)
 
 
 def write_report(
@@ -150,14 +160,21 @@ def _order_lines(metrics: BattleMetrics) -> list[str]:
 
 
 def _fit_lines(metrics: BattleMetrics) -> list[str]:
-    fits = (("Davidson", metrics.davidson_fit), ("Temperature", metrics.temperature_fit))
-    return [
-        f"{name} fitted on the labels: "
-        + ", ".join(f"{key} {value:.4g}" for key, value in fit.items() if key != "log_loss")
-        + f"; log loss {fit['log_loss']:.4f} on rows held out (5 folds)."
-        for name, fit in fits
-        if fit is not None
-    ]
+    fits = (
+        ("Davidson", "arena", "arena.rule=davidson ", metrics.davidson_fit),
+        ("Temperature", "judge", "", metrics.temperature_fit),
+    )
+    lines = []
+    for name, section, rule, fit in fits:
+        if fit is not None:
+            values = {key: f"{value:.4g}" for key, value in fit.items() if key != "log_loss"}
+            settings = rule + " ".join(f"{section}.{key}={value}" for key, value in values.items())
+            lines += [
+                f"{name} fitted on the labels: {', '.join(f'{key} {value}' for key, value in values.items())}; "
+                f"log loss {fit['log_loss']:.4f} on rows held out (5 folds).",
+                f"A submission by it, without the engine: jobs.merge run.dir=DIR merge.out=FILE {settings}",
+            ]
+    return lines
 
 
 def _sections(predictions: Predictions, metrics: BattleMetrics, details: Mapping[str, str]) -> list[Section]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lib.data import parquet
 from lib.data.reading.parquet_source import values
@@ -57,9 +58,10 @@ def measure_texts(result: Path, tokenizer: WordTokenizer | None) -> TextMetrics:
     rows = failed = samples = prompt_tokens = new_tokens = cut_rows = 0
     ended: Counter[str] = Counter()
     for batch in _batches(result, ["finish_reason", "new_tokens", "tokens", "cut", "error"]):
+        rows, failed = rows + batch.num_rows, failed + batch.num_rows - batch["error"].null_count
+        batch = _fine(batch)
         reasons, lengths = (_flat(batch[name]) for name in ("finish_reason", "new_tokens"))
         ended.update(reason for reason in reasons if reason is not None)
-        rows, failed = rows + batch.num_rows, failed + batch.num_rows - batch["error"].null_count
         samples += sum(reason is not None for reason in reasons)
         new_tokens += sum(filter(None, lengths))
         prompt_tokens += sum(filter(None, batch["tokens"].to_pylist()))
@@ -185,8 +187,13 @@ def _has_many(result: Path) -> bool:
 
 def _samples(result: Path) -> Iterator[list[str | None]]:
     """The samples of each row that has any."""
-    for batch in _batches(result, ["text"]):
-        yield from (row for row in batch["text"].to_pylist() if row)
+    for batch in _batches(result, ["text", "error"]):
+        yield from (row for row in _fine(batch)["text"].to_pylist() if row)
+
+
+def _fine(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows that did not fail: the text of one that did may be there, but is not what was asked for."""
+    return batch.filter(pc.is_null(batch["error"]))
 
 
 def _flat(column: pa.Array) -> list[Any]:
@@ -203,8 +210,10 @@ def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 def _shown(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     def cell(name: str) -> str:
         value = row[name]
+        if name == "text" and row["error"] is not None:
+            return f"(failed: {row['error']})"
         if value is None:
-            return f"(failed: {row['error']})" if name == "text" else "–"
+            return "–"
         return "\n—\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
     return [cell(name) for name in names]

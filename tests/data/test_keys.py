@@ -27,6 +27,12 @@ def test_a_key_is_of_the_cells_alone_not_of_the_place_the_slice_or_the_number_of
     assert content_keys(many, ["texts", "text"]).to_pylist() == keys.to_pylist() * 1000
 
 
+def test_rows_that_ask_nothing_of_their_own_are_equals() -> None:
+    table = pa.table({"x": ["a", "b"]})
+    assert len(set(content_keys(table, []).to_pylist())) == 1
+    assert len(content_keys(table.slice(0, 0), [])) == 0
+
+
 def test_keys_are_the_same_today_as_when_a_store_was_written() -> None:
     table = pa.table({"prompt": pa.array([["What is 2+2?", None]], pa.list_(pa.string()))})
     assert content_keys(table, ["prompt"])[0].as_py().hex() == "44d63c5fc9e5a3988b8b4daaa25f9a3a"

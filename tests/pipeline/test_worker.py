@@ -16,7 +16,9 @@ from lib.pipeline.worker import Worker, dead_row
 from lib.tasks.base import Prepared
 from lib.tasks.pairwise import Pairwise
 from lib.tasks.prompts.prompt import Chat
-from lib.types import Tokenizer
+from lib.tasks.sampling import SamplingConfig
+from lib.tasks.written_verdict import WrittenVerdict
+from lib.types import KEY, Tokenizer
 from tests.pipeline.conftest import CONFIG, PROMPT, Plan
 
 CARRIED = ("file", "row", "id", "label")
@@ -116,9 +118,37 @@ def test_process_commits_the_whole_shard(battles: Battles, plan: Plan) -> None:
     (file,) = (spec.folder / "shards").iterdir()
     table = pq.read_table(file)
     assert table["row"].to_pylist() == list(range(10, 20))
-    assert table.column_names == [*CARRIED, *spec.task.schema.names, "error"]
+    assert table.column_names == [*CARRIED, *spec.task.schema.names, "error", KEY]
+    assert table["tokens"].is_null().to_pylist() == table[KEY].is_null().to_pylist() == [n == 4 for n in range(10)]
     assert footer.tokens == sum(filter(None, table["tokens"].to_pylist())) > 0
     assert worker.process(last).rows == 5
+
+
+def test_keys_are_of_what_a_row_asks_and_only_where_it_was_answered(battles: Battles, plan: Plan) -> None:
+    path = battles(20, {17: "POISON"})
+    path.write_text(path.read_text().replace("Question number 16?", "Question number 3?")
+                    .replace("answer 16", "answer 3").replace("answer 112", "answer 21"))  # fmt: skip
+    spec = plan(path, name="keys")
+    spec = replace(spec, engine=DummyConfig(max_model_len=512, fail_on="POISON"))
+    tables = [Worker(spec).answer(shard, shard.start, shard.stop) for shard in spec.manifest.shards()]
+    keys = pa.concat_tables(tables)[KEY].to_pylist()
+    assert keys[3] == keys[16]
+    assert [row for row, key in enumerate(keys) if key is None] == [17]
+    assert len(set(keys)) == 19
+
+
+def test_an_answer_that_is_of_no_use_is_kept_with_its_key(battles: Battles, plan: Plan) -> None:
+    drawn = SamplingConfig(temperature=1.0, max_new_tokens=8)
+    spec = plan(battles(20), WrittenVerdict(CONFIG, drawn, PROMPT), name="written")
+    table = Worker(spec).answer(spec.manifest.shards()[0], 0, 10)
+    assert all(error.startswith("no verdict") for error in table["error"].to_pylist())
+    assert table["p_a"].null_count == table["verdict"].null_count == 10
+    assert table["texts"].null_count == table["tokens"].null_count == table[KEY].null_count == 0
+    spec.work(InlineConfig())
+    spec.merge()
+    result = pq.read_table(spec.folder / "result.parquet")
+    assert result.column_names == table.column_names[:-1]
+    assert result.slice(0, 10).equals(table.drop_columns(KEY))
 
 
 def test_part_of_a_shard(battles: Battles, plan: Plan) -> None:

@@ -1,9 +1,13 @@
 """A sweep's runs side by side: settings may be numbers, texts, lists, or none."""
 
 from itertools import product
+from pathlib import Path
 from typing import Any
 
-from lib.report.texts_page import Point, TextMetrics, render_sweep, sweep_table
+import pyarrow as pa
+
+from lib.data import parquet
+from lib.report.texts_page import Point, TextMetrics, measure_texts, render_sweep, render_texts, sweep_table
 from tests.report.svg import texts
 
 
@@ -25,3 +29,17 @@ def test_a_heat_map_of_settings_of_any_kind() -> None:
     assert [text for text in labels if text in ("9", "10", "None")] == ["9", "10", "None"]
     assert labels.index("['a']") < labels.index("['b']")
     assert [row[:2] for row in sweep_table(sweep)[1]][:3] == [("['b']", "10"), ("['b']", "None"), ("['b']", "9")]
+
+
+def test_the_text_of_a_failed_row_counts_for_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "result.parquet"
+    table = pa.table({"text": ["fine", "broken", None], "finish_reason": ["length", "stop", None],
+                      "new_tokens": [2, 3, None], "tokens": [5, 6, None], "cut": [0, 1, None],
+                      "error": [None, "not of generate.json_schema: x", "lost"]})  # fmt: skip
+    parquet.write(table, path)
+    metrics = measure_texts(path, None)
+    assert (metrics.rows, metrics.failed, metrics.samples, metrics.ended) == (3, 2, 1, {"length": 1})
+    assert (metrics.new_tokens, metrics.prompt_tokens, metrics.cut_rows) == (2, 5, 0)
+    page = render_texts(metrics, path, "x", {})
+    assert "(failed: not of generate.json_schema: x)" in page
+    assert "broken" not in page

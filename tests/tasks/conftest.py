@@ -10,7 +10,8 @@ from lib.data.reading.input_file import read_rows
 from lib.data.reading.intake import take_in
 from lib.data.rows.battles import SCHEMA, BattlesConfig
 from lib.engines.byte_tokenizer import ByteTokenizer
-from lib.types import Tokenizer
+from lib.types import BATTLE_TEXTS, Tokenizer
+from tests.tasks.tables import keyed
 
 Battle = tuple[Sequence[str | None], Sequence[str | None], Sequence[str | None]]
 Rows = Callable[..., pa.Table]
@@ -29,7 +30,8 @@ def rows() -> Rows:
     def make(*battles: Battle) -> pa.Table:
         texts = dict(zip(("prompt", "response_a", "response_b"), map(list, zip(*battles, strict=True)), strict=True))
         unknown = {field.name: [None] * len(battles) for field in SCHEMA}
-        return pa.table({**unknown, "row": list(range(len(battles))), **texts}, schema=SCHEMA)
+        table = pa.table({**unknown, "row": list(range(len(battles))), **texts}, schema=SCHEMA)
+        return keyed(table, BATTLE_TEXTS)
 
     return make
 
@@ -40,4 +42,4 @@ def real_battles(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.T
     folder = tmp_path_factory.mktemp("run")
     config = BattlesConfig(path=str(shared / "arena_kaggle" / "train_first100.csv"))
     (file,) = take_in(config, folder).inputs
-    return read_rows(file, folder, 0, file.rows, config)
+    return keyed(read_rows(file, folder, 0, file.rows, config), config.content)

@@ -8,7 +8,7 @@ from lib.engines.dummy import WIDTH, DummyConfig, DummyEngine
 from lib.errors import ConfigError
 from lib.tasks.embedding import Embed, EmbedConfig, Role
 from lib.types import Answers
-from tests.tasks.tables import rows
+from tests.tasks.tables import concluded, rows
 
 TOKENS = ByteTokenizer()
 
@@ -23,7 +23,7 @@ def test_the_text_is_filled_from_fields_and_stands_behind_the_prefix() -> None:
     table = rows({"text": [["body", "more"]], "title": [["head"]]})
     prepared = task.prepare(table, TOKENS, 100)
     assert prepared.requests == [TOKENS.embedding_prompt("query: head: body more")]
-    result = task.read(prepared, task.ask(DummyEngine(DummyConfig()), prepared)).columns
+    result = concluded(task, table, prepared, task.ask(DummyEngine(DummyConfig()), prepared)).columns
     assert result["text"].to_pylist() == ["head: body more"]
     assert result["tokens"].to_pylist() == [len(prepared.requests[0])]
 

@@ -7,7 +7,7 @@ from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.errors import ConfigError
 from lib.tasks.generation import Generate
 from lib.tasks.prompts.prompt import Chat, PromptConfig
-from lib.tasks.sampling import SamplingConfig, row_seed
+from lib.tasks.sampling import SamplingConfig
 from lib.types import Completion, Completions
 from tests.tasks.tables import rows
 
@@ -49,6 +49,7 @@ def test_one_sample_is_a_text_and_several_are_lists() -> None:
     single, many = task(), task(n=2, temperature=1.0)
     result = single.read(single.prepare(TABLE, TOKENS, 100), Completions([[one], []], {1: "broken"}))
     assert result.errors == {1: "broken"}
+    assert list(result.unanswered) == [1]
     assert result.columns.select(["text", "finish_reason", "new_tokens", "seed"]).to_pylist()[0] == {
         "text": "a", "finish_reason": "stop", "new_tokens": 2, "seed": None,
     }  # fmt: skip
@@ -57,15 +58,16 @@ def test_one_sample_is_a_text_and_several_are_lists() -> None:
     assert result.columns["new_tokens"].to_pylist() == [[2, 1], [1, 2]]
 
 
-def test_seeds_come_from_the_file_s_name_and_the_row() -> None:
+def test_seeds_come_from_what_a_row_asks() -> None:
     drawn = task(temperature=1.0, seed=5)
     prepared = drawn.prepare(TABLE, TOKENS, 100)
     seeds = drawn.read(prepared, drawn.ask(DummyEngine(DummyConfig()), prepared)).columns["seed"].to_pylist()
     assert seeds == prepared.notes
-    elsewhere = TABLE.set_column(0, "file", [["/other/folder/x.jsonl"] * 2])
+    elsewhere = TABLE.set_column(0, "file", [["/other/folder/x.jsonl"] * 2]).set_column(1, "row", [[8, 9]])
     assert drawn.prepare(elsewhere, TOKENS, 100).notes == seeds
     assert drawn.prepare(TABLE.slice(1), TOKENS, 100).notes == seeds[1:]
-    assert len({*seeds, row_seed(6, "x.jsonl:0")}) == 3
+    assert len({*seeds, *task(temperature=1.0, seed=6).prepare(TABLE, TOKENS, 100).notes}) == 4
+    assert (drawn.draws, task().draws) == (True, False)
 
 
 def test_a_prompt_that_leaves_no_room_is_refused() -> None:

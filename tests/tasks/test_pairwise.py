@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lib.tasks.pairwise import Pairwise, PairwiseConfig, Swap
 from lib.tasks.prompts.fitting import MARKER
 from lib.tasks.prompts.prompt import Chat, PromptConfig
 from lib.types import Answers, Label, LabelEngine, TokenIds, Tokenizer
+from tests.tasks.tables import concluded
 
 Rows = Callable[..., pa.Table]
 LIMIT = 512
@@ -36,7 +38,7 @@ def result(
     task: Pairwise, rows: pa.Table, engine: LabelEngine, tokenizer: Tokenizer | None = None, limit: int = LIMIT
 ) -> Result:
     prepared = task.prepare(rows, tokenizer or ByteTokenizer(), limit)
-    return task.read(prepared, task.ask(engine, prepared))
+    return concluded(task, rows, prepared, task.ask(engine, prepared))
 
 
 def probabilities(found: Result, prefix: str = "") -> list[list[float]]:
@@ -109,6 +111,29 @@ def test_a_failed_request_fails_its_row(swap: Swap, rows: Rows) -> None:
     assert [None in row for row in probabilities(found)] == [False, True, False]
 
 
+def test_answers_are_kept_as_they_were_given(rows: Rows) -> None:
+    found = result(judge(), rows((["p"], ["good"], ["bad"]), (["p"], ["bad"], ["good"])), GoodEngine()).columns
+    good, bad = np.log(np.float32([0.6, 0.3, 0.1])).tolist(), np.log(np.float32([0.1, 0.3, 0.1])).tolist()
+    assert found["ab_logprobs"].to_pylist() == [good, bad]
+    assert found["ba_logprobs"].to_pylist() == [bad, good]  # in the order of the labels: what is shown first, here B
+    found = result(judge(swap=Swap.none), rows((["p"], ["good"], ["bad"])), GoodEngine()).columns
+    assert found["ba_logprobs"].to_pylist() == [None]
+
+
+def test_temperature_and_tie_offset_by_hand(rows: Rows) -> None:
+    battles = rows((["p"], ["good"], ["bad"]))
+    for swap, mean in ((Swap.both, [0.6, 0.25, 0.15]), (Swap.none, [0.6, 0.3, 0.1])):
+        task = Pairwise(PairwiseConfig(swap=swap, temperature=2.0, tie_offset=math.log(3)), PLAIN)
+        weights = [mean[0] ** 0.5, mean[1] ** 0.5, 3 * mean[2] ** 0.5]
+        found = result(task, battles, GoodEngine())
+        assert probabilities(found) == [pytest.approx([weight / sum(weights) for weight in weights])]
+        assert probabilities(found, "ab_") == [pytest.approx([0.6, 0.3, 0.1])]
+        assert found.columns["verdict"].to_pylist() == ["tie"]
+    for key, value in (("temperature", 0), ("temperature", math.inf), ("tie_offset", math.nan)):
+        with pytest.raises(ConfigError, match=rf"judge\.{key}={value}: must be"):
+            PairwiseConfig(**{key: value})
+
+
 def test_null_turns_are_empty(rows: Rows) -> None:
     battles = rows((["p", "q"], ["a", None], [None, None]), (["p", "q"], ["a", ""], ["", ""]))
     requests = judge().prepare(battles, ByteTokenizer(), LIMIT).requests
@@ -145,7 +170,7 @@ def test_no_real_battle_is_lost_to_the_limit(prompt: str, tokenizer: Tokenizer, 
     assert len(prepared.requests) == 200
     lengths = [len(tokens) for tokens in prepared.requests]
     assert max(lengths) <= LIMIT
-    found = task.read(prepared, task.ask(DummyEngine(DummyConfig()), prepared))
+    found = concluded(task, real_battles, prepared, task.ask(DummyEngine(DummyConfig()), prepared))
     assert not found.errors
     assert found.columns.num_rows == 100
     assert np.sum(probabilities(found), axis=1) == pytest.approx(np.ones(100))

@@ -11,7 +11,7 @@ from lib.tasks.prompts.fitting import MARKER
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.reranking import CrossEncode, JudgeRelevance, RerankBy, RerankConfig
 from lib.types import Answers, TokenPair
-from tests.tasks.tables import rows
+from tests.tasks.tables import concluded, rows
 
 TOKENS = ByteTokenizer()
 PROMPT = PromptConfig(template="{passage}\n{question}?", labels=["yes", "no"])
@@ -40,11 +40,12 @@ def test_one_request_for_each_passage() -> None:
 def test_passages_are_ordered_by_log_odds() -> None:
     task = judge()
     prepared = task.prepare(TABLE, TOKENS, 200)
-    result = task.read(prepared, logprobs(-1, 2, 2, 0.5)).columns.to_pylist()
+    result = concluded(task, TABLE, prepared, logprobs(-1, 2, 2, 0.5)).columns.to_pylist()
     assert result[0]["passages"] == ["b", "c", "a"]  # equal ones keep the order in which they were retrieved
     assert result[0]["passage_ids"] == ["ib", "ic", "ia"]
     assert result[0]["scores"] == [2, 2, -1]
     assert result[0]["retrieved_ranks"] == [1, 2, 0]
+    assert [row["passage_scores"] for row in result] == [[-1, 2, 2], [], [0.5]]
     assert result[1]["passages"] == []
     assert result[2]["scores"] == [0.5]
     assert result[0]["tokens"] == sum(map(len, prepared.requests[:3]))
@@ -75,14 +76,14 @@ def test_unlikely_labels_stop_a_run() -> None:
 def test_threshold_and_top_n(values: dict[str, Any], kept: list[str]) -> None:
     task = judge(**values)
     prepared = task.prepare(TABLE, TOKENS, 200)
-    assert task.read(prepared, logprobs(-1, 2, 0, 1)).columns["passages"][0].as_py() == kept
+    assert concluded(task, TABLE, prepared, logprobs(-1, 2, 0, 1)).columns["passages"][0].as_py() == kept
 
 
 def test_a_passage_that_fails_fails_its_row() -> None:
     task = judge()
     prepared = task.prepare(TABLE, TOKENS, 200)
     answers = logprobs(-1, 2, 0, 1)
-    result = task.read(prepared, Answers(answers.values, {1: "out of memory"}))
+    result = concluded(task, TABLE, prepared, Answers(answers.values, {1: "out of memory"}))
     assert result.errors == {0: "passage ib: out of memory"}
     assert result.columns["passages"][2].as_py() == ["d"]
 
@@ -91,7 +92,7 @@ def test_both_ways_with_an_engine() -> None:
     engine = DummyEngine(DummyConfig())
     for task in (judge(), CrossEncode(RerankConfig())):
         prepared = task.prepare(TABLE, TOKENS, 200)
-        result = task.read(prepared, task.ask(engine, prepared))
+        result = concluded(task, TABLE, prepared, task.ask(engine, prepared))
         assert not result.errors
         scores = result.columns["scores"].to_pylist()
         assert scores[0] == sorted(scores[0], reverse=True)
@@ -123,7 +124,7 @@ def test_no_passage_at_all() -> None:
     engine = DummyEngine(DummyConfig())
     for task in (judge(), CrossEncode(RerankConfig())):
         prepared = task.prepare(table, TOKENS, 100)
-        assert task.read(prepared, task.ask(engine, prepared)).columns["passages"].to_pylist() == [[]]
+        assert concluded(task, table, prepared, task.ask(engine, prepared)).columns["passages"].to_pylist() == [[]]
 
 
 def test_a_tokenizer_that_glues_two_texts_is_refused() -> None:

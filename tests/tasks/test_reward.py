@@ -11,6 +11,7 @@ from lib.errors import ConfigError
 from lib.tasks.prompts.fitting import MARKER
 from lib.tasks.reward import ArenaConfig, Reward, Rule
 from lib.types import Answers, TokenIds, Tokenizer
+from tests.tasks.tables import concluded
 
 Rows = Callable[..., pa.Table]
 LIMIT = 512
@@ -42,7 +43,7 @@ def requests(rows: pa.Table, limit: int = LIMIT) -> list[str]:
 def probabilities(config: ArenaConfig, battles: pa.Table, *scores: float) -> list[list[float]]:
     task = Reward(config)
     prepared = task.prepare(battles, ByteTokenizer(), LIMIT)
-    columns = task.read(prepared, task.ask(Scores(*scores), prepared)).columns
+    columns = concluded(task, battles, prepared, task.ask(Scores(*scores), prepared)).columns
     return [[row[name] for name in ("p_a", "p_b", "p_tie")] for row in columns.to_pylist()]
 
 
@@ -151,8 +152,9 @@ def test_scores_and_cuts_are_columns(rows: Rows) -> None:
 @pytest.mark.parametrize("rule", Rule)
 def test_a_failed_conversation_fails_its_row(rule: Rule, rows: Rows) -> None:
     task = Reward(ArenaConfig(rule=rule))
-    prepared = task.prepare(rows(BATTLE, (["p"], ["a"], ["POISON"]), BATTLE), ByteTokenizer(), LIMIT)
-    found = task.read(prepared, task.ask(DummyEngine(DummyConfig(fail_on="POISON")), prepared))
+    battles = rows(BATTLE, (["p"], ["a"], ["POISON"]), BATTLE)
+    prepared = task.prepare(battles, ByteTokenizer(), LIMIT)
+    found = concluded(task, battles, prepared, task.ask(DummyEngine(DummyConfig(fail_on="POISON")), prepared))
     assert list(found.errors) == [1]
     for name in ("p_a", "p_b", "p_tie"):
         assert [value is None for value in found.columns[name].to_pylist()] == [False, True, False]

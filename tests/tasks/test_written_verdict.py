@@ -17,6 +17,7 @@ from lib.tasks.sampling import SamplingConfig
 from lib.tasks.verdict import verdict
 from lib.tasks.written_verdict import WrittenVerdict
 from lib.types import Completion, Completions, Message, Sampling, TokenIds, Tokenizer
+from tests.tasks.tables import concluded
 
 Rows = Callable[..., pa.Table]
 LIMIT = 512
@@ -24,16 +25,6 @@ NAMES = ("p_a", "p_b", "p_tie")
 TEMPLATE = "Q:{prompt} 1:{response_a} 2:{response_b}"
 PLAIN = PromptConfig(template=TEMPLATE, labels=["A", "B", "tie"], chat=Chat.never)
 BATTLE = (["p"], ["good"], ["bad"])
-
-
-@pytest.fixture
-def rows(rows: Rows) -> Rows:
-    """Battles of a file, whose name seeds depend on."""
-
-    def make(*battles: Any) -> pa.Table:
-        return rows(*battles).set_column(0, "file", pa.array(["/data/x.parquet"] * len(battles)))
-
-    return make
 
 
 def packaged(name: str) -> PromptConfig:
@@ -75,8 +66,7 @@ def _completion(answer: str | tuple[str, int]) -> Completion:
 
 def result(task: WrittenVerdict, rows: pa.Table, engine: Any, tokenizer: Tokenizer | None = None) -> Result:
     prepared = task.prepare(rows, tokenizer or ByteTokenizer(), LIMIT)
-    found = task.read(prepared, task.ask(engine, prepared))
-    assert found.columns.schema.equals(task.schema)
+    found = concluded(task, rows, prepared, task.ask(engine, prepared))
     assert found.columns.num_rows == rows.num_rows
     return found
 
@@ -147,6 +137,8 @@ def test_no_verdict_is_a_failed_row_and_never_a_tie(samples: list[Any], why: str
     fine = ["A"] * len(samples)
     found = result(task, rows(BATTLE, BATTLE, BATTLE), Writer(fine, fine, fine, samples, fine, fine))
     assert list(found.errors) == [1]
+    assert not found.unanswered
+    assert row(found, 1)["texts"][len(samples) :] == [s if isinstance(s, str) else s[0] for s in samples]
     assert found.errors[1].startswith("no verdict: with B first the answer ")
     assert found.errors[1].endswith(why)
     assert probabilities(found, "", 1) == [None] * 3
@@ -204,7 +196,7 @@ def test_reasoning_opened_before_an_answer_prefix_is_seen(rows: Rows) -> None:
 
 
 def test_seeds_are_of_the_row_and_the_order(rows: Rows) -> None:
-    battles = rows(BATTLE, BATTLE)
+    battles = rows(BATTLE, (["p1"], *BATTLE[1:]))
     answers = [["A"] * 2] * 4
     whole, half, other = Writer(*answers), Writer(*answers[:2]), Writer(*answers)
     result(drawn(2), battles, whole)
@@ -213,6 +205,7 @@ def test_seeds_are_of_the_row_and_the_order(rows: Rows) -> None:
     assert half.seeds == whole.seeds[2:]
     result(drawn(2, seed=1), battles, other)
     assert not set(other.seeds) & set(whole.seeds)
+    assert (drawn(2).draws, judge().draws) == (True, False)
 
 
 def test_the_dummy_engine_draws_verdicts_that_the_batch_does_not_change(rows: Rows) -> None:

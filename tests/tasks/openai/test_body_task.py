@@ -16,8 +16,9 @@ from lib.errors import ConfigError
 from lib.tasks.openai.bodies import read_chat, read_completion, read_embedding, read_score
 from lib.tasks.openai.body_scores import EmbedInputs, ScorePairs
 from lib.tasks.openai.body_texts import CHAT, COMPLETIONS, AnswerTexts
-from lib.tasks.sampling import row_seed
+from lib.tasks.sampling import row_keys, row_seed
 from lib.types import Completions, Sampling, Tokenizer
+from tests.tasks.tables import keyed
 
 CONFIG = DummyConfig(max_model_len=300)
 HI = [{"role": "user", "content": "hi"}]
@@ -32,7 +33,8 @@ def texts(url: str = CHAT, seed: int = 7) -> AnswerTexts:
 
 
 def rows(*bodies: Mapping[str, Any]) -> pa.Table:
-    return pa.table({"id": [f"r{n}" for n in range(len(bodies))], "body": [json.dumps(body) for body in bodies]})
+    table = pa.table({"id": [f"r{n}" for n in range(len(bodies))], "body": [json.dumps(body) for body in bodies]})
+    return keyed(table, ["body"])
 
 
 class Watched(DummyEngine):
@@ -174,20 +176,22 @@ def test_completions_that_cannot_be_answered(body: dict[str, Any], message: str)
         texts(COMPLETIONS).check_body(body)
 
 
-def test_rows_that_are_sampled_alike_are_asked_together_and_seeds_are_of_the_custom_id() -> None:
+def test_rows_that_are_sampled_alike_are_asked_together_and_seeds_are_of_the_body() -> None:
     task, engine = texts(), Watched()
     long = [{"role": "user", "content": "x" * 400}]
     bodies = [chat(), chat(temperature=0.5), chat(seed=11), chat(messages=long), chat()]
-    prepared = task.prepare(rows(*bodies), ByteTokenizer(), 300)
+    table = rows(*bodies)
+    prepared = task.prepare(table, ByteTokenizer(), 300)
     result = task.read(prepared, task.ask(engine, prepared))
     assert [(count, sampling.temperature) for count, sampling, _ in engine.calls] == [(3, 1.0), (1, 0.5)]
-    assert engine.calls[0][2] == [row_seed(7, "r0"), 11, row_seed(7, "r4")]
+    first, other, *_ = row_keys(table)
+    assert engine.calls[0][2] == [row_seed(7, first), 11, row_seed(7, first)]  # equal bodies: the run tells them apart
     assert result.errors == {
         3: "body: too long: 404 tokens, and engine.max_model_len=300 for prompt and answer together"
     }
     assert result.columns["tokens"].to_pylist() == [6, 6, 6, 0, 6]
     sampling = read_chat(bodies[1], 300).sampling
-    alone = DummyEngine(CONFIG).generate(prepared.requests[1:2], sampling, [row_seed(7, "r1")])
+    alone = DummyEngine(CONFIG).generate(prepared.requests[1:2], sampling, [row_seed(7, other)])
     assert result.columns["text"][1].as_py() == [alone.texts[0][0].text]
 
 
