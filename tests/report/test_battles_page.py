@@ -142,6 +142,9 @@ def test_parameters_are_fitted_on_what_the_engine_answered_and_say_how_they_are_
     assert f"jobs.merge run.dir=DIR merge.out=FILE {settings}" in summary(plain)
     rewarded = measure(Predictions(probabilities=p, labels=labels, score_a=np.log(p[:, 0]), score_b=np.log(p[:, 1])))
     assert "merge.out=FILE arena.rule=davidson arena.scale=" in summary(rewarded)
+    upside_down = Predictions(probabilities=p, labels=labels, score_a=np.log(p[:, 1]), score_b=np.log(p[:, 0]))
+    assert "No rule is made of it: the higher scores are those of the worse" in summary(measure(upside_down))
+    assert "jobs.merge" not in summary(measure(upside_down))
 
 
 def test_hard_verdicts_have_no_log_loss() -> None:
