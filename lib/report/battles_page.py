@@ -172,7 +172,9 @@ def _fit_lines(metrics: BattleMetrics) -> list[str]:
             lines += [
                 f"{name} fitted on the labels: {', '.join(f'{key} {value}' for key, value in values.items())}; "
                 f"log loss {fit['log_loss']:.4f} on rows held out (5 folds).",
-                f"A submission by it, without the engine: jobs.merge run.dir=DIR merge.out=FILE {settings}",
+                "No rule is made of it: the higher scores are those of the worse responses here."
+                if fit.get("scale", 1) <= 0
+                else f"A submission by it, without the engine: jobs.merge run.dir=DIR merge.out=FILE {settings}",
             ]
     return lines
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -66,14 +67,14 @@ def require_room(render: Render, max_tokens: int, *, output: int = 0) -> None:
         )
 
 
-def verdict_columns(probabilities: FloatArray) -> list[Sequence[object]]:
+def verdict_columns(probabilities: FloatArray) -> list[Any]:
     """The columns of VERDICT_FIELDS for probabilities [n, 3]: the verdict is the most probable of A, B and tie.
 
     Of equal ones it is the first in this order; of a row with NaN, which has failed, there is none.
     """
     known = ~np.isnan(probabilities).any(axis=1)
-    likeliest = np.where(known, np.nan_to_num(probabilities).argmax(axis=1), -1).tolist()
-    return [*probabilities.T, [None if place < 0 else VERDICTS[place] for place in likeliest]]
+    likeliest = pa.array(np.nan_to_num(probabilities).argmax(axis=1), mask=~known)
+    return [*probabilities.T, pa.array(VERDICTS).take(likeliest)]
 
 
 def token_columns(fitted: Sequence[Fitted]) -> list[list[int]]:

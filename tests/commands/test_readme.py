@@ -42,6 +42,7 @@ ARGUMENTS = {
     "merge.submissions=[a.csv,b.csv]": "merge.submissions=[{files}/a.csv,{files}/b.csv]",
     "merge.weights=[0.6,0.4]": "merge.weights=[0.6,0.4]",
     "merge.out=blend.csv": "merge.out={files}/blend.csv",
+    "merge.out=cooler.csv": "merge.out={files}/cooler.csv",
     "--cfg": "--cfg",
     "--multirun": "--multirun",
     "job": "job",
@@ -67,7 +68,7 @@ ARGUMENTS = {
     ),
 }
 AS_IT_IS = [
-    "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=",
+    "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=", "judge.",
 ]  # fmt: skip
 DUMMIES = [
     "engine@embedder=dummy", "engine@generator=dummy", "engine@reranker=dummy", "generator.max_model_len=4096",

@@ -67,8 +67,9 @@ def test_the_threshold_rule_in_place_of_davidsons(runs: Path, quick_job: Job, tm
     anew = tmp_path / "anew"
     quick_job("arena", *DUMMY, "arena.rule=threshold", "arena.tie_margin=0.5", f"run.dir={anew}")
     assert out.read_bytes() == (anew / "submission.csv").read_bytes()
-    assert "arena.rule=threshold, arena.tie_margin=" not in out.with_name("threshold.report.html").read_text()
-    assert "arena.tie_margin=0.5" in out.with_name("threshold.report.html").read_text()
+    page = out.with_name("threshold.report.html").read_text()
+    assert "arena.rule=threshold" in page
+    assert "arena.tie_margin=0.5" in page
     back = tmp_path / "back.csv"
     quick_job("merge", f"run.dir={anew}", f"merge.out={back}", "arena.rule=davidson")
     assert back.read_bytes() == (runs / "arena" / "submission.csv").read_bytes()
@@ -107,7 +108,7 @@ def test_failed_rows_stay_failed(runs: Path, quick_job: Job, tmp_path: Path) -> 
         (
             "arena",
             ["arena.rule=threshold"],
-            "arena.rule=threshold: makes another submission; say where, with merge.out=",
+            "arena.rule=threshold: makes another submission; say where, with",
         ),
         ("arena", ["{out}", "judge.temperature=2"], "judge.temperature=2: has no effect on a run of jobs.arena"),
         ("judge", ["{out}", "arena.scale=2"], "arena.scale=2: has no effect on a run of jobs.judge"),

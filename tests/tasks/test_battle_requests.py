@@ -24,5 +24,5 @@ def test_the_verdict_is_the_most_probable_and_of_equal_ones_the_first(
     probabilities: list[float], verdict: str | None
 ) -> None:
     *columns, verdicts = verdict_columns(np.array([probabilities, [0.1, 0.8, 0.1]]))
-    assert verdicts == [verdict, "B"], "each row has its own"
+    assert verdicts.to_pylist() == [verdict, "B"], "each row has its own"
     np.testing.assert_array_equal(np.column_stack(columns), [probabilities, [0.1, 0.8, 0.1]])
