@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jobs import OUTCOMES
 from lib.config import require_local, require_unset
+from lib.data.delivery import copy_out, require_writable
 from lib.data.manifest import read_manifest
 from lib.data.submission import SubmissionConfig, blend_submissions
 from lib.errors import ConfigError
@@ -41,9 +42,10 @@ class Merge(SubmissionConfig, FormatConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class MergedRun(RunDir):
-    """max_error_rate: share of rows that may have failed before the run counts as failed."""
+    """max_error_rate: share of rows that may have failed before the run counts as failed. out: as of a run."""
 
     max_error_rate: float = 1.0
+    out: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,9 @@ def main(config: Config) -> None:
         job = read_manifest(folder).job
         outcome = OUTCOMES[job]
         require_unset("merge", config.merge, f"on a run of jobs.{job}", [f.name for f in fields(outcome.merge)])
+        require_writable(config.run.out, config.run.dir)
         outcome.finish(folder, config.merge, config.run.max_error_rate)
+        copy_out(folder, config.run.out)
         return
     assert config.merge.out is not None
     out = Path(config.merge.out)

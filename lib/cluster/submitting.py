@@ -6,7 +6,7 @@ that fails would leave its Slurm job COMPLETED.
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +40,14 @@ class PlannedRun:
     """A planned run to be submitted.
 
     manifest: None for a job in stages. overrides: the job's, without executor and array element; merge: those
-    of the jobs.merge that merges its shards.
+    of the jobs.merge that merges its shards. finish: merges and reports here; None where shards are left to be done.
     """
 
     manifest: Manifest | None
     job: str
     overrides: Sequence[str]
     merge: Sequence[str]
+    finish: Callable[[], None] | None
 
 
 def job_overrides(overrides: Sequence[str], cluster: ClusterConfig) -> list[str]:
@@ -64,16 +65,21 @@ def job_overrides(overrides: Sequence[str], cluster: ClusterConfig) -> list[str]
 
 
 def submit(cluster: ClusterConfig, config: SubmitConfig, request: PlannedRun, desk: Desk) -> None:
-    """Submit a run, and print the jobs' ids and the run folder.
+    """Submit a run, and print the jobs' ids and the run folder. One of which no shard is left is finished here.
 
-    Raises ConfigError or RunFolderError before anything is submitted, ClusterError where the cluster refuses, and,
-    having waited, JobEnded or Stopped where the job did not end well.
+    Raises ConfigError or RunFolderError before anything is submitted, ClusterError where the cluster refuses, having
+    waited, JobEnded or Stopped where the job did not end well, and what finishing here raises.
     """
     if config.missing and not isinstance(cluster, SlurmArrayConfig):
         raise ConfigError("submit.missing=true is for cluster=slurm_array; with others the same line resumes the run")
     if not config.dry_run:
         _require_idle(desk.run)
     print(f"run folder: {desk.run}")
+    if request.finish is not None:
+        print("nothing is left to be done: no job is submitted, the run is finished here", flush=True)
+        if not config.dry_run:
+            request.finish()
+        return
     if isinstance(cluster, RayJobsConfig):
         _to_ray(cluster, config, request, desk)
     elif isinstance(cluster, SlurmArrayConfig):
