@@ -44,23 +44,20 @@ def main(config: Config, overrides: list[str]) -> None:
             f"{config.cluster.notice:g}, which is all the time between the signal to stop and the end"
         )
     require_writable(planned.run.out, planned.run.dir)
-    manifest, finish = None, None
     if isinstance(job, StagedJob):
-        folder = job.begin(planned)
+        folder, todo = job.begin(planned), None
     else:
         run = job.plan(planned)
-        folder, manifest = run.folder, run.manifest
-        if not run.unfinished()[0]:
-            finish = partial(job.main, planned)
+        folder, (todo, _) = run.folder, run.unfinished()
     here = f"run.dir={as_value(str(folder))}"
     named = ("run.dir=", "run.name=", "run.root=")
     of_merge = [override for override in overrides if override.lstrip("+").startswith(("merge.", "run.out="))]
     request = PlannedRun(
-        manifest=manifest,
+        todo=todo,
         job=job.name,
         overrides=[*(o for o in overrides if not o.lstrip("+").startswith(named)), here],
         merge=[here, f"run.max_error_rate={planned.run.max_error_rate}", *of_merge],
-        finish=finish,
+        run_here=partial(job.main, planned),
     )
     submit(config.cluster, config.submit, request, Desk(folder))
 
