@@ -14,8 +14,9 @@ def without_secrets(text: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What an error says, without secrets. Each file system behind a URL has errors of its own."""
-    return without_secrets(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+    """What an error says, in one line, without secrets. Each file system behind a URL has errors of its own."""
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return without_secrets(said).replace("\n", " ")
 
 
 def _public(url: re.Match[str]) -> str:

@@ -18,8 +18,8 @@ from omegaconf import MISSING
 from lib.config import transient
 from lib.data.reading.cells import BadLine, Cells, Unreadable
 from lib.data.reading.dialect import Dialect, Quotes
-from lib.data.reading.settling import settled
 from lib.data.reading.sources import Source
+from lib.data.rows.settling import settled
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError
 

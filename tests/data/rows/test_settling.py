@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.data.reading import settling
-from lib.data.reading.settling import settled
+from lib.data.rows import settling
+from lib.data.rows.settling import settled
 from lib.errors import InputError
 from tests.conftest import Job
 
