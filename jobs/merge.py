@@ -13,6 +13,7 @@ from typing import Any
 
 from jobs import OUTCOMES
 from lib.config import require_local, require_unset
+from lib.data.delivery import copy_out, require_writable
 from lib.data.manifest import read_manifest
 from lib.data.submission import SubmissionConfig, blend_submissions
 from lib.errors import ConfigError
@@ -46,9 +47,10 @@ class Merge(SubmissionConfig, FormatConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class MergedRun(RunDir):
-    """max_error_rate: share of rows that may have failed before the run counts as failed."""
+    """max_error_rate: share of rows that may have failed before the run counts as failed. out: as of a run."""
 
     max_error_rate: float = 1.0
+    out: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,9 @@ def _of_a_run(config: Config, folder: Path) -> None:
     taken = [f.name for f in fields(outcome.merge)]
     if config.merge.out is None:
         require_unset("merge", config.merge, f"on a run of jobs.{job}", taken)
+        require_writable(config.run.out, folder)
         outcome.finish(folder, config.merge, config.run.max_error_rate)
+        copy_out(folder, config.run.out)
         return
     if job not in RULES:
         raise ConfigError(f"merge.out={config.merge.out}: a run of jobs.{job} has no submission; leave it out")

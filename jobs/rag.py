@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from jobs import chunk, embed, generate, rerank, retrieve, tournament
 from lib.command_line import as_value
 from lib.data.answers import read_answers
+from lib.data.delivery import copy_out, require_writable
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.table import TableConfig
 from lib.data.run_folder import REPORT, RESULT, STAGES
@@ -163,6 +164,7 @@ def _experiments(config: Config, given: Sequence[str]) -> dict[str, Config]:
 
 def main(config: Config) -> None:
     """Answer in each way, and show the answers: of several ways after a tournament."""
+    require_writable(config.run.out, config.run.dir)
     root = _root(config)
     stages = {name: answer(way, root, run_stage) for name, way in _ways(config).items()}
     if config.rag.experiments:
@@ -176,6 +178,7 @@ def main(config: Config) -> None:
     print(text_table(STAGE_HEADER, [stage.line for stage in done]))
     print(f"result:     {folder / RESULT}")
     print(f"report:     {folder / REPORT}")
+    copy_out(folder, config.run.out)
 
 
 def _contest(config: Config, root: Path, stages: dict[str, list[Stage]]) -> None:
@@ -188,6 +191,7 @@ def _contest(config: Config, root: Path, stages: dict[str, list[Stage]]) -> None
     judged = run_stage("tournament", tournament.JOB, contest)
     print(text_table(STAGE_HEADER, [*lines, judged.line]))
     rate(Path(judged.folder), [*lines, judged.line])
+    copy_out(Path(judged.folder), config.run.out)
 
 
 def _contest_config(config: Config) -> tournament.Config:

@@ -1,15 +1,19 @@
 """Submit a job to a cluster: its input is checked and its run planned here, then it is queued.
 
+A run of which nothing is left to be done asks for no node: it is finished here.
+
 python -m jobs.submit cluster=slurm job=judge data=arena data.path=FILE engine=smollm2_135m
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from jobs.plan import JOBS, require_known
 from lib.cluster.clusters import ClusterConfig
 from lib.cluster.dispatch import Desk
 from lib.cluster.submitting import PlannedRun, SubmitConfig, job_overrides, submit
 from lib.command_line import as_value
+from lib.data.delivery import require_writable
 from lib.errors import ConfigError
 from lib.launch import compose_job, launch
 from lib.pipeline.command import CommandAboutJob
@@ -39,19 +43,21 @@ def main(config: Config, overrides: list[str]) -> None:
             f"run.grace_seconds={planned.run.grace_seconds:g}: must be less than cluster.signal_seconds="
             f"{config.cluster.notice:g}, which is all the time between the signal to stop and the end"
         )
+    require_writable(planned.run.out, planned.run.dir)
     if isinstance(job, StagedJob):
-        folder, manifest = job.begin(planned), None
+        folder, todo = job.begin(planned), None
     else:
         run = job.plan(planned)
-        folder, manifest = run.folder, run.manifest
+        folder, (todo, _) = run.folder, run.unfinished()
     here = f"run.dir={as_value(str(folder))}"
     named = ("run.dir=", "run.name=", "run.root=")
-    of_merge = [override for override in overrides if override.lstrip("+").startswith("merge.")]
+    of_merge = [override for override in overrides if override.lstrip("+").startswith(("merge.", "run.out="))]
     request = PlannedRun(
-        manifest=manifest,
+        todo=todo,
         job=job.name,
         overrides=[*(o for o in overrides if not o.lstrip("+").startswith(named)), here],
         merge=[here, f"run.max_error_rate={planned.run.max_error_rate}", *of_merge],
+        run_here=partial(job.main, planned),
     )
     submit(config.cluster, config.submit, request, Desk(folder))
 

@@ -61,6 +61,10 @@ class RunFailed(OvernightError):
     """The run ended without a usable result: the message says why."""
 
 
+class DeliveryError(OvernightError):
+    """A finished run that could not be copied to `run.out`: says which file, why, and that the run itself is whole."""
+
+
 class ClusterError(OvernightError):
     """The cluster refuses or can't be reached: says which of its commands said what."""
 

@@ -13,6 +13,12 @@ def without_secrets(text: str) -> str:
     return _URL.sub(_public, text) if "://" in text else text
 
 
+def reason(error: Exception) -> str:
+    """What an error says, in one line, without secrets. Each file system behind a URL has errors of its own."""
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return without_secrets(said).replace("\n", " ")
+
+
 def _public(url: re.Match[str]) -> str:
     scheme, rest = url.groups()
     if scheme.lower() in _OTHERS:

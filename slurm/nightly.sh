@@ -1,6 +1,8 @@
 #!/bin/bash
 # Tonight's run, from cron or scrontab. Last night's is finished first, if it is not. A second start of a night does
 # nothing twice. The exit code is that of tonight's run; a line about each run goes to `notify`.
+# Each night has a folder of its own, but all share the store of answers (store.dir, by default runs/store), so that only
+# rows that no earlier night asked are computed; a night without any asks Slurm for nothing and is finished right here.
 # usage:  slurm/nightly.sh cluster=slurm job=judge data=arena data.path=FILE engine=… notify=mail notify.to=ADDRESS
 # NIGHT: the day on which the night began (a night ends at noon). RUNS: the folder of this job's nights.
 set -u

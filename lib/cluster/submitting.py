@@ -6,7 +6,7 @@ that fails would leave its Slurm job COMPLETED.
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,8 @@ from lib.cluster.clusters import ClusterConfig, RayJobsConfig, SlurmArrayConfig,
 from lib.cluster.dispatch import Desk, State
 from lib.cluster.run_status import job_states
 from lib.cluster.script import Script, python_of, render
-from lib.data.manifest import Manifest
+from lib.data.manifest import Shard
 from lib.data.run_folder import LOG
-from lib.data.shards import unfinished
 from lib.errors import ClusterError, ConfigError, JobEnded, RunFolderError, Stopped
 from lib.log import log
 from lib.urls import without_secrets
@@ -39,14 +38,15 @@ class SubmitConfig:
 class PlannedRun:
     """A planned run to be submitted.
 
-    manifest: None for a job in stages. overrides: the job's, without executor and array element; merge: those
-    of the jobs.merge that merges its shards.
+    todo: shards that are left to be done; None for a job in stages. overrides: the job's, without executor and array
+    element; merge: those of the jobs.merge that merges its shards. run_here: does what is left in this process.
     """
 
-    manifest: Manifest | None
+    todo: Sequence[Shard] | None
     job: str
     overrides: Sequence[str]
     merge: Sequence[str]
+    run_here: Callable[[], None]
 
 
 def job_overrides(overrides: Sequence[str], cluster: ClusterConfig) -> list[str]:
@@ -64,16 +64,21 @@ def job_overrides(overrides: Sequence[str], cluster: ClusterConfig) -> list[str]
 
 
 def submit(cluster: ClusterConfig, config: SubmitConfig, request: PlannedRun, desk: Desk) -> None:
-    """Submit a run, and print the jobs' ids and the run folder.
+    """Submit a run, and print the jobs' ids and the run folder. One of which no shard is left is finished here.
 
-    Raises ConfigError or RunFolderError before anything is submitted, ClusterError where the cluster refuses, and,
-    having waited, JobEnded or Stopped where the job did not end well.
+    Raises ConfigError or RunFolderError before anything is submitted, ClusterError where the cluster refuses, having
+    waited, JobEnded or Stopped where the job did not end well, and what finishing here raises.
     """
     if config.missing and not isinstance(cluster, SlurmArrayConfig):
         raise ConfigError("submit.missing=true is for cluster=slurm_array; with others the same line resumes the run")
     if not config.dry_run:
         _require_idle(desk.run)
     print(f"run folder: {desk.run}")
+    if request.todo is not None and not request.todo:
+        print("nothing is left to be done: no job is submitted, the run is finished here", flush=True)
+        if not config.dry_run:
+            request.run_here()
+        return
     if isinstance(cluster, RayJobsConfig):
         _to_ray(cluster, config, request, desk)
     elif isinstance(cluster, SlurmArrayConfig):
@@ -97,18 +102,14 @@ def _require_idle(run: Path) -> None:
 
 
 def _to_array(cluster: SlurmArrayConfig, config: SubmitConfig, request: PlannedRun, desk: Desk) -> None:
-    if request.manifest is None:
+    if request.todo is None:
         raise ConfigError(
             f"cluster=slurm_array: jobs.{request.job} has stages that wait for each other; use cluster=slurm"
         )
     elements = list(range(cluster.count))
     if config.missing:
-        todo, _ = unfinished(request.manifest, desk.run, retry_failed=False)
-        elements = sorted({shard.number % cluster.count for shard in todo})
-        if not elements:
-            print(f"no shard is missing: python -m jobs.merge {shlex.join(request.merge)}")
-            return
-        print(f"missing:    {len(todo)} shards, of elements {_ranges(elements)} of {cluster.count}")
+        elements = sorted({shard.number % cluster.count for shard in request.todo})
+        print(f"missing:    {len(request.todo)} shards, of elements {_ranges(elements)} of {cluster.count}")
     at_once = f"%{cluster.at_once}" if cluster.at_once else ""
     scripts = {
         "job.sbatch": render(

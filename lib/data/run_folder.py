@@ -28,6 +28,10 @@ LOG = "log.txt"
 STAGES = "stages.json"  # of a job in stages
 SUBMIT = "submit"  # scripts, output and code of its submissions to a cluster
 
+DELIVERED = (CONFIG, MANIFEST, STAGES, RESULT, FAILURES, SUBMISSION, OPENAI_OUTPUT, OPENAI_ERRORS, METRICS, REPORT)
+"""What is copied to `run.out`, as far as a run has it."""
+COMPLETE = "COMPLETE.json"  # there: written last, it names these files with their sizes and hashes
+
 
 def read_object(path: Path, content: Callable[[str], Any] = json.loads) -> dict[str, Any]:
     """What a small file of a run folder holds. Raises RunFolderError where it is missing, or damaged.

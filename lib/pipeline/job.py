@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from lib.config import public
 from lib.data.atomic import write_text
+from lib.data.delivery import copy_out, require_writable
 from lib.data.merging import MergeConfig
 from lib.data.run_folder import CONFIG
 from lib.engines.base import ModelConfig
@@ -78,11 +79,13 @@ class Job(Generic[Config]):
     def main(self, config: Config) -> None:
         """Plan or resume a run, work on it, and finish it; of an element of a job array: work only.
 
-        Raises RunFailed where too many rows failed, and what the outcome raises.
+        Raises RunFailed where too many rows failed, what the outcome raises, and DeliveryError where the finished run
+        can't be copied to `run.out`.
         """
         if config.preview:
             self._show_requests(config)
             return
+        require_writable(config.run.out, config.run.dir)
         run = self.open(config)
         if config.array.element is not None:
             run.work(config.executor, config.array)
@@ -91,6 +94,7 @@ class Job(Generic[Config]):
         self.outcome.check(run, config.merge)
         run.work(config.executor)
         self.outcome.finish(run.folder, config.merge, config.run.max_error_rate)
+        copy_out(run.folder, config.run.out)
 
     def plan(self, config: Config) -> Run:
         """The run of a config, new or to be resumed. Raises what `Run.open` raises."""

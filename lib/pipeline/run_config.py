@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lib.config import require_local
 from lib.errors import ConfigError
+from lib.urls import without_secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +14,8 @@ class RunConfig:
     name: part of the default folder's name; dir: the folder, null for <root>/<job>-<name>-<fingerprint>.
     shard_rows: rows of a shard, null for about 200 shards of 8 to 1,024 rows. max_error_rate: share of rows that
     may fail before the run counts as failed. retry_failed: do the shards with failed rows again.
-    grace_seconds: how long shards in flight may go on after a signal to stop.
+    grace_seconds: how long shards in flight may go on after a signal to stop. out: where the finished result is copied
+    to, a folder or a URL.
     """
 
     name: str = "run"
@@ -23,6 +25,7 @@ class RunConfig:
     max_error_rate: float = 0.0
     retry_failed: bool = False
     grace_seconds: float = 30.0
+    out: str | None = None
 
     @property
     def name_in_folder(self) -> str:
@@ -43,8 +46,9 @@ class RunConfig:
             raise ConfigError(f"run.grace_seconds={self.grace_seconds}: must not be negative")
         if self.dir is not None and "://" in self.dir:
             raise ConfigError(
-                f"run.dir={self.dir}: a run folder needs a file system that renames files, which object stores don't; "
-                "give a folder (data.path may be a URL), and copy the result afterwards"
+                f"run.dir={without_secrets(self.dir)}: a run folder needs a file system that renames files, which "
+                "object stores don't; give a folder (data.path may be a URL), and run.out=URL, where the result is "
+                "copied to at the end"
             )
 
 

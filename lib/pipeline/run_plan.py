@@ -38,7 +38,7 @@ def find_or_plan(
     """
     keys = flatten({"job": job, **keys, "data": identity(data)})
     known = [] if data.verify is Verify.full else _known_inputs(job, config)
-    seen = [sources.look(source, known) for source in sources.resolve(data.path)]
+    seen = [sources.look(source, known) for source in data.sources()]
     folder = _folder(job, config, _with_inputs(keys, seen))
     if known and not (folder / MANIFEST).exists():  # a plan is made from the whole input
         seen = [sources.look(file.source) for file in seen]

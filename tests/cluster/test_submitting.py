@@ -106,6 +106,41 @@ def test_what_is_submitted_names_the_folder_that_was_planned(quick_job: Job, tmp
     assert merge[-2:] == ["run.max_error_rate=0.0", "++merge.on_failed=uniform"]
 
 
+@pytest.mark.parametrize("cluster", [["cluster=slurm"], ["cluster=slurm_array", "--missing"], ["cluster=ray"]])
+def test_a_run_with_nothing_left_is_finished_here(
+    cluster: list[str], quick_job: Job, battles: Battles, tmp_path: Path
+) -> None:
+    """All of its shards are there, and no result yet: as after the last element of an array, or when all is known."""
+    run, out = tmp_path / "run", tmp_path / "out"
+    line = ["data=arena", f"data.path={battles(6)}", "engine=dummy", f"run.dir={run}", f"run.out={out}"]
+    quick_job("judge", *line, "array.element=0/1", "executor=inline")
+    assert not (run / "result.parquet").exists()
+    shown = quick_job("submit", *cluster, *line, "--dry-run", PATH="/nowhere").stdout
+    assert "nothing is left to be done: no job is submitted" in shown
+    assert not (run / "result.parquet").exists()
+    shown = quick_job("submit", *cluster, *line, "--wait", PATH="/nowhere").stdout
+    assert "nothing is left to be done: no job is submitted" in shown
+    assert f"submission: {run / 'submission.csv'} (6 rows, checked)" in shown
+    assert (out / "submission.csv").read_bytes() == (run / "submission.csv").read_bytes()
+    assert not (run / "submit").exists()
+
+
+def test_a_run_that_is_finished_here_ends_with_its_own_exit_code(
+    quick_job: Job, battles: Battles, tmp_path: Path
+) -> None:
+    line = ["data=arena", f"data.path={battles(6)}", "engine=dummy", f"run.dir={tmp_path / 'run'}"]
+    line += ["engine.fail_on=Question number 3"]
+    quick_job("judge", *line, "array.element=0/1", "executor=inline")
+    failed = quick_job("submit", "cluster=slurm", *line, "--wait", code=1, PATH="/nowhere")
+    assert "1 of 6 rows failed, more than run.max_error_rate=0 allows" in failed.stderr
+
+
+def test_what_an_array_merges_is_copied_too(quick_job: Job, battles: Battles, tmp_path: Path) -> None:
+    line = ["data=arena", f"data.path={battles(4)}", "engine=dummy", f"run.dir={tmp_path / 'run'}"]
+    shown = quick_job("submit", "cluster=slurm_array", *line, f"run.out={tmp_path / 'out'}", "--dry-run").stdout
+    assert f"/slurm/merge.sbatch run.dir={tmp_path}/run run.max_error_rate=0.0 run.out={tmp_path}/out\n" in shown
+
+
 def test_without_a_scheduler_it_says_so(quick_job: Job, battles: Battles, tmp_path: Path) -> None:
     line = ["data=arena", f"data.path={battles(4)}", "engine=dummy", f"run.dir={tmp_path / 'run'}"]
     done = quick_job("submit", "cluster=slurm", *line, code=1, PATH="/nowhere")

@@ -45,6 +45,16 @@ def test_one_way_of_answering(lecture: Path, quick_job: Job) -> None:
     assert "LLM2024_day4.txt, " in page
 
 
+def test_the_answers_are_copied_and_no_other_stage(lecture: Path, quick_job: Job) -> None:
+    out = lecture / "out"
+    done = quick_job("rag", *line(lecture, "baseline", *DUMMIES, f"run.out={out}"), LECTURE=str(lecture))
+    assert f"copy:       {out} (" in done.stdout
+    (folder,) = (lecture / "runs" / "rag-lecture").glob("generate-*")
+    for name in ("result.parquet", "report.html", "stages.json"):
+        assert (out / name).read_bytes() == (folder / name).read_bytes()
+    assert "generate" in (out / "COMPLETE.json").read_text()
+
+
 def test_all_ways_and_the_tournament(lecture: Path, quick_job: Job) -> None:
     contest = "rag.tournament=['engine=dummy','engine.max_model_len=4096','prompt=pairwise_ja']"
     done = quick_job("rag", *line(lecture, "all", *DUMMIES, contest, "rerank.threshold=null"), LECTURE=str(lecture))

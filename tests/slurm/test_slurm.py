@@ -94,7 +94,10 @@ def test_what_a_cancelled_element_left_is_submitted_alone(
     assert f"missing:    {len(missing)} shards, of elements 1 of 4" in done
     require_equal(run, laptop)
     assert before.items() <= {path: path.stat().st_mtime_ns for path in run.glob("shards/*")}.items()
-    assert "no shard is missing" in slurm.job("submit", *submission, "--missing").stdout
+    submissions = set((run / "submit").iterdir())
+    assert "nothing is left to be done" in slurm.job("submit", *submission, "--missing").stdout
+    assert set((run / "submit").iterdir()) == submissions
+    require_equal(run, laptop)
 
 
 def test_another_count_in_the_middle(

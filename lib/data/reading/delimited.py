@@ -9,11 +9,12 @@ from typing import BinaryIO, Literal
 from lib.data.reading.cells import BATCH_ROWS, LONGEST, BadLine, Cells, Unreadable
 from lib.data.reading.dialect import SEPARATORS, Dialect, Quotes, better_separator
 from lib.data.reading.encodings import convert, not_utf8, other_encoding
-from lib.data.reading.sources import FileFormat, Source, open_source
+from lib.data.reading.sources import UNFINISHED, FileFormat, Source, open_source
 from lib.errors import InputError
 
 Record = list[str] | BadLine
 
+_OPEN = "unexpected end of data"  # says the csv module where a file ends within quotes
 _AS_LETTERS = "data.quotes=none takes quotes as letters"
 
 
@@ -77,6 +78,7 @@ def csv_records(source: Source, dialect: Dialect) -> Iterator[Record]:
                     hint = f"; {_AS_LETTERS}" if '"' in "".join(lines) else ""
                     record = BadLine(f"{len(record)} cells where the header has {len(header)}{hint}")
                 if isinstance(record, BadLine):
+                    record = _cut_off(record, lines)
                     if any(line.count(separator) >= len(header) - 1 for line in lines[1:]):
                         raise InputError(f"{where}: {record.reason}")
                     record = BadLine(f"line {reader.line_num}: {record.reason}")
@@ -92,6 +94,16 @@ def csv_records(source: Source, dialect: Dialect) -> Iterator[Record]:
 
 def _malformed(error: csv.Error) -> str:
     return f"malformed CSV ({error}); is a quote left open or not doubled? {_AS_LETTERS}"
+
+
+def _cut_off(record: BadLine, lines: Sequence[str]) -> BadLine:
+    """The same with a hint, where it is the end of the file that makes it a bad one."""
+    whole = not lines or lines[-1].endswith(("\n", "\r"))
+    return (
+        record
+        if whole and _OPEN not in record.reason
+        else BadLine(f"{record.reason}; the file ends here: {UNFINISHED}")
+    )
 
 
 def _require_one_row(lines: Sequence[str], separator: str, separators: int, where: str) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from lib.data.parquet import opened, read, require_rows
 from lib.data.reading.parquet_source import parquet_cells, row_range
 from lib.data.reading.readers import column_names
-from lib.data.reading.sources import Seen, Source, Stat, source_of, stat
+from lib.data.reading.sources import UNFINISHED, Seen, Source, Stat, source_of, stat
 from lib.data.rows.base import Rows
 from lib.data.run_folder import REMEMBERED, REPEATED
 from lib.errors import InputError
@@ -130,4 +130,6 @@ def read_ids(file: InputFile, run_folder: Path, config: Rows) -> pa.Array:
 def require_unchanged(source: Source, before: Stat) -> None:
     """Raise InputError where a source is not as it was."""
     if stat(source) != before:
-        raise InputError(f"{source.url}: was changed while it was in use; leave the input alone and start a new run")
+        raise InputError(
+            f"{source.url}: was changed while it was in use; leave the input alone and start a new run; {UNFINISHED}"
+        )

@@ -17,7 +17,7 @@ from lib.data.reading.input_file import InputFile, require_unchanged
 from lib.data.reading.parquet_source import largest_row_group
 from lib.data.reading.readers import batches, column_names, with_rows
 from lib.data.reading.selection import Selection
-from lib.data.reading.sources import FileFormat, Seen, Source, content_hash, look, resolve
+from lib.data.reading.sources import UNFINISHED, FileFormat, Seen, Source, content_hash, look
 from lib.data.rows.base import BadCell, OnBadRow, Rows, end, read_name
 from lib.data.run_folder import INPUT
 from lib.errors import ConfigError, InputError
@@ -87,7 +87,7 @@ def take_in(
     Raises InputError for files, columns, ids and, with `data.on_bad_row=fail`, rows that can't be used; where no row is
     chosen; and where a source was changed since it was seen.
     """
-    seen = [look(source) for source in resolve(config.path)] if seen is None else seen
+    seen = [look(source) for source in config.sources()] if seen is None else seen
     sources = with_rows([file.source for file in seen], config.dialect)
     _require_use(config, sources)
     columns = {
@@ -108,7 +108,7 @@ def take_in(
             _write(tables, config.schema, folder / parquet)
         require_unchanged(source, file.stat)
         if file.stat.mtime_ns is None and content_hash(source) != file.sha256:  # nothing else tells
-            raise InputError(f"{source.url}: was changed while it was read; run the same line again")
+            raise InputError(f"{source.url}: was changed while it was read; {UNFINISHED}, then run the same line again")
         inputs.append(
             InputFile(
                 source=source.url,

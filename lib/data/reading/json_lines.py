@@ -8,7 +8,7 @@ from typing import Any
 
 from lib.data.reading.cells import BATCH_ROWS, BadLine, Cells, Unreadable
 from lib.data.reading.encodings import lines, not_utf8
-from lib.data.reading.sources import Source, open_source
+from lib.data.reading.sources import UNFINISHED, Source, open_source
 from lib.errors import InputError
 
 Late = Callable[[list[str], str, int], list[str]]
@@ -63,7 +63,8 @@ def json_records(source: Source) -> Iterator[dict[str, Any] | BadLine]:
             try:
                 record = _record(line)
             except ValueError as error:
-                record = BadLine(f"line {number}: {error}")
+                cut = "" if line.endswith(b"\n") else f"; the file ends here: {UNFINISHED}"
+                record = BadLine(f"line {number}: {error}{cut}")
             except MemoryError as error:
                 raise InputError(
                     f"{source.url}, line {number}: there is not enough memory for what it holds"

@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from lib.data.parquet import UNREADABLE
 from lib.errors import InputError
-from lib.urls import without_secrets
+from lib.urls import reason, without_secrets
 
 _BLOCK_BYTES = 1 << 20
 _END_BYTES = 64 << 10
@@ -27,6 +27,7 @@ _MAGIC = {
     b"PK\x03\x04": "a ZIP archive, or a workbook of Excel",
     b"PAR1": "Parquet (.parquet)",
 }
+UNFINISHED = "if it is still being written, wait for its end (data.settle=60 does)"
 SUPPORTED = "supported are .csv, .tsv, .jsonl, .ndjson, .txt, .md (each also as .gz or .zst) and .parquet"
 
 
@@ -85,6 +86,7 @@ def resolve(path: str) -> list[Source]:
         raise InputError(f"data.path: is empty; give a file, a glob, a folder or a URL; {SUPPORTED}")
     with _reaching("data.path", path):
         fs, root = fsspec.core.url_to_fs(path)
+        fs.invalidate_cache()  # a listing of before may lack files
         paths = _paths(fs, root)
     if not paths:
         raise InputError(f"data.path={without_secrets(path)}: no such file, and no file matches; {SUPPORTED}")
@@ -192,12 +194,13 @@ def stat(source: Source) -> Stat:
     """Size and time of change of a source as it is now. Raises InputError where it is gone."""
     fs, path = fsspec.core.url_to_fs(source.address)
     try:
+        fs.invalidate_cache(path)  # as above: of a change it knows nothing
         size = fs.info(path).get("size")
         mtime_ns = int(fs.modified(path).timestamp() * 1e9)
     except NotImplementedError:
         mtime_ns = None
     except OSError as error:
-        raise InputError(f"{source.url}: cannot be opened ({_reason(error)})") from error
+        raise InputError(f"{source.url}: cannot be opened ({reason(error)})") from error
     return Stat(size, mtime_ns)
 
 
@@ -209,7 +212,7 @@ def _reaching(key: str, path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # each file system has errors of its own (credentials, network, a missing package)
-        raise InputError(f"{shown}: cannot be opened ({_reason(error)})") from error
+        raise InputError(f"{shown}: cannot be opened ({reason(error)})") from error
 
 
 def _paths(fs: Any, root: str) -> list[str]:
@@ -255,7 +258,7 @@ class _Remote(io.RawIOBase):
         except OSError:
             raise
         except Exception as error:  # of aiohttp, of a cloud's client, …
-            raise OSError(_reason(error)) from error
+            raise OSError(reason(error)) from error
 
 
 @contextmanager
@@ -267,8 +270,6 @@ def _open_raw(source: Source) -> Iterator[BinaryIO]:
     except MemoryError as error:
         raise InputError(f"{source.url}: there is not enough memory for what it holds") from error
     except UNREADABLE as error:
-        raise InputError(f"{source.url}: cannot be read ({_reason(error)}); is the file there, and whole?") from error
-
-
-def _reason(error: Exception) -> str:
-    return without_secrets(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+        raise InputError(
+            f"{source.url}: cannot be read ({reason(error)}); is the file there, and whole? Or, {UNFINISHED}"
+        ) from error

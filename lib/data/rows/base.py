@@ -18,6 +18,8 @@ from omegaconf import MISSING
 from lib.config import transient
 from lib.data.reading.cells import BadLine, Cells, Unreadable
 from lib.data.reading.dialect import Dialect, Quotes
+from lib.data.reading.sources import Source
+from lib.data.rows.settling import settled
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError
 
@@ -52,7 +54,8 @@ class Verify(Enum):
 @dataclass(frozen=True, kw_only=True)
 class RowsConfig:
     """Where the rows are and which are taken. on_bad_row: `record` keeps the row with its reason.
-    verify: `full` reads the whole input again when a run is resumed.
+    verify: `full` reads the whole input again when a run is resumed. settle: seconds for which every file must have
+    stayed as it is before it is read.
 
     Rows are chosen over all files in their order, and in this order: `fold` takes every `folds`-th row from the
     `fold`-th on (iloc[fold::folds]); of these `sample` takes a random subset, in the order of the input; of these
@@ -64,6 +67,7 @@ class RowsConfig:
     path: str = transient(default=MISSING)  # the fingerprint has the content's hash
     on_bad_row: OnBadRow = OnBadRow.fail
     verify: Verify = transient(default=Verify.quick)  # noqa: RUF009  an Enum can't change
+    settle: float = transient(default=0.0)
     limit: int | None = None
     sample: int | None = None
     sample_seed: int = 0
@@ -77,6 +81,8 @@ class RowsConfig:
             raise ConfigError(
                 f"data.separator={self.separator!r}: must be one character, such as 'data.separator=\";\"' (or \\t)"
             )
+        if self.settle < 0:
+            raise ConfigError(f"data.settle={self.settle:g}: must not be negative")
         for key, value in (("limit", self.limit), ("sample", self.sample), ("folds", self.folds)):
             if value is not None and not 1 <= value < _TOO_MANY:
                 raise ConfigError(f"data.{key}={value}: must be at least 1 and below 2**31")
@@ -88,6 +94,10 @@ class RowsConfig:
             raise ConfigError(f"data.folds={self.folds}: has no effect without data.fold; leave it out")
         if self.sample_seed < 0:
             raise ConfigError(f"data.sample_seed={self.sample_seed}: must not be negative")
+
+    def sources(self) -> list[Source]:
+        """The files of `path`, once all have settled. Raises InputError."""
+        return settled(self.path, self.settle)
 
     @property
     def dialect(self) -> Dialect:

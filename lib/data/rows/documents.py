@@ -14,7 +14,7 @@ from lib.data import parquet
 from lib.data.reading.cells import Cells
 from lib.data.reading.ids import IdCheck, Place
 from lib.data.reading.readers import TEXT
-from lib.data.reading.sources import FileFormat, name_below, resolve, source_of
+from lib.data.reading.sources import FileFormat, name_below, source_of
 from lib.data.rows.base import PLACE, BadCell, Canonical, CellReader, Rows, RowsConfig, read_items, read_name
 from lib.data.rows.chunking import ChunkBy, ChunkConfig, Spans, chunks, occurs
 from lib.errors import InputError
@@ -93,7 +93,7 @@ class ChunkRows(DocumentsConfig, Rows):
 
     def contents(self) -> dict[str, str]:
         """The names of plain texts, which results carry and no file's content tells: a hash of all."""
-        texts = (file.url for file in resolve(self.path) if file.format is FileFormat.TEXT)
+        texts = (file.url for file in self.sources() if file.format is FileFormat.TEXT)
         return {"names": sha256("\n".join(name_below(self.path, url) for url in texts).encode()).hexdigest()}
 
     def check_chosen(self, files: Sequence[Path]) -> None:

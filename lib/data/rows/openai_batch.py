@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from lib.data.reading.cells import Cells
 from lib.data.reading.readers import batches, column_names, with_rows
-from lib.data.reading.sources import FileFormat, Source, resolve
+from lib.data.reading.sources import FileFormat, Source
 from lib.data.rows.base import PLACE, Canonical, CellReader, OnBadRow, Rows, RowsConfig, kind, read_name
 from lib.data.rows.text_repair import repair
 from lib.errors import InputError
@@ -105,7 +105,7 @@ def batch_url(config: OpenAiBatchConfig, job: str) -> str:
 
     Raises InputError for files that are not JSONL or lack a key, and where the job answers none of the lines.
     """
-    source = with_rows(resolve(config.path))[0]
+    source = with_rows(config.sources())[0]
     _require_keys(source)
     first = other = None
     for url in (url for cells in batches(source, [URL]) for url in cells[URL]):

@@ -13,7 +13,7 @@ from lib.data.reading.cells import Cells
 from lib.data.reading.json_lines import KNOWN_ROWS
 from lib.data.reading.parquet_source import values
 from lib.data.reading.readers import column_types, with_rows
-from lib.data.reading.sources import FileFormat, resolve
+from lib.data.reading.sources import FileFormat
 from lib.data.rows.base import (
     ITEMS,
     PLACE,
@@ -180,7 +180,7 @@ def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str]
             f"data.columns: this job reads no field {', '.join(unknown)}; it reads {', '.join(wanted)} "
             "(the slots of its prompt)"
         )
-    sources = with_rows(resolve(config.path), config.dialect)
+    sources = with_rows(config.sources(), config.dialect)
     texts = [source.format is FileFormat.TEXT for source in sources]
     if any(texts) and not all(texts):
         raise InputError(

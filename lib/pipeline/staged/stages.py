@@ -56,7 +56,7 @@ class StageRunner(Protocol):
 
 def below(run: RunConfig, root: Path, name: str) -> RunConfig:
     """The config of a stage's run: below the folder `root`, other things as of the whole."""
-    return replace(run, root=str(root), name=name, dir=None)
+    return replace(run, root=str(root), name=name, dir=None, out=None)
 
 
 def run_stage(name: str, job: Job[Config], config: Config) -> Stage:
