@@ -50,7 +50,7 @@ class Pool:
         crew: Crew,
         *,
         needs: str,
-        commit: Callable[[Shard, pa.Table], Footer],
+        commit: Callable[[pa.Table, Shard], Footer],
         dead_row: Callable[[Piece, str], pa.Table],
     ) -> None:
         self._queue, self._crew, self._needs = queue, crew, needs
@@ -133,7 +133,7 @@ class Pool:
             self._queue.finished(piece)
             yield value
         elif (table := self._queue.finished(piece, value)) is not None:
-            yield self._commit(piece.shard, table)
+            yield self._commit(table, piece.shard)
 
     def _bury(self, death: Died) -> Iterator[Footer]:
         """Replace a dead worker; record the rows that turn out to be at fault."""
@@ -147,4 +147,4 @@ class Pool:
             log.warning("row %d of shard %d kills its worker: recorded as failed", row.start, row.shard.number)
             table = self._queue.recorded(row, self._dead_row(row, death.reason))
             if table is not None:
-                yield self._commit(row.shard, table)
+                yield self._commit(table, row.shard)

@@ -23,6 +23,7 @@ from lib.pipeline.stop import Stop, stopped
 from lib.pipeline.worker import dead_row
 
 _MOST_CPU_WORKERS = 8  # of a node
+_GRAINS = 10_000  # of a CPU or GPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,12 @@ def _room(config: RayConfig, run: Run) -> int:
 
 
 def _room_on(node: Mapping[str, float], config: RayConfig, run: Run) -> int:
-    room = int(node.get("CPU", 0) // config.cpus_per_worker)
+    room = _times(config.cpus_per_worker, node.get("CPU", 0))
     if run.engine.num_gpus:
-        return min(room, int(node.get("GPU", 0) / run.engine.num_gpus))
+        return min(room, _times(run.engine.num_gpus, node.get("GPU", 0)))
     return min(room, _MOST_CPU_WORKERS) if config.workers is None else room
+
+
+def _times(share: float, whole: float) -> int:
+    """How many times a share fits, in the grains that Ray counts in: 40 tenths in 4, not 39 as floats have it."""
+    return round(whole * _GRAINS) // max(round(share * _GRAINS), 1)
