@@ -184,7 +184,14 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     here = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("cluster"))
-    context = ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, object_store_memory=256 << 20)
+    context = ray.init(
+        address="local",
+        num_cpus=4,
+        num_gpus=2,
+        include_dashboard=False,
+        object_store_memory=256 << 20,
+        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},  # of actors of this process; a job brings its own
+    )
     os.chdir(here)
     yield context.address_info["gcs_address"]
     ray.shutdown()

@@ -3,10 +3,30 @@
 import subprocess
 import sys
 
-from tests.bench import embedding, exact_search, idle_tail, label_logprobs, million_rows, ray_data, runner, vllm_judge
+from tests.bench import (
+    driver,
+    embedding,
+    exact_search,
+    idle_tail,
+    label_logprobs,
+    million_rows,
+    ray_data,
+    runner,
+    vllm_judge,
+)
 
 if __name__ == "__main__":
-    for bench in (label_logprobs, embedding, exact_search, runner, vllm_judge, ray_data, idle_tail, million_rows):
+    for bench in (
+        label_logprobs,
+        embedding,
+        exact_search,
+        runner,
+        vllm_judge,
+        ray_data,
+        idle_tail,
+        million_rows,
+        driver,
+    ):
         name = bench.__name__.rsplit(".", 1)[-1]
         print(f"\n## {name}\n\n{bench.__doc__}", flush=True)
         subprocess.run([sys.executable, "-m", bench.__name__], check=True)

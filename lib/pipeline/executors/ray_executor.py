@@ -7,18 +7,23 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
+from functools import partial
 
 from lib import ROOT
 from lib.config import transient
 from lib.data.manifest import Shard
-from lib.data.shards import Footer
+from lib.data.shards import Footer, commit
 from lib.errors import ConfigError, OvernightError, RunFailed
-from lib.pipeline.executors.base import ExecutorConfig
+from lib.pipeline.executors.base import ExecutorConfig, shards_in_flight
 from lib.pipeline.executors.pool import Pool
+from lib.pipeline.executors.ray_crew import RayCrew
+from lib.pipeline.executors.shard_queue import ShardQueue
 from lib.pipeline.run import Run
 from lib.pipeline.stop import Stop, stopped
+from lib.pipeline.worker import dead_row
 
 _MOST_CPU_WORKERS = 8  # of a node
+_GRAINS = 10_000  # of a CPU or GPU
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +61,18 @@ class RayConfig(ExecutorConfig):
             _connect()
         stop.listen()
         _require_room(self, run)
+        in_flight = shards_in_flight(run.engine.most_at_once, run.manifest.shard_rows)
         pool = Pool(
-            run,
-            shards,
-            room=lambda: self.workers or _room(self, run),
-            cpus_per_worker=self.cpus_per_worker,
-            max_restarts=self.max_restarts,
+            ShardQueue(shards, in_flight=in_flight, max_restarts=self.max_restarts),
+            RayCrew(
+                run,
+                room=lambda: self.workers or _room(self, run),
+                cpus_per_worker=self.cpus_per_worker,
+                in_flight=in_flight,
+            ),
+            needs=f"{self.cpus_per_worker:g} CPUs and {run.engine.num_gpus:g} GPUs",
+            commit=partial(commit, manifest=run.manifest, folder=run.folder, seconds=0.0),
+            dead_row=lambda row, reason: dead_row(run, row.shard, row.start, reason),
         )
         try:
             yield from pool.run(stop)
@@ -131,7 +142,12 @@ def _room(config: RayConfig, run: Run) -> int:
 
 
 def _room_on(node: Mapping[str, float], config: RayConfig, run: Run) -> int:
-    room = int(node.get("CPU", 0) // config.cpus_per_worker)
+    room = _times(config.cpus_per_worker, node.get("CPU", 0))
     if run.engine.num_gpus:
-        return min(room, int(node.get("GPU", 0) / run.engine.num_gpus))
+        return min(room, _times(run.engine.num_gpus, node.get("GPU", 0)))
     return min(room, _MOST_CPU_WORKERS) if config.workers is None else room
+
+
+def _times(share: float, whole: float) -> int:
+    """How many times a share fits, in the grains that Ray counts in: 40 tenths in 4, not 39 as floats have it."""
+    return round(whole * _GRAINS) // max(round(share * _GRAINS), 1)

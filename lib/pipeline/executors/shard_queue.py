@@ -55,6 +55,7 @@ class ShardQueue:
         self._fresh = deque(Piece(shard=shard, start=shard.start, stop=shard.stop) for shard in shards)
         self._suspects: deque[Piece] = deque()
         self._in_hand: set[Piece] = set()
+        self._draining: set[Piece] = set()
         self._parts: dict[int, dict[int, pa.Table]] = {}  # shard number -> first row of a piece -> its table
         self._deaths = self._deaths_while_loading = 0
 
@@ -71,11 +72,13 @@ class ShardQueue:
     def next(self, held: Collection[Piece], workers: int) -> Piece | None:
         """The piece that a worker may take now, if any. held: those it has in hand; workers: how many there are.
 
-        A suspect is worked on alone, so that a death is surely its own; while one waits nobody gets anything else, so
-        that somebody becomes free for it. Towards the end nobody takes more than a fair share of what is left.
+        A suspect is worked on alone, so that a death is surely its own; while some wait, as many workers get nothing
+        else, so that they become free. Towards the end nobody takes more than a fair share of what is left.
         """
-        if self._suspects:
-            return None if held else self._take(self._suspects)
+        if self._suspects and not held:
+            return self._take(self._suspects)
+        if self._suspects and self._drains(held):
+            return None
         share = -(-(len(self._fresh) + len(self._in_hand)) // max(workers, 1))
         full = len(held) >= min(max(share, 2), self._most)
         if not self._fresh or full or any(piece.deaths for piece in held):
@@ -125,6 +128,13 @@ class ShardQueue:
         for piece in blamed:
             self._suspects.extend(_again(piece))
         return [piece for piece in blamed if not _again(piece)]
+
+    def _drains(self, held: Collection[Piece]) -> bool:
+        """Whether a worker gets nothing until it is free for a suspect; known by the piece that it was given last."""
+        self._draining &= self._in_hand
+        if self._draining.isdisjoint(held) and len(self._draining) < len(self._suspects):
+            self._draining.add([*held][-1])
+        return not self._draining.isdisjoint(held)
 
     def _take(self, queue: deque[Piece]) -> Piece:
         piece = queue.popleft()

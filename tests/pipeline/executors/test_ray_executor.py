@@ -37,6 +37,11 @@ def test_a_ray_of_ones_own_that_cannot_start(quick_job: Job, tmp_path: Path) -> 
     assert "Ray did not come up here ([Errno 2] No such file or directory: '/proc/none')" in said
 
 
+@pytest.mark.parametrize(("share", "whole", "times"), [(0.1, 4, 40), (1, 2, 2), (0.3, 0.9, 3), (3, 8, 2), (0.5, 0, 0)])
+def test_shares_of_a_cpu_fit_as_often_as_ray_has_it(share: float, whole: float, times: int) -> None:
+    assert ray_executor._times(share, whole) == times
+
+
 def test_a_ray_that_is_not_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 

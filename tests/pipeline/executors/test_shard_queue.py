@@ -101,11 +101,29 @@ def test_a_suspect_is_alone_and_goes_first() -> None:
     queue = queue_of(9, in_flight=4)
     busy, dying = take_all(queue, workers=2), take(queue, workers=2)
     kill(queue, dying)
-    assert queue.next(busy[:1], 2) is None  # while a suspect waits, whoever has something in hand gets nothing
+    assert queue.next(busy[:1], 2) is None  # it is to become free for the suspect
     suspect = take(queue, workers=2)
     assert (suspect.shard, suspect.deaths) == (dying.shard, 1)
     assert queue.next([suspect], 2) is None
     assert queue.next(busy[:1], 2) is not None
+
+
+def test_only_as_many_workers_become_free_as_suspects_wait() -> None:
+    queue = queue_of(60, in_flight=2)
+    hands = [take_all(queue, workers=6) for _ in range(6)]
+    kill(queue, *hands.pop())  # two suspects
+    refused = set()
+    for _ in range(3):
+        for number, held in enumerate(hands):
+            queue.finished(held.pop(0))
+            piece = queue.next(held, 6)
+            refused |= {number} if piece is None else set()
+            held += [] if piece is None else [piece]
+            if piece is not None and piece.deaths:
+                assert held == [piece]
+        if not all(hands):
+            break
+    assert refused == {0, 1}
 
 
 # Deaths
