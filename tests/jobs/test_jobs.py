@@ -54,10 +54,10 @@ def test_same_line_twice_resumes_and_a_changed_plan_is_refused(
 ) -> None:
     line = [*DUMMY, f"data.path={battles(20)}", f"run.dir={tmp_path / 'run'}"]
     quick_job("judge", *line)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "shards").iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("shards/*/*")}
     done = quick_job("judge", *line, "run.max_error_rate=0.5", "executor=ray")
     assert "0 shards to do" in done.stderr
-    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "shards").iterdir()}
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("shards/*/*")}
     refused = quick_job("judge", *line, "engine.seed=7", "data.limit=10", code=2)
     assert "engine.seed: was 0, now 7" in refused.stderr
     assert "data.limit: was null, now 10" in refused.stderr
@@ -138,10 +138,10 @@ def test_plan_measures_and_the_run_goes_on_from_there(quick_job: Job, battles: B
     line = [*DUMMY, f"data.path={battles(200)}", "engine.seconds_per_request=0.001", f"run.dir={tmp_path / 'run'}"]
     planned = quick_job("plan", *line).stdout
     assert "200 in 25 shards of 8" in planned
-    assert not list((tmp_path / "run" / "shards").iterdir())
+    assert not list((tmp_path / "run").glob("shards/*/*"))
     measured = quick_job("plan", *line, "plan.measure=true", "plan.rows=80").stdout
     assert "95 %" in measured.splitlines()[-1]
-    shards = len(list((tmp_path / "run" / "shards").iterdir()))
+    shards = len(list((tmp_path / "run").glob("shards/*/*")))
     assert shards == 10
     assert f"{25 - shards} shards to do" in quick_job("judge", *line).stderr
 
@@ -180,11 +180,11 @@ def test_a_folder_is_only_resumed_as_what_it_is(quick_job: Job, battles: Battles
     quick_job("judge", *line)
     result = (run / "result.parquet").read_bytes()
 
-    shard = run / "shards" / "shard-00002.parquet"
+    shard = run / "shards" / "0000" / "shard-00000002.parquet"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:4] + bytes(byte ^ 255 for byte in whole[4:200]) + whole[200:])
     damaged = quick_job("judge", *line, code=2)
-    assert "shard-00002.parquet: damaged" in damaged.stderr.splitlines()[-1]
+    assert "shard-00000002.parquet: damaged" in damaged.stderr.splitlines()[-1]
     shard.unlink()
     quick_job("judge", *line)
     assert (run / "result.parquet").read_bytes() == result
@@ -210,7 +210,7 @@ def test_what_is_sure_to_fail_is_said_before_the_run(
     path, run = battles(20), tmp_path / "run"
     sample = f"merge.sample={shared}/arena_kaggle/sample_submission.csv"
     assert "3 ids" in quick_job("judge", *DUMMY, f"data.path={path}", f"run.dir={run}", sample, code=2).stderr
-    assert not list((run / "shards").iterdir())
+    assert not list((run / "shards").rglob("*.parquet"))
 
     bad = tmp_path / "bad.csv"
     bad.write_text(path.read_text().replace('"[""Question number 3?""]"', "[Question"))

@@ -1,17 +1,19 @@
 """An input file of a run, as its plan knows it, and the chosen rows that are read from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from lib.data.parquet import opened, read, require_rows
+from lib.data.parquet import batches, opened, require_rows
 from lib.data.reading.parquet_source import parquet_cells, row_range
 from lib.data.reading.readers import column_names
 from lib.data.reading.sources import Seen, Source, Stat, source_of, stat
 from lib.data.rows.base import Rows
 from lib.errors import InputError
+
+_ID_ROWS = 16_384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +76,14 @@ def relocated(files: Sequence[InputFile], seen: Sequence[Seen]) -> tuple[InputFi
     return tuple(found)
 
 
-def read_ids(file: InputFile, run_folder: Path, config: Rows) -> pa.Array:
-    """The ids of an input file's chosen rows (strings, [rows])."""
+def read_ids(file: InputFile, run_folder: Path, config: Rows) -> Iterator[pa.Array]:
+    """The ids of an input file's chosen rows (strings), block by block."""
     if file.canonical:
-        return read(run_folder / file.parquet, ["id"])["id"].combine_chunks()
-    return read_rows(file, run_folder, 0, file.rows, config)["id"].combine_chunks()
+        yield from (batch["id"] for batch in batches(run_folder / file.parquet, _ID_ROWS, ["id"]))
+        return
+    for start in range(0, file.rows, _ID_ROWS):
+        rows = read_rows(file, run_folder, start, min(start + _ID_ROWS, file.rows), config)
+        yield rows["id"].combine_chunks()
 
 
 def require_unchanged(source: Source, before: Stat) -> None:
