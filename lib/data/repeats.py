@@ -2,7 +2,6 @@
 
 import tempfile
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -71,8 +70,8 @@ class Repeats:
 
     def _spill(self) -> None:
         if not self._parts:
-            opened = partial(tempfile.TemporaryFile, dir=self._folder)
-            self._parts = [self._stack.enter_context(opened()) for _ in range(len(_BORDERS) + 1)]
+            for _ in range(len(_BORDERS) + 1):
+                self._parts.append(self._stack.enter_context(tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115)
         held = np.sort(np.concatenate(self._held)) if self._held else np.empty(0, np.uint64)
         for file, part in zip(self._parts, np.split(held, np.searchsorted(held, _BORDERS)), strict=True):
             file.write(part.tobytes())

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lib.data import parquet
 from lib.data.reading.parquet_source import values
@@ -57,13 +58,14 @@ def measure_texts(result: Path, tokenizer: WordTokenizer | None) -> TextMetrics:
     rows = failed = samples = prompt_tokens = new_tokens = cut_rows = 0
     ended: Counter[str] = Counter()
     for batch in _batches(result, ["finish_reason", "new_tokens", "tokens", "cut", "error"]):
-        reasons, lengths = (_flat(batch[name]) for name in ("finish_reason", "new_tokens"))
-        ended.update(reason for reason in reasons if reason is not None)
+        reasons = _flat(batch["finish_reason"]).drop_null()
+        for count in pc.value_counts(reasons).to_pylist():
+            ended[count["values"]] += count["counts"]
         rows, failed = rows + batch.num_rows, failed + batch.num_rows - batch["error"].null_count
-        samples += sum(reason is not None for reason in reasons)
-        new_tokens += sum(filter(None, lengths))
-        prompt_tokens += sum(filter(None, batch["tokens"].to_pylist()))
-        cut_rows += sum(bool(cut) for cut in batch["cut"].to_pylist())
+        samples += len(reasons)
+        new_tokens += pc.sum(_flat(batch["new_tokens"])).as_py() or 0
+        prompt_tokens += pc.sum(batch["tokens"]).as_py() or 0
+        cut_rows += pc.sum(pc.not_equal(batch["cut"], 0)).as_py() or 0
     found = TextMetrics(
         rows=rows,
         failed=failed,
@@ -189,9 +191,9 @@ def _samples(result: Path) -> Iterator[list[str | None]]:
         yield from (row for row in batch["text"].to_pylist() if row)
 
 
-def _flat(column: pa.Array) -> list[Any]:
+def _flat(column: pa.Array) -> pa.Array:
     """Cells, those of lists one by one."""
-    return (column.flatten() if pa.types.is_list(column.type) else column).to_pylist()  # type: ignore[no-any-return]
+    return column.flatten() if pa.types.is_list(column.type) else column
 
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:

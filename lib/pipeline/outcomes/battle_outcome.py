@@ -1,6 +1,6 @@
 """Battles: a score beside that of a guess, a report, and a checked submission."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -61,12 +61,12 @@ BATTLES = BattleOutcome()
 
 
 def print_report(
-    predictions: Predictions,
+    blocks: Iterable[Predictions],
     out: Path,
     title: str,
     details: Mapping[str, str],
     engine: Mapping[str, float | int | None] | None = None,
 ) -> None:
-    """Write `metrics.json` and `report.html` into `out`, and print the table. engine: as of `write_report`."""
-    print(summary(write_report(predictions, out, title=title, details=details, engine=engine)))
+    """Write `metrics.json` and `report.html` into `out`, and print the table. blocks, engine: as of `write_report`."""
+    print(summary(write_report(blocks, out, title=title, details=details, engine=engine)))
     print_places(out)
