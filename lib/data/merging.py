@@ -24,6 +24,11 @@ _GROUP_ROWS, _GROUP_BYTES = 65_536, 16 << 20  # of a row group of the result, at
 class MergeConfig:
     """What becomes of a merged result; by default there is nothing to be chosen."""
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Files that it depends on."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Merged:

@@ -71,8 +71,8 @@ class Repeats:
     def _spill(self) -> None:
         if not self._parts:
             for _ in range(len(_BORDERS) + 1):
-                file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed with the others
-                self._parts.append(self._stack.enter_context(file))
+                opened = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed with the others
+                self._parts.append(self._stack.enter_context(opened))
         held = np.sort(np.concatenate(self._held)) if self._held else np.empty(0, np.uint64)
         for file, part in zip(self._parts, np.split(held, np.searchsorted(held, _BORDERS)), strict=True):
             file.write(part.tobytes())

@@ -67,6 +67,11 @@ class SubmissionConfig(MergeConfig):
             raise ConfigError(f"merge.sample={self.sample}: no such file")
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """Files that it depends on."""
+        return () if self.sample is None else (str(Path(self.sample).absolute()),)
+
+    @property
     def filler(self) -> npt.NDArray[np.float64] | None:
         """Probabilities [3] for a failed row; None where a failed row is not to be filled."""
         if self.on_failed is OnFailed.fail:

@@ -11,12 +11,13 @@ from lib.config import public
 from lib.data.atomic import write_text
 from lib.data.merging import MergeConfig
 from lib.data.reading.input_file import read_rows
-from lib.data.run_folder import CONFIG
+from lib.data.run_folder import CONFIG, RESULT
 from lib.engines.base import ModelConfig
 from lib.log import log
 from lib.pipeline.array import ArrayConfig
 from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.outcomes.base import Outcome
+from lib.pipeline.outcomes.finished import is_finished, write_finished
 from lib.pipeline.run import Recipe, Run
 from lib.pipeline.run_config import RunConfig
 from lib.tasks.prompts.preview import preview
@@ -86,9 +87,16 @@ class Job(Generic[Config]):
             run.work(config.executor, config.array)
             log.info("element %s is complete; jobs.merge run.dir=%s when all are", config.array.element, run.folder)
             return
+        todo, _ = run.unfinished()
+        if not todo and is_finished(run.manifest, run.folder, config.merge.reads):
+            log.info("0 shards to do, and nothing has changed since the run was finished")
+            print(f"result:     {run.folder / RESULT} ({run.manifest.rows:,} rows, as before)")
+            print(f"finished before; jobs.merge run.dir={run.folder} makes submission and report again")
+            return
         self.outcome.check(run, config.merge)
         run.work(config.executor)
         self.outcome.finish(run.folder, config.merge, config.run.max_error_rate)
+        write_finished(run.manifest, run.folder, config.merge.reads)
 
     def plan(self, config: Config) -> Run:
         """The run of a config, new or to be resumed. Raises what `Run.open` raises."""

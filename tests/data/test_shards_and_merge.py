@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lib.data import merging
 from lib.data.manifest import Manifest, Shard
 from lib.data.merging import merge_shards
 from lib.data.reading.input_file import InputFile
@@ -101,3 +102,25 @@ def test_merge_refuses_a_row_that_is_there_twice(manifest: Manifest, tmp_path: P
     with pytest.raises(RunFailed, match="row 9 is there twice"):
         merge_shards(manifest, tmp_path)
     assert not (tmp_path / "result.parquet").exists()
+
+
+def test_rows_of_each_input_begin_anew_and_make_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "_GROUP_ROWS", 20)
+    files = [
+        InputFile(source=f"{n}.csv", size=1, mtime_ns=2, sha256="s", rows=n, parquet="input/0.parquet", canonical=True)
+        for n in (25, 0, 7, 9)
+    ]
+    several = Manifest(job="judge", fingerprint=FINGERPRINT, identity={}, inputs=tuple(files), shard_rows=10)
+    (tmp_path / "shards").mkdir()
+    commit_all(several, tmp_path)
+    assert merge_shards(several, tmp_path).rows == 41
+    assert pq.read_table(tmp_path / "result.parquet")["row"].to_pylist() == [*range(25), *range(7), *range(9)]
+    metadata = pq.read_metadata(tmp_path / "result.parquet")
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [20, 12, 9]
+    parts = [result(range(25)), result(range(7)), result(range(8))]
+    with pytest.raises(RunFailed, match="40 rows where there must be 41"):
+        merging.write_result(several, tmp_path, parts[0].schema, parts)
+    with pytest.raises(RunFailed, match="row 6 is there twice"):
+        merging.write_result(
+            several, tmp_path, parts[0].schema, [result(range(25)), result(range(7)), result(range(6, 7))] * 2
+        )

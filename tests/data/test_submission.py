@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lib.data import submission as module
 from lib.data.submission import OnFailed, SubmissionConfig, blend_submissions, read_submission, write_submission
 from lib.errors import ConfigError, InputError, RunFailed
 
@@ -156,3 +157,25 @@ def test_a_failed_row_that_alone_has_no_id_is_left_out(tmp_path: Path) -> None:
     submission = read_submission(tmp_path / "s.csv")
     assert submission.ids.to_pylist() == ["x", "1"]
     assert submission.probabilities.tolist() == [[0.5, 0.25, 0.25], [0, 0, 1]]
+
+
+def test_blocks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    rows: list[list[float] | None] = [list(row) for row in rng.dirichlet([1, 1, 1], 50)]
+    ids: list[str | None] = [f"id {n}" if n % 7 else f'"{n}", a\nb' for n in range(50)]
+    for ids, name in ((ids, "named"), ([None] * 50, "numbered")):
+        path = result(tmp_path, rows, ids)
+        write_submission(path, tmp_path / f"{name}.csv", SubmissionConfig())
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "_BLOCK_ROWS", 7)
+            assert write_submission(path, tmp_path / f"{name}-blocks.csv", SubmissionConfig()) == 50
+        assert (tmp_path / f"{name}.csv").read_bytes() == (tmp_path / f"{name}-blocks.csv").read_bytes()
+        wanted = ids if name == "named" else [str(n) for n in range(50)]
+        assert read_submission(tmp_path / f"{name}.csv").ids.to_pylist() == wanted
+
+
+def test_an_id_that_is_there_twice_is_found_when_ours_is_checked(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"row 3 \(id x\): the id is there twice"):
+        write_submission(
+            result(tmp_path, [[1, 0, 0]] * 4, ["x", "y", "z", "x"]), tmp_path / "s.csv", SubmissionConfig()
+        )

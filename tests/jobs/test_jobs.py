@@ -14,7 +14,7 @@ from tests.running import Done
 
 Battles = Callable[..., Path]
 FILES = {
-    "config.yaml", "manifest.json", "shards", "failures.parquet", "progress.json", "result.parquet", "submission.csv",
+    "config.yaml", "manifest.json", "shards", "failures.parquet", "finished.json", "progress.json", "result.parquet", "submission.csv",
     "metrics.json", "report.html", "log.txt", "input",
 }  # fmt: skip
 DUMMY = ("data=arena", "engine=dummy", "executor=inline")
@@ -61,6 +61,32 @@ def test_same_line_twice_resumes_and_a_changed_plan_is_refused(
     refused = quick_job("judge", *line, "engine.seed=7", "data.limit=10", code=2)
     assert "engine.seed: was 0, now 7" in refused.stderr
     assert "data.limit: was null, now 10" in refused.stderr
+
+
+def test_a_finished_run_is_finished_again_only_where_something_changed(
+    quick_job: Job, battles: Battles, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    line = [*DUMMY, f"data.path={battles(20)}", f"run.dir={run}", "run.shard_rows=5"]
+    quick_job("judge", *line)
+    left = {path: path.read_bytes() for path in run.iterdir() if path.is_file() and path.name != "log.txt"}
+    assert "as before" in quick_job("judge", *line).stdout
+    for name in ("result.parquet", "submission.csv", "metrics.json", "report.html", "failures.parquet"):
+        damaged = bytearray(left[run / name])
+        damaged[len(damaged) // 2] ^= 1
+        (run / name).write_bytes(damaged)
+        done = quick_job("judge", *line)
+        assert "submission.csv (20 rows, checked)" in done.stdout
+        assert (run / name).read_bytes() == left[run / name]
+    (run / "submission.csv").unlink()
+    assert "checked" in quick_job("judge", *line).stdout
+    (run / "finished.json").write_text("{")
+    assert "checked" in quick_job("judge", *line).stdout
+    assert "checked" in quick_job("judge", *line, "merge.on_failed=uniform").stdout
+    assert "as before" in quick_job("judge", *line, "merge.on_failed=uniform").stdout
+    next(run.glob("shards/*/*.parquet")).unlink()
+    assert "checked" in quick_job("judge", *line, "merge.on_failed=uniform").stdout
+    assert (run / "result.parquet").read_bytes() == left[run / "result.parquet"]
 
 
 def test_default_folder_is_named_after_job_data_engine_and_fingerprint(quick_job: Job, battles: Battles) -> None:

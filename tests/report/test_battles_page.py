@@ -1,9 +1,11 @@
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lib.report import battle_measures
 from lib.report.battle_measures import measure
 from lib.report.battles_page import summary, write_report
 from lib.report.predictions import Failure, Predictions
@@ -148,3 +150,32 @@ def test_little_label_mass_is_warned_of(mass: float, warns: bool) -> None:
     p = np.full((4, 3), 1 / 3)
     metrics = measure([Predictions(probabilities=p, labels=np.zeros(4, np.int8), label_mass=np.full(4, mass))]).metrics
     assert ("WARNING: most of the judge's probability" in summary(metrics)) is warns
+
+
+def test_rows_in_blocks_are_measured_as_the_whole(judged: Predictions, tmp_path: Path) -> None:
+    def part(rows: slice) -> Predictions:
+        names = ("probabilities", "labels", "ab", "ba", "label_mass")
+        return Predictions(**{name: getattr(judged, name)[rows] for name in names})
+
+    whole, parts = measure([judged]), measure([part(slice(n, n + 70)) for n in range(0, 300, 70)])
+    one, other = (json.loads(json.dumps(found.metrics.to_dict())) for found in (whole, parts))
+    assert one.keys() == other.keys()
+    assert other["temperature_fit"] == one["temperature_fit"]
+    for key in ("log_loss", "accuracy", "brier", "ece", "kappa", "label_mass", "log_loss_with_fallback"):
+        assert other[key] == pytest.approx(one[key], rel=1e-12)
+    for key in ("confusion", "position_bias"):
+        np.testing.assert_allclose(
+            *(np.array(list(m[key].values()) if isinstance(m[key], dict) else m[key]) for m in (one, other)), rtol=1e-12
+        )
+    np.testing.assert_allclose(parts.reliability.accuracy, whole.reliability.accuracy, rtol=1e-12)
+
+
+def test_fits_of_more_rows_than_are_held_are_of_a_sample_which_the_page_says(
+    judged: Predictions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(battle_measures, "_FIT_UP_TO_ROWS", 100)
+    metrics = measure([judged] * 3).metrics
+    assert metrics.temperature_fit is not None
+    assert metrics.temperature_fit["sample"] == 56  # every 16th of 894
+    assert "on rows held out (5 folds), of a sample of 56 rows" in summary(metrics)
+    assert metrics.measured == 894
