@@ -21,7 +21,7 @@ from lib.types import PROBABILITIES, VERDICTS
 
 LabelArray = npt.NDArray[np.int8]
 
-BLOCK_ROWS = 200_000
+BLOCK_ROWS = 65_536
 """Rows in memory at a time."""
 
 _EXAMPLES = 20

@@ -163,8 +163,8 @@ def test_blocks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     rng = np.random.default_rng(3)
     rows: list[list[float] | None] = [list(row) for row in rng.dirichlet([1, 1, 1], 50)]
     ids: list[str | None] = [f"id {n}" if n % 7 else f'"{n}", a\nb' for n in range(50)]
-    for ids, name in ((ids, "named"), ([None] * 50, "numbered")):
-        path = result(tmp_path, rows, ids)
+    for given, name in ((ids, "named"), ([None] * 50, "numbered")):
+        path = result(tmp_path, rows, given)
         write_submission(path, tmp_path / f"{name}.csv", SubmissionConfig())
         with monkeypatch.context() as patch:
             patch.setattr(module, "_BLOCK_ROWS", 7)

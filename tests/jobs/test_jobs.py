@@ -14,8 +14,8 @@ from tests.running import Done
 
 Battles = Callable[..., Path]
 FILES = {
-    "config.yaml", "manifest.json", "shards", "failures.parquet", "finished.json", "progress.json", "result.parquet", "submission.csv",
-    "metrics.json", "report.html", "log.txt", "input",
+    "config.yaml", "manifest.json", "shards", "failures.parquet", "progress.json", "result.parquet", "submission.csv",
+    "metrics.json", "report.html", "log.txt", "input", "finished.json",
 }  # fmt: skip
 DUMMY = ("data=arena", "engine=dummy", "executor=inline")
 POISON = {7: "this is POISON", 30: "POISON too"}
