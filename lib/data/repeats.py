@@ -13,7 +13,7 @@ import pyarrow as pa
 Hashes = npt.NDArray[np.uint64]
 
 _AT_ONCE = 8192  # texts that are hashed together
-_MOST_HELD = 1 << 20  # hashes in memory, until they go to disk
+_MOST_HELD = 1 << 18  # hashes in memory, until they go to disk
 _BORDERS = np.arange(1, 64, dtype=np.uint64) << np.uint64(58)
 
 # Both odd, so that no power and no product loses what there was.

@@ -27,7 +27,7 @@ from lib.types import PROBABILITIES
 
 WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
 COLUMNS = ("id", *WINNERS)
-_BLOCK_ROWS = 65_536
+_BLOCK_ROWS = 16_384
 _TWICE = "the id is there twice"
 _SPECIAL = '[,"\r\n]'
 
