@@ -71,7 +71,7 @@ def main(config: Config) -> None:
         out = Path(config.out) if config.out else submission.with_name(f"{submission.stem}-evaluation")
         details = {"submission": str(submission), "labels": str(labels)}
         predictions = from_submission(submission, labels, partial=config.partial, normalise=config.normalise)
-        print_report(predictions, out, f"evaluate: {submission.name}", details)
+        print_report([predictions], out, f"evaluate: {submission.name}", details)
 
 
 def _compare(runs: str, config: Config) -> None:

@@ -107,7 +107,7 @@ def _of_a_run(config: Config, folder: Path) -> None:
     taken = [f.name for f in fields(outcome.merge)]
     if config.merge.out is None:
         require_unset("merge", config.merge, f"on a run of jobs.{job}", taken)
-        require_writable(config.run.out, folder)
+        require_writable(config.run.out, str(folder))
         outcome.finish(folder, config.merge, config.run.max_error_rate)
         copy_out(folder, config.run.out)
         return

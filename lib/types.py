@@ -29,7 +29,7 @@ def slot_column(name: str) -> str:
 
 
 KEY = "row.key"
-"""The column of canonical rows, and of shards, that holds a row's key (`lib/data/keys.py`)."""
+"""The column of canonical rows, and of shards, that holds a row's key (`lib/data/joining/keys.py`)."""
 
 
 TokenPair = tuple[TokenIds, int]

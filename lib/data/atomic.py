@@ -24,6 +24,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder in one that is there, unless it is there itself, and sync it to disk."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return
+    _sync(path.parent)
+
+
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Write a small UTF-8 text file atomically. private: only its owner may read it."""
     with atomic_path(path) as temporary:

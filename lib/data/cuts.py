@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from lib.data import parquet
@@ -36,7 +37,9 @@ def read_cuts(result: Path) -> Cuts | None:
         return None
     rows = of = tokens = most = 0
     for batch in parquet.batches(result, _ROWS, names):
-        lost = [sum(filter(None, row)) for row in zip(*(batch[name].to_pylist() for name in names), strict=True)]
-        rows, of, tokens = rows + sum(n > 0 for n in lost), of + len(lost), tokens + sum(lost)
-        most = max(most, *lost) if lost else most
+        lost = np.zeros(batch.num_rows, np.int64)
+        for column in batch.columns:
+            lost += column.fill_null(0).to_numpy()
+        rows, of, tokens = rows + int(np.count_nonzero(lost > 0)), of + len(lost), tokens + int(lost.sum())
+        most = max(most, int(lost.max(initial=0)))
     return Cuts(rows, of, tokens, most)

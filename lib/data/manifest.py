@@ -2,18 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from lib.data.atomic import write_new_text
 from lib.data.reading.input_file import InputFile
-from lib.data.run_folder import MANIFEST
+from lib.data.run_folder import MANIFEST, SHARDS
 from lib.errors import AnotherPlan, RunFolderError
 
+SHARDS_IN_FOLDER = 1000
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
     """Rows [start, stop) of the asked rows of one input: the unit of work, of resume and of output."""
 
@@ -29,8 +33,42 @@ class Shard:
 
     @property
     def file_name(self) -> str:
-        """Name of its file in the run folder's `shards/`."""
-        return f"shard-{self.number:05d}.parquet"
+        """Name of its file."""
+        return f"shard-{self.number:08d}.parquet"
+
+    @property
+    def path(self) -> str:
+        """Its file, relative to the run folder: every thousand have a folder, so that none is too long to list."""
+        return f"{SHARDS}/{self.number // SHARDS_IN_FOLDER:04d}/{self.file_name}"
+
+
+class Shards(Sequence[Shard]):
+    """All shards of a plan, in the order of the input, each made when it is asked for. None crosses a file's border."""
+
+    def __init__(self, rows: Sequence[int], shard_rows: int) -> None:
+        """rows: of each input; shard_rows: of a shard."""
+        self._rows, self._shard_rows = rows, shard_rows
+        self._firsts = list(accumulate((-(-n // shard_rows) for n in rows), initial=0))  # first number of each input
+
+    def __len__(self) -> int:
+        return self._firsts[-1]
+
+    @overload
+    def __getitem__(self, number: int) -> Shard: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Shard]: ...
+    def __getitem__(self, number: int | slice) -> Shard | list[Shard]:
+        if isinstance(number, slice):
+            return [self[n] for n in range(*number.indices(len(self)))]
+        number = range(len(self))[number]  # counts a negative one from the end, and refuses what is beyond
+        file = bisect_right(self._firsts, number) - 1
+        start = (number - self._firsts[file]) * self._shard_rows
+        stop = min(start + self._shard_rows, self._rows[file])
+        return Shard(number=number, input=file, start=start, stop=stop)
+
+    def of_input(self, number: int) -> Iterator[Shard]:
+        """Those of one input."""
+        return (self[n] for n in range(self._firsts[number], self._firsts[number + 1]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +101,17 @@ class Manifest:
         """Number of rows that ask what another row of the run asks."""
         return sum(file.repeated for file in self.inputs)
 
-    def shards(self) -> list[Shard]:
+    @property
+    def division(self) -> str:
+        """How many rows are asked, and how many are not, in words."""
+        of = f"{self.rows:,} rows"
+        known = f"{sum(file.remembered for file in self.inputs):,} of {of} are remembered from earlier runs"
+        again = f"; {self.repeated:,} ask what another row asks" if self.repeated else ""
+        return f"{known}{again}; {self.asked:,} to do"
+
+    def shards(self) -> Shards:
         """All shards, in the order of the input; none crosses the border of a file."""
-        ranges = [
-            (index, start, min(start + self.shard_rows, file.asked))
-            for index, file in enumerate(self.inputs)
-            for start in range(0, file.asked, self.shard_rows)
-        ]
-        return [Shard(number=n, input=i, start=start, stop=stop) for n, (i, start, stop) in enumerate(ranges)]
+        return Shards([file.asked for file in self.inputs], self.shard_rows)
 
     def write(self, folder: Path) -> bool:
         """Write `manifest.json` into the run folder, unless another process that plans this run was first.

@@ -111,6 +111,20 @@ def batches(path: Path, size: int, columns: Sequence[str] | None = None) -> Iter
         require_rows(rows, file.metadata.num_rows)
 
 
+def blocks(path: Path, size: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The same, exactly `size` rows at a time but for the last, wherever the row groups of the file end."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches(path, size, columns):
+        if rows + batch.num_rows >= size:
+            yield pa.concat_batches([*waiting, batch.slice(0, size - rows)])
+            waiting, batch, rows = [], batch.slice(size - rows), 0
+        if batch.num_rows:
+            waiting, rows = [*waiting, batch], rows + batch.num_rows
+    if waiting:
+        yield pa.concat_batches(waiting)
+
+
 def in_run_folder(path: str | Path) -> bool:
     """Whether a file lies where we write results, and so is as we wrote it.
 

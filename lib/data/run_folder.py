@@ -23,6 +23,7 @@ OPENAI_OUTPUT = "openai_output.jsonl"
 OPENAI_ERRORS = "openai_errors.jsonl"
 METRICS = "metrics.json"
 REPORT = "report.html"
+FINISHED = "finished.json"
 PROGRESS = "progress.json"
 LOG = "log.txt"
 STAGES = "stages.json"  # of a job in stages

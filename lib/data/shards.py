@@ -1,22 +1,26 @@
 """Shard files: Parquet, committed by rename, with a footer that says whose they are."""
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lib.data.manifest import Manifest, Shard
+from lib.data.atomic import make_folder
+from lib.data.footer_index import Entry, look, read_index, write_index
+from lib.data.manifest import SHARDS_IN_FOLDER, Manifest, Shard
 from lib.data.parquet import UNREADABLE, opened, require_rows, write
-from lib.data.run_folder import SHARDS
 
 _KEY = b"overnight"
+_WORTH_AN_INDEX = 100  # footers that had to be read from their shards
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Footer:
     """What a shard file says of itself.
 
@@ -75,7 +79,9 @@ def commit(
         spelled=spelled,
     )
     table = table.replace_schema_metadata({_KEY: json.dumps(asdict(footer)).encode()})
-    write(table, folder / SHARDS / shard.file_name)
+    path = folder / shard.path
+    make_folder(path.parent)
+    write(table, path)
     return footer
 
 
@@ -94,19 +100,14 @@ def read_footer(shard: Shard, manifest: Manifest, folder: Path) -> Footer | None
     The file is opened, not looked up in a listing, since listings of shared file systems are cached.
     """
     try:
-        metadata = pq.read_metadata(folder / SHARDS / shard.file_name)
+        metadata = pq.read_metadata(folder / shard.path)
+        content = json.loads((metadata.metadata or {})[_KEY])
     except UNREADABLE:  # none, or damaged: to be done again
         return None
-    content = (metadata.metadata or {}).get(_KEY)
-    if content is None:
+    except (KeyError, ValueError, RecursionError):
         return None
-    try:
-        footer = Footer(**json.loads(content))
-    except (TypeError, ValueError, RecursionError):  # of another version, or damaged
-        return None
-    whole = metadata.num_rows == footer.rows == shard.rows
-    place = (footer.fingerprint, footer.shard, footer.input, footer.start)
-    return footer if whole and place == (manifest.fingerprint, shard.number, shard.input, shard.start) else None
+    footer = _footer(content, shard, manifest)
+    return footer if footer is not None and metadata.num_rows == footer.rows else None
 
 
 def unfinished(manifest: Manifest, folder: Path, *, retry_failed: bool) -> tuple[list[Shard], list[Footer]]:
@@ -116,13 +117,23 @@ def unfinished(manifest: Manifest, folder: Path, *, retry_failed: bool) -> tuple
     """
     todo: list[Shard] = []
     done: list[Footer] = []
-    for shard in manifest.shards():
-        footer = read_footer(shard, manifest, folder)
-        if footer is None or (retry_failed and footer.failed):
-            todo.append(shard)
-        else:
-            done.append(footer)
+    for shards in _folders(manifest):
+        for shard, footer in zip(shards, _footers(shards, manifest, folder), strict=True):
+            if footer is None or (retry_failed and footer.failed):
+                todo.append(shard)
+            else:
+                done.append(footer)
     return todo, done
+
+
+def state(manifest: Manifest, folder: Path) -> str:
+    """A hash of what all shard files are called, how long they are and when they were changed."""
+    hashed = hashlib.sha256()
+    for shards in _folders(manifest):
+        files = look((folder / shards[0].path).parent) or {}
+        found = [(shard.path, files.get(shard.file_name)) for shard in shards]
+        hashed.update(json.dumps(found).encode())
+    return hashed.hexdigest()
 
 
 def tables(shards: Iterable[Shard], folder: Path) -> Iterator[pa.Table]:
@@ -131,7 +142,49 @@ def tables(shards: Iterable[Shard], folder: Path) -> Iterator[pa.Table]:
     Raises RunFolderError where a file was damaged after it was written.
     """
     for shard in shards:
-        with opened(folder / SHARDS / shard.file_name) as file:
+        with opened(folder / shard.path) as file:
             table = file.read()
             require_rows(table.num_rows, shard.rows)
         yield table
+
+
+def _folders(manifest: Manifest) -> Iterator[list[Shard]]:
+    """The shards of each folder."""
+    shards = manifest.shards()
+    for first in range(0, len(shards), SHARDS_IN_FOLDER):
+        yield shards[first : first + SHARDS_IN_FOLDER]
+
+
+def _footers(shards: list[Shard], manifest: Manifest, folder: Path) -> list[Footer | None]:
+    """The footers of the shards of one folder: from its index, or else from the shards, which makes a new index."""
+    place = (folder / shards[0].path).parent
+    files = look(place)
+    if files is None:  # looked up by its name, as the shards would be
+        return [None] * len(shards)
+    index, entries, read, footers = read_index(place), dict[str, Entry](), 0, list[Footer | None]()
+    for shard in shards:
+        name = shard.file_name
+        file, entry = files.get(name), index.get(name)
+        footer = None
+        if entry is not None and entry.stat == file:
+            footer = _footer(entry.footer, shard, manifest)
+        if footer is None:  # also where the list lacks it: listings of shared file systems are cached
+            footer = read_footer(shard, manifest, folder)
+            entry = None if footer is None or file is None else Entry(file, asdict(footer))
+            read += entry is not None
+        if entry is not None:
+            entries[name] = entry
+        footers.append(footer)
+    if read >= _WORTH_AN_INDEX:
+        write_index(place, entries)
+    return footers
+
+
+def _footer(content: Mapping[str, Any], shard: Shard, manifest: Manifest) -> Footer | None:
+    """What a footer says; None where it is of another plan, or of another version."""
+    try:
+        footer = Footer(**content)
+    except TypeError:
+        return None
+    place = (footer.fingerprint, footer.shard, footer.input, footer.start, footer.rows)
+    return footer if place == (manifest.fingerprint, shard.number, shard.input, shard.start, shard.rows) else None

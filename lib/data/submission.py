@@ -3,11 +3,11 @@
 The rules: every id once, in the order of the input; values in [0, 1]; rows sum to 1 at 6 decimals.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,8 @@ import pyarrow.csv as pacsv
 from lib.data import parquet
 from lib.data.atomic import atomic_path
 from lib.data.merging import MergeConfig
-from lib.data.row_names import row_names
+from lib.data.repeats import Repeats, text_hashes
+from lib.data.row_names import name_blocks
 from lib.errors import ConfigError, InputError, RunFailed
 from lib.log import log
 from lib.scoring.probabilities import blend, to_millionths
@@ -26,8 +27,9 @@ from lib.types import PROBABILITIES
 
 WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
 COLUMNS = ("id", *WINNERS)
-_BLOCK_ROWS = 65_536
-_SPECIAL = re.compile('[,"\r\n]')
+_BLOCK_ROWS = 16_384
+_TWICE = "the id is there twice"
+_SPECIAL = '[,"\r\n]'
 
 
 class OnFailed(Enum):
@@ -65,6 +67,11 @@ class SubmissionConfig(MergeConfig):
             raise ConfigError(f"merge.sample={self.sample}: no such file")
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """Files that it depends on."""
+        return () if self.sample is None else (str(Path(self.sample).absolute()),)
+
+    @property
     def filler(self) -> npt.NDArray[np.float64] | None:
         """Probabilities [3] for a failed row; None where a failed row is not to be filled."""
         if self.on_failed is OnFailed.fail:
@@ -90,24 +97,26 @@ class Submission:
     probabilities: npt.NDArray[np.float64]
 
 
-def write_submission(result: Path, path: Path, config: SubmissionConfig) -> Submission:
+def write_submission(result: Path, path: Path, config: SubmissionConfig) -> int:
     """Turn `result.parquet` into a checked submission, in its order; where there are no ids, rows are numbered.
 
     A row that alone has no id, since its line could not be read, is left out, unless failed rows are not to be filled.
 
-    Returns the submission as read back from the file. Raises RunFailed where a row failed and
-    `merge.on_failed` is `fail`, InputError where `merge.sample` asks for other ids.
+    Returns the rows of the submission, which are checked as they are read back from the file. Memory: a block of rows.
+    Raises RunFailed where a row failed and `merge.on_failed` is `fail`, InputError where `merge.sample` asks for other
+    ids.
     """
-    ids = _ids(result)
+
+    def names() -> Iterator[pa.Array]:
+        return name_blocks(lambda: (block["id"] for block in parquet.blocks(result, _BLOCK_ROWS, ["id"])))
+
     if config.sample is not None:
-        require_same_ids(ids, Path(config.sample))
-    if ids.null_count:
-        log.warning("%s: %s failed rows without an id are left out", path, f"{ids.null_count:,}")
-    _write_csv(path, _filled(result, config.filler), ids)
-    ids = ids.drop_null()
-    submission = read_submission(path)
-    assert submission.ids.equals(ids), f"{path}: ids changed on the way to the file"
-    return submission
+        require_same_ids(names, Path(config.sample))
+    rows = _write_csv(path, zip(names(), _filled(result, config.filler), strict=True))
+    if left_out := sum(block.null_count for block in names()):
+        log.warning("%s: %s failed rows without an id are left out", path, f"{left_out:,}")
+    _check_written(path, (block.drop_null() for block in names()))
+    return rows
 
 
 def read_submission(path: Path, *, normalise: bool = False) -> Submission:
@@ -117,38 +126,29 @@ def read_submission(path: Path, *, normalise: bool = False) -> Submission:
     file, row and column.
     """
     table = _read_csv(path)
-    missing = [name for name in COLUMNS if name not in table.column_names]
-    if missing:
-        raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.column_names)}")
-    ids = table["id"].combine_chunks()
-    probabilities = np.column_stack([_numbers(path, table[name], name, ids) for name in WINNERS])
-    _refuse(path, ~((probabilities >= 0) & (probabilities <= 1)).all(axis=1), ids, "a value is not in [0, 1]")
-    sums: npt.NDArray[np.float64] = probabilities.sum(axis=1)
-    unequal = np.round(sums, 6) != 1
-    if normalise:
-        _refuse(path, sums <= 0, ids, "the values sum to 0")
-        probabilities[unequal] /= sums[unequal, None]
-        if unequal.any():
-            log.warning("%s: %s rows did not sum to 1 and were normalised", path, f"{int(unequal.sum()):,}")
-    else:
-        _refuse(path, unequal, ids, "the values do not sum to 1 at 6 decimals (normalise=true divides by their sum)")
-    repeated = np.ones(len(ids), dtype=bool)
-    repeated[np.unique(ids.dictionary_encode().indices, return_index=True)[1]] = False
-    _refuse(path, repeated, ids, "the id is there twice")
-    return Submission(ids=ids, probabilities=probabilities)
+    submission = _checked_rows(path, table, 0, normalise=normalise)
+    repeated = np.ones(len(submission.ids), dtype=bool)
+    repeated[np.unique(submission.ids.dictionary_encode().indices, return_index=True)[1]] = False
+    _refuse(path, repeated, submission.ids, 0, _TWICE)
+    return submission
 
 
-def require_same_ids(ids: pa.Array, sample: Path) -> None:
-    """Raise InputError unless a sample submission has exactly these ids in this order."""
-    table = _read_csv(sample)
-    if "id" not in table.column_names:
-        raise InputError(f"{sample}: no column id; it has {', '.join(table.column_names)}")
-    wanted = table["id"].combine_chunks()
-    if len(wanted) != len(ids):
-        raise InputError(f"{sample}: {len(wanted)} ids, but the submission has {len(ids)}")
-    if not ids.equals(wanted):
-        row = int(np.flatnonzero(pc.not_equal(ids, wanted).to_numpy(zero_copy_only=False))[0])
-        raise InputError(f"{sample}, row {row}: id {wanted[row]}, but the submission has {ids[row]} there")
+def require_same_ids(ids: Callable[[], Iterator[pa.Array]], sample: Path) -> None:
+    """Raise InputError unless a sample submission has exactly these ids in this order. ids: block by block."""
+    if "id" not in (names := csv_columns(sample)):
+        raise InputError(f"{sample}: no column id; it has {', '.join(names)}")
+
+    def wanted() -> Iterator[pa.Array]:
+        return (block["id"] for block in _csv_blocks(sample))
+
+    difference = _first_difference(ids(), wanted())
+    if difference is None:
+        return
+    have, need = (sum(map(len, blocks)) for blocks in (ids(), wanted()))
+    if have != need:
+        raise InputError(f"{sample}: {need} ids, but the submission has {have}")
+    row, ours, theirs = difference
+    raise InputError(f"{sample}, row {row}: id {theirs}, but the submission has {ours} there")
 
 
 def blend_submissions(
@@ -177,13 +177,13 @@ def blend_submissions(
             )
         aligned.append(submission.probabilities[positions.to_numpy()])
     out.parent.mkdir(parents=True, exist_ok=True)
-    _write_csv(out, iter([blend(aligned, list(weights))]), ids)
+    _write_csv(out, [(ids, blend(aligned, list(weights)))])
     return read_submission(out)
 
 
 def _filled(result: Path, filler: npt.NDArray[np.float64] | None) -> Iterator[npt.NDArray[np.float64]]:
     """Probabilities [n, 3] of a result, block by block, the failed rows filled."""
-    for batch in parquet.batches(result, _BLOCK_ROWS, PROBABILITIES):
+    for batch in parquet.blocks(result, _BLOCK_ROWS, PROBABILITIES):
         block = np.column_stack([column.to_numpy(zero_copy_only=False) for column in batch.columns])
         failed = np.isnan(block).any(axis=1)
         if filler is not None:
@@ -196,40 +196,140 @@ def _filled(result: Path, filler: npt.NDArray[np.float64] | None) -> Iterator[np
         yield block
 
 
-def _ids(result: Path) -> pa.Array:
-    ids = parquet.read(result, ["id"])["id"].combine_chunks()
-    return pa.array(row_names(ids, range(len(ids))), pa.string())
+def _write_csv(path: Path, blocks: Iterable[tuple[pa.Array, npt.NDArray[np.float64]]]) -> int:
+    """Write ids (strings, [n]) and probabilities [n, 3], but for rows without an id; returns how many were written."""
+    rows = 0
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(",".join(COLUMNS).encode() + b"\n")
+        for ids, probabilities in blocks:
+            named = ids.is_valid().to_numpy(zero_copy_only=False)
+            lines = pc.binary_join_element_wise(_quoted(ids.drop_null()), _numbers_of_lines(probabilities[named]), "")
+            _, offsets, content = lines.buffers()
+            ends = np.frombuffer(offsets, np.int32)
+            if len(lines):
+                file.write(memoryview(content)[ends[lines.offset] : ends[lines.offset + len(lines)]])
+            rows += len(lines)
+    return rows
 
 
-def _write_csv(path: Path, blocks: Iterator[npt.NDArray[np.float64]], ids: pa.Array) -> None:
-    first = 0
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(",".join(COLUMNS) + "\n")
-        for block in blocks:
-            texts = [
-                [f"{u // 1_000_000}.{u % 1_000_000:06d}" for u in column] for column in to_millionths(block).T.tolist()
-            ]
-            rows = zip(ids.slice(first, len(block)).to_pylist(), *texts, strict=True)
-            file.writelines(f"{_quoted(row[0])},{','.join(row[1:])}\n" for row in rows if row[0] is not None)
-            first += len(block)
-    assert first == len(ids)
+def _quoted(ids: pa.Array) -> pa.Array:
+    """Cells. The csv module leaves a lone carriage return unquoted, at which readers would end the row."""
+    special = pc.match_substring_regex(ids, _SPECIAL)
+    if not pc.any(special).as_py():
+        return ids
+    escaped = pc.replace_substring(ids, '"', '""')
+    return pc.if_else(special, pc.binary_join_element_wise('"', escaped, '"', ""), ids)
 
 
-def _quoted(text: str) -> str:
-    """A cell. The csv module leaves a lone carriage return unquoted, at which readers would end the row."""
-    return '"' + text.replace('"', '""') + '"' if _SPECIAL.search(text) else text
+def _numbers_of_lines(probabilities: npt.NDArray[np.float64]) -> pa.Array:
+    """What follows the id in each line: ",0.333333,0.333333,0.333334" and the line's end."""
+    lines = np.empty((len(probabilities), 28), np.uint8)
+    for column, millionths in enumerate(to_millionths(probabilities).T):
+        cell = lines[:, 9 * column : 9 * column + 9]
+        cell[:, 0], cell[:, 2] = ord(","), ord(".")
+        for place, power in enumerate((1_000_000, 100_000, 10_000, 1000, 100, 10, 1)):
+            cell[:, place + (place > 0) + 1] = ord("0") + millionths // power % 10
+    lines[:, 27] = ord("\n")
+    offsets = np.arange(0, lines.size + 1, 28, dtype=np.int32)
+    return pa.Array.from_buffers(pa.string(), len(lines), [None, pa.py_buffer(offsets), pa.py_buffer(lines)])
+
+
+def _check_written(path: Path, ids: Iterator[pa.Array]) -> None:
+    """Read a submission of ours block by block. Raises InputError where it breaks a rule. ids: that it must have."""
+    with Repeats(path.parent) as seen:
+
+        def checked() -> Iterator[pa.Array]:
+            first = 0
+            for block in _csv_blocks(path):
+                found = _checked_rows(path, pa.Table.from_batches([block]), first, normalise=False).ids
+                seen.add(found)
+                yield found
+                first += len(found)
+
+        difference = _first_difference(ids, checked())
+        assert difference is None, f"{path}: ids changed on the way to the file: {difference}"
+        repeated = seen.found()
+    if len(repeated):
+        _refuse_repeated(path, repeated)
+
+
+def _refuse_repeated(path: Path, repeated: npt.NDArray[np.uint64]) -> None:
+    """Raise InputError where ids with these hashes are indeed the same."""
+    first, before = 0, set[str]()
+    for block in _csv_blocks(path):
+        ids = block["id"]
+        for row in np.flatnonzero(np.isin(text_hashes(ids), repeated)).tolist():
+            if (name := ids[row].as_py()) in before:
+                raise InputError(f"{path}, row {first + row} (id {name}): {_TWICE}")
+            before.add(name)
+        first += len(ids)
+
+
+def _first_difference(
+    ours: Iterator[pa.Array], theirs: Iterator[pa.Array]
+) -> tuple[int, str | None, str | None] | None:
+    """The first row in which texts in blocks differ, and both of them; None where they are all the same."""
+    blocks = [filter(len, ours), filter(len, theirs)]
+    row, a, b = 0, next(blocks[0], None), next(blocks[1], None)
+    while a is not None and b is not None:
+        count = min(len(a), len(b))
+        same = pc.equal(a[:count], b[:count]).fill_null(False)
+        if not pc.all(same).as_py():
+            place = same.index(False).as_py()
+            return row + place, a[place].as_py(), b[place].as_py()
+        row += count
+        a = a[count:] if count < len(a) else next(blocks[0], None)
+        b = b[count:] if count < len(b) else next(blocks[1], None)
+    if a is None and b is None:
+        return None
+    return row, None if a is None else a[0].as_py(), None if b is None else b[0].as_py()
+
+
+def _checked_rows(path: Path, table: pa.Table, first: int, *, normalise: bool) -> Submission:
+    """Rows of a submission, each of which is checked; not, whether an id is there twice. first: number of the first."""
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.column_names)}")
+    ids = table["id"].combine_chunks()
+    probabilities = np.column_stack([_numbers(path, table[name], name, ids, first) for name in WINNERS])
+    _refuse(path, ~((probabilities >= 0) & (probabilities <= 1)).all(axis=1), ids, first, "a value is not in [0, 1]")
+    sums: npt.NDArray[np.float64] = probabilities.sum(axis=1)
+    unequal = np.round(sums, 6) != 1
+    if normalise:
+        _refuse(path, sums <= 0, ids, first, "the values sum to 0")
+        probabilities[unequal] /= sums[unequal, None]
+        if unequal.any():
+            log.warning("%s: %s rows did not sum to 1 and were normalised", path, f"{int(unequal.sum()):,}")
+    else:
+        wrong = "the values do not sum to 1 at 6 decimals (normalise=true divides by their sum)"
+        _refuse(path, unequal, ids, first, wrong)
+    return Submission(ids=ids, probabilities=probabilities)
 
 
 def _read_csv(path: Path) -> pa.Table:
-    types = {name: pa.string() for name in csv_columns(path)}
+    options = _csv_options(path)
     try:
-        return pacsv.read_csv(
-            path,
-            parse_options=pacsv.ParseOptions(newlines_in_values=True),
-            convert_options=pacsv.ConvertOptions(column_types=types, strings_can_be_null=False),
-        )
+        return pacsv.read_csv(path, **options)
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a CSV file ({error})") from error
+
+
+def _csv_blocks(path: Path) -> Iterator[pa.RecordBatch]:
+    """The same, block by block."""
+    options = _csv_options(path)
+    try:
+        with pacsv.open_csv(path, **options) as reader:
+            yield from reader
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not a CSV file ({error})") from error
+
+
+def _csv_options(path: Path) -> dict[str, Any]:
+    types = {name: pa.string() for name in csv_columns(path)}
+    return {
+        "parse_options": pacsv.ParseOptions(newlines_in_values=True),
+        "convert_options": pacsv.ConvertOptions(column_types=types, strings_can_be_null=False),
+    }
 
 
 def csv_columns(path: Path) -> list[str]:
@@ -246,13 +346,13 @@ def csv_columns(path: Path) -> list[str]:
     return names
 
 
-def _numbers(path: Path, column: pa.ChunkedArray, name: str, ids: pa.Array) -> npt.NDArray[np.float64]:
+def _numbers(path: Path, column: pa.ChunkedArray, name: str, ids: pa.Array, first: int) -> npt.NDArray[np.float64]:
     try:
         return np.asarray(column.cast(pa.float64()))
     except pa.ArrowInvalid:
         row = next(row for row, text in enumerate(column.to_pylist()) if not _is_number(text))
         text = column[row].as_py()
-        raise InputError(f"{path}, row {row} (id {ids[row]}): {name} {text!r} is not a number") from None
+        raise InputError(f"{path}, row {first + row} (id {ids[row]}): {name} {text!r} is not a number") from None
 
 
 def _is_number(text: str) -> bool:
@@ -263,8 +363,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _refuse(path: Path, wrong: npt.ArrayLike, ids: pa.Array, what: str) -> None:
+def _refuse(path: Path, wrong: npt.ArrayLike, ids: pa.Array, first: int, what: str) -> None:
     wrong = np.asarray(wrong)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise InputError(f"{path}, row {row} (id {ids[row]}): {what} ({int(wrong.sum())} such rows)")
+        raise InputError(f"{path}, row {first + row} (id {ids[row]}): {what} ({int(wrong.sum())} such rows)")

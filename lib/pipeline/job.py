@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from tempfile import TemporaryDirectory
 from typing import Generic, TypeVar
 
 import pyarrow.compute as pc
@@ -11,7 +12,7 @@ from lib.config import public
 from lib.data.atomic import write_text
 from lib.data.delivery import copy_out, require_writable
 from lib.data.merging import MergeConfig
-from lib.data.run_folder import CONFIG
+from lib.data.run_folder import CONFIG, RESULT
 from lib.engines.base import ModelConfig
 from lib.errors import AnotherPlan
 from lib.log import log
@@ -19,9 +20,11 @@ from lib.pipeline.array import ArrayConfig
 from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.outcomes.another_rule import RULES, settings_of_rule
 from lib.pipeline.outcomes.base import Outcome
+from lib.pipeline.outcomes.finished import is_finished, write_finished
 from lib.pipeline.run import Recipe, Run
 from lib.pipeline.run_config import RunConfig
 from lib.pipeline.worker import keyed_rows
+from lib.store.store import StoreConfig
 from lib.tasks.prompts.preview import preview
 from lib.tasks.prompts.prompt import PromptConfig
 
@@ -33,6 +36,7 @@ class JobConfig:
     executor: ExecutorConfig
     run: RunConfig
     array: ArrayConfig = field(default_factory=ArrayConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
     merge: MergeConfig = field(default_factory=MergeConfig)
 
     @property
@@ -91,16 +95,24 @@ class Job(Generic[Config]):
             run.work(config.executor, config.array)
             log.info("element %s is complete; jobs.merge run.dir=%s when all are", config.array.element, run.folder)
             return
+        todo, _ = run.unfinished()
+        if not todo and is_finished(run.manifest, run.folder, config.merge.reads):
+            log.info("0 shards to do, and nothing has changed since the run was finished")
+            print(f"result:     {run.folder / RESULT} ({run.manifest.rows:,} rows, as before)")
+            print(f"finished before; jobs.merge run.dir={run.folder} makes submission and report again")
+            copy_out(run.folder, config.run.out)
+            return
         self.outcome.check(run, config.merge)
         run.work(config.executor)
         self.outcome.finish(run.folder, config.merge, config.run.max_error_rate)
+        write_finished(run.manifest, run.folder, config.merge.reads)
         copy_out(run.folder, config.run.out)
 
     def plan(self, config: Config) -> Run:
         """The run of a config, new or to be resumed. Raises what `Run.open` raises."""
         recipe = self.recipe(config)
         try:
-            return Run.open(self.name, config.run, recipe, config.array)
+            return Run.open(self.name, config.run, recipe, config.array, config.store)
         except AnotherPlan as error:
             settings = settings_of_rule(recipe.task)
             if self.name not in RULES or not settings.keys() >= set(error.keys):
@@ -120,8 +132,11 @@ class Job(Generic[Config]):
 
     def _show_requests(self, config: Config) -> None:
         """Print the first requests as the model would get them. Loads a tokenizer, no model."""
-        run = self.plan(config)
-        rows = keyed_rows(run, 0, 0, min(config.preview, run.manifest.inputs[0].rows))
+        with (
+            TemporaryDirectory() as place
+        ):  # a plan that is kept asks nothing that is remembered, so it may show nothing
+            run = Run.open(self.name, replace(config.run, dir=place), self.recipe(config))
+            rows = keyed_rows(run, 0, 0, min(config.preview, run.manifest.inputs[0].asked))
         tokenizer = run.engine.load_tokenizer()
         prepared = run.task.prepare(rows.filter(pc.is_null(rows["error"])), tokenizer, run.engine.max_tokens)
         print("\n".join(preview(prepared.requests[: config.preview], tokenizer)))

@@ -56,10 +56,10 @@ class Progress:
         self.failed += footer.failed
         self._engine.add(footer)
         self._bar.update(footer.rows)
-        self._bar.set_postfix_str(f"{self._speed}, {self.all_failed} failed")
         now = time.monotonic()
         if now - self._written >= _WRITE_EVERY:
             self._written = now
+            self._bar.set_postfix_str(f"{self._speed}, {self.all_failed} failed")
             self._write()
         if now - self._logged >= _LOG_EVERY:
             self._logged = now

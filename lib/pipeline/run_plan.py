@@ -29,7 +29,7 @@ def find_or_plan(
     data: Rows,
     keys: Mapping[str, object],
     array: ArrayConfig,
-    begin: Callable[[Path], Division | None],
+    begin: Callable[[Path], Division | None] = lambda _: None,
 ) -> tuple[Path, Manifest]:
     """Find or make the folder and manifest of a run. keys: what changes results, besides the job and its input.
 
@@ -101,6 +101,8 @@ def _plan(
         inputs=tuple(inputs),
         shard_rows=config.shard_rows or _shard_rows(sum(file.asked for file in inputs)),
     )
+    if manifest.asked < manifest.rows:
+        log.info("%s", manifest.division)
     if not manifest.write(folder):
         for path in folder.glob(f"*/*{own}*.parquet"):
             path.unlink()

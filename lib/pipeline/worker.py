@@ -6,9 +6,9 @@ from collections.abc import Collection
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.data.keys import KEY_TYPE, content_keys
+from lib.data.joining.keys import ANSWERED, KEY_TYPE, content_keys, equal_keys
 from lib.data.manifest import Shard
-from lib.data.reading.input_file import read_rows
+from lib.data.reading.input_file import read_equals, read_rows
 from lib.data.rows.openai_batch import BODY
 from lib.data.shards import Footer, commit
 from lib.engines.base import ModelConfig
@@ -112,7 +112,7 @@ def failed_rows(rows: pa.Table, run: Run, reason: str | None = None) -> pa.Table
 def _table(
     rows: pa.Table, run: Run, columns: pa.Table, errors: pa.Array | pa.ChunkedArray, unanswered: Collection[int]
 ) -> pa.Table:
-    """Carried columns, the task's own, `error`, and the key of a row that was answered.
+    """Carried columns, the task's own, `error`, the row's key, and whether the engine answered it.
 
     Without an answer all of the task's columns are null; in other failed rows those are that are concluded from it.
     """
@@ -123,12 +123,15 @@ def _table(
     for field in columns.schema:
         nothing = unasked if field.name in answered else failed
         table = table.append_column(field, pc.if_else(nothing, pa.scalar(None, field.type), columns[field.name]))
-    keys = pc.if_else(unasked, pa.scalar(None, KEY_TYPE), rows[KEY])
-    return table.append_column(pa.field("error", pa.string()), errors).append_column(KEY, keys)
+    table = table.append_column(pa.field("error", pa.string()), errors)
+    return table.append_column(KEY, rows[KEY]).append_column(ANSWERED, pc.invert(unasked))
 
 
-def keyed_rows(run: Run, file: int, start: int, stop: int) -> pa.Table:
-    """Chosen rows [start, stop) of an input of a run as tasks get them: with keys, null where no model is asked."""
-    rows = read_rows(run.manifest.inputs[file], run.folder, start, stop, run.data)
-    model = isinstance(run.engine, ModelConfig)
-    return rows.append_column(KEY, content_keys(rows, run.data.content) if model else pa.nulls(rows.num_rows, KEY_TYPE))
+def keyed_rows(run: Run, number: int, start: int, stop: int) -> pa.Table:
+    """Asked rows [start, stop) of an input of a run as tasks get them: with keys, null where no model is asked."""
+    file = run.manifest.inputs[number]
+    rows = read_rows(file, run.folder, start, stop, run.data)
+    if not isinstance(run.engine, ModelConfig):
+        return rows.append_column(KEY, pa.nulls(rows.num_rows, KEY_TYPE))
+    keys = content_keys(rows, run.data.content)
+    return rows.append_column(KEY, equal_keys(keys, read_equals(file, run.folder, start, stop)))

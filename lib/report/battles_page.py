@@ -1,31 +1,22 @@
 """The report of a run of battles: `metrics.json`, `report.html`, and a summary for the terminal."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from lib.data.atomic import write_text
 from lib.data.run_folder import METRICS, REPORT
+from lib.report.battle_measures import Measured, measure
 from lib.report.figures import confusion_matrix, reliability_diagram
 from lib.report.page import Figure, Section, Table, render
 from lib.report.predictions import Predictions
 from lib.report.tables import text_table
-from lib.scoring.calibration import (
-    apply_davidson,
-    apply_temperature,
-    cross_validated_log_loss,
-    fit_davidson,
-    fit_temperature,
-)
-from lib.scoring.metrics import BattleMetrics, battle_metrics, normalise, position_bias
-from lib.scoring.probabilities import FloatArray, average_orders
+from lib.scoring.metrics import BattleMetrics
 
-_FIT_FROM_ROWS = 50
 _LEAST_MASS = 0.5  # of the labels together
-_FIT_UP_TO_ROWS = 1_000_000  # three parameters are long settled by then
 _SCORES = (
     ("log loss", "log_loss"),
     ("accuracy", "accuracy"),
@@ -35,45 +26,8 @@ _SCORES = (
 )
 
 
-def measure(predictions: Predictions) -> BattleMetrics:
-    """All metrics of a run; Davidson (rewards) or temperature (a judge) is fitted from 50 measured rows on.
-
-    The temperature is that of the orders' mean, whatever the run's own rule has made of it.
-    """
-    p, labels = predictions.probabilities, predictions.labels
-    metrics = battle_metrics(p, labels)
-    mass = predictions.label_mass
-    if mass is not None and not np.isnan(mass).all():
-        metrics = replace(metrics, label_mass=float(np.nanmean(mass)))
-    if predictions.ab is not None and predictions.ba is not None:
-        metrics = replace(metrics, position_bias=position_bias(predictions.ab, predictions.ba))
-    measured = np.flatnonzero(~np.isnan(p).any(axis=1) & (labels >= 0))
-    if len(measured) and np.isin(normalise(p[measured]), (0, 0.5, 1)).all():
-        hard = replace(metrics.scores, log_loss=None, ece=None)
-        return replace(metrics, scores=hard, log_loss_with_fallback=None)
-    if len(measured) < _FIT_FROM_ROWS:
-        return metrics
-    rows = measured[:: -(-len(measured) // _FIT_UP_TO_ROWS)]
-    if predictions.score_a is not None and predictions.score_b is not None:
-        scores = (predictions.score_a[rows], predictions.score_b[rows])
-        held_out = cross_validated_log_loss(fit_davidson, apply_davidson, scores, labels[rows])
-        davidson = {**asdict(fit_davidson(*scores, labels[rows])), "log_loss": held_out}
-        return replace(metrics, davidson_fit=davidson)
-    if predictions.ab is not None:
-        mean = _mean_of_orders(predictions.ab[rows], None if predictions.ba is None else predictions.ba[rows])
-        held_out = cross_validated_log_loss(fit_temperature, apply_temperature, (mean,), labels[rows])
-        temperature = {**asdict(fit_temperature(mean, labels[rows])), "log_loss": held_out}
-        return replace(metrics, temperature_fit=temperature)
-    return metrics
-
-
-def _mean_of_orders(ab: FloatArray, ba: FloatArray | None) -> FloatArray:
-    """[n, 3]; A first alone where nothing else was asked."""
-    return ab if ba is None or np.isnan(ba).all() else average_orders(ab, ba)
-
-
 def write_report(
-    predictions: Predictions,
+    blocks: Iterable[Predictions],
     out_dir: Path,
     *,
     title: str,
@@ -82,15 +36,16 @@ def write_report(
 ) -> BattleMetrics:
     """Measure, write `metrics.json` and `report.html` into `out_dir` (each whole or not at all), return the metrics.
 
-    details: what the reader should know of the run (model, data, prompt, …), shown as it is. engine: how well the run
-    used its engines, for `metrics.json`; None for predictions that come from no run.
+    blocks: the rows, part by part. details: what the reader should know of the run (model, data, prompt, …), shown as
+    it is. engine: how well the run used its engines, for `metrics.json`; None for predictions that come from no run.
     """
-    metrics = measure(predictions)
+    measured = measure(blocks)
+    metrics = measured.metrics
     out_dir.mkdir(parents=True, exist_ok=True)
     content = {**metrics.to_dict(), **({} if engine is None else {"engine": engine})}
     write_text(out_dir / METRICS, json.dumps(content, indent=2, allow_nan=False) + "\n")
     lead = [*_rows_lines(metrics), *_verdict_lines(metrics)]
-    write_text(out_dir / REPORT, render(title, lead, _sections(predictions, metrics, details)))
+    write_text(out_dir / REPORT, render(title, lead, _sections(measured, details)))
     return metrics
 
 
@@ -167,11 +122,12 @@ def _fit_lines(metrics: BattleMetrics) -> list[str]:
     lines = []
     for name, section, rule, fit in fits:
         if fit is not None:
-            values = {key: f"{value:.4g}" for key, value in fit.items() if key != "log_loss"}
+            values = {key: f"{value:.4g}" for key, value in fit.items() if key not in ("log_loss", "sample")}
             settings = rule + " ".join(f"{section}.{key}={value}" for key, value in values.items())
+            sample = f", of a sample of {fit['sample']:,.0f} rows" if "sample" in fit else ""
             lines += [
                 f"{name} fitted on the labels: {', '.join(f'{key} {value}' for key, value in values.items())}; "
-                f"log loss {fit['log_loss']:.4f} on rows held out (5 folds).",
+                f"log loss {fit['log_loss']:.4f} on rows held out (5 folds){sample}.",
                 "No rule is made of it: the higher scores are those of the worse responses here."
                 if fit.get("scale", 1) <= 0
                 else f"A submission by it, without the engine: jobs.merge run.dir=DIR merge.out=FILE {settings}",
@@ -179,11 +135,9 @@ def _fit_lines(metrics: BattleMetrics) -> list[str]:
     return lines
 
 
-def _sections(predictions: Predictions, metrics: BattleMetrics, details: Mapping[str, str]) -> list[Section]:
-    sections = []
+def _sections(measured: Measured, details: Mapping[str, str]) -> list[Section]:
+    sections, metrics = [], measured.metrics
     if metrics.measured:
-        measured = ~np.isnan(predictions.probabilities).any(axis=1) & (predictions.labels >= 0)
-        p, labels = predictions.probabilities[measured], predictions.labels[measured]
         assert metrics.confusion is not None
         sections = [
             Section(
@@ -194,7 +148,9 @@ def _sections(predictions: Predictions, metrics: BattleMetrics, details: Mapping
             Section(
                 heading="Calibration",
                 text=["Dashed: perfect calibration. Whiskers: 95 % intervals."],
-                figure=Figure(svg=reliability_diagram(p, labels), description="Accuracy by confidence of the verdict"),
+                figure=Figure(
+                    svg=reliability_diagram(measured.reliability), description="Accuracy by confidence of the verdict"
+                ),
             ),
             Section(
                 heading="Labels and verdicts",
@@ -207,11 +163,11 @@ def _sections(predictions: Predictions, metrics: BattleMetrics, details: Mapping
     diagnostics = [*_order_lines(metrics), *_fit_lines(metrics)]
     if diagnostics:
         sections.append(Section(heading="Diagnostics", text=diagnostics))
-    if predictions.reasons:
-        rows = [(reason, f"{count:,}") for reason, count in predictions.reasons.most_common(20)]
+    if measured.reasons:
+        rows = [(reason, f"{count:,}") for reason, count in measured.reasons.most_common(20)]
         sections.append(Section(heading="Why rows failed", table=Table(header=("reason", "rows"), rows=rows)))
-    if predictions.failures:
-        rows_failed = [(f.file, str(f.row), f.id or "–", f.reason) for f in predictions.failures]
+    if measured.failures:
+        rows_failed = [(f.file, str(f.row), f.id or "–", f.reason) for f in measured.failures]
         table = Table(header=("file", "row", "id", "reason"), rows=rows_failed, prose=True)
         sections.append(Section(heading="The first failed rows", table=table))
     if details:

@@ -3,20 +3,18 @@
 import numpy as np
 
 from lib.report.drawing import FILL, INK, cell, figure, plain, svg
-from lib.scoring.metrics import ECE_BINS, Labels, reliability
+from lib.scoring.metrics import ECE_BINS, Reliability
 from lib.scoring.probabilities import FloatArray, IntArray
 from lib.types import VERDICTS
 
 
-def reliability_diagram(probabilities: FloatArray, labels: Labels) -> str:
+def reliability_diagram(bins: Reliability) -> str:
     """Accuracy against confidence of the most probable class, in the bins of the ECE; below, rows per bin.
 
-    probabilities: [n, 3] without NaN; labels: [n] in 0, 1, 2. Dashed: perfect calibration. Whiskers: 95 % Wilson
-    intervals.
+    Dashed: perfect calibration. Whiskers: 95 % Wilson intervals.
     """
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    bins = reliability(probabilities, labels)
     full = bins.count > 0
     confidence, accuracy, count = bins.confidence[full], bins.accuracy[full], bins.count[full]
     low, high = _wilson(accuracy, count)

@@ -1,7 +1,9 @@
-"""A finished run's probabilities and labels, read for a report: only the columns it needs, one at a time."""
+"""A finished run's probabilities and labels, read for a report: only the columns it needs, block by block."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
 from lib.data import parquet
 from lib.data.submission import WINNERS, csv_columns, read_submission
@@ -20,7 +21,11 @@ from lib.types import PROBABILITIES, VERDICTS
 
 LabelArray = npt.NDArray[np.int8]
 
+BLOCK_ROWS = 65_536
+"""Rows in memory at a time."""
+
 _EXAMPLES = 20
+_FAILURE_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What a report is about; n rows.
+    """What a report is about, or a block of it; n rows.
 
     probabilities: [n, 3] of A, B, tie, NaN where a row failed; labels: [n], -1 where unknown.
     ab, ba: [n, 3] of a judge's two presentation orders, in terms of the original A and B; label_mass: [n].
@@ -54,36 +59,36 @@ class Predictions:
     failures: tuple[Failure, ...] = ()
 
 
-def from_result(path: Path) -> Predictions:
-    """Read a run's `result.parquet`.
+def from_result(path: Path) -> Iterator[Predictions]:
+    """Read a run's `result.parquet`, at most `BLOCK_ROWS` at a time; the first failures of all are in one block.
 
     Raises InputError where it is missing or lacks a column, RunFolderError where it is damaged.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; finish the run first (the same command again resumes it)")
-    with parquet.opened(path) as file:
-        columns = set(file.schema_arrow.names)
-        missing = [name for name in (*PROBABILITIES, "label", "error") if name not in columns]
-        if missing:
-            raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(file.schema_arrow.names)}")
-        labels = _label_numbers(_read(file, "label"), path)
-        errors = _read(file, "error")
+    columns = parquet.schema(path).names
+    missing = [name for name in (*PROBABILITIES, "label", "error") if name not in columns]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(columns)}")
+    orders = {order: [f"{order}_{name}" for name in PROBABILITIES] for order in ("ab", "ba")}
+    orders = {order: names for order, names in orders.items() if names[0] in columns}
+    numbers = [name for name in ("label_mass", "score_a", "score_b") if name in columns]
+    wanted = [*PROBABILITIES, "label", "error", *chain(*orders.values()), *numbers]
+    failures: tuple[Failure, ...] = ()
+    for block in parquet.blocks(path, BLOCK_ROWS, wanted):
+        errors = block["error"]
         reasons = Counter({item["values"]: item["counts"] for item in pc.value_counts(errors.drop_null()).to_pylist()})
-        probabilities = _stack(file, PROBABILITIES)
-        probabilities[errors.is_valid().to_numpy()] = np.nan  # a row with an error counts as failed, whatever it holds
-        orders = [
-            _stack(file, tuple(f"{order}_{name}" for name in PROBABILITIES)) if f"{order}_p_a" in columns else None
-            for order in ("ab", "ba")
-        ]
-        numbers = {name: _floats(file, name) for name in ("label_mass", "score_a", "score_b") if name in columns}
-        return Predictions(
+        probabilities = _stack(block, PROBABILITIES)
+        probabilities[errors.is_valid().to_numpy(zero_copy_only=False)] = np.nan  # whatever such a row holds
+        first = not failures and bool(reasons)
+        failures = failures or (_failures(path) if reasons else ())
+        yield Predictions(
             probabilities=probabilities,
-            labels=labels,
-            ab=orders[0],
-            ba=orders[1],
+            labels=_label_numbers(block["label"], path),
             reasons=reasons,
-            failures=_failures(path) if reasons else (),
-            **numbers,
+            failures=failures if first else (),
+            **{order: _stack(block, names) for order, names in orders.items()},
+            **{name: _floats(block[name]) for name in numbers},
         )
 
 
@@ -122,7 +127,7 @@ def _lack(path: Path, other: Path, ids: pa.Array) -> str:
     return f"{path} lacks {len(ids):,} ids of {other}, the first of them {', '.join(ids[:5].to_pylist())}"
 
 
-def _label_numbers(words: pa.ChunkedArray, path: Path) -> LabelArray:
+def _label_numbers(words: pa.Array, path: Path) -> LabelArray:
     """The places of labels among VERDICTS, -1 for null. Raises InputError for another word."""
     numbers = pc.index_in(words.cast(pa.string()), value_set=pa.array(VERDICTS))
     if numbers.null_count != words.null_count:
@@ -130,31 +135,24 @@ def _label_numbers(words: pa.ChunkedArray, path: Path) -> LabelArray:
     return np.asarray(pc.fill_null(numbers, -1), dtype=np.int8)
 
 
-def _read(file: pq.ParquetFile, name: str) -> pa.ChunkedArray:
-    column = file.read(columns=[name])[name]
-    parquet.require_rows(len(column), file.metadata.num_rows)
-    return column
-
-
-def _floats(file: pq.ParquetFile, name: str) -> FloatArray:
+def _floats(column: pa.Array) -> FloatArray:
     """A column as float64 [n], null as NaN."""
-    return np.asarray(_read(file, name).to_numpy(), dtype=np.float64)
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _stack(file: pq.ParquetFile, names: tuple[str, ...]) -> FloatArray:
-    stacked = np.empty((file.metadata.num_rows, len(names)))
-    for i, name in enumerate(names):
-        stacked[:, i] = _floats(file, name)
-    return stacked
+def _stack(block: pa.RecordBatch, names: Sequence[str]) -> FloatArray:
+    return np.stack([_floats(block[name]) for name in names], axis=1)
 
 
 def _failures(path: Path) -> tuple[Failure, ...]:
-    """The first failed rows; the file is scanned in batches, so that its texts never lie in memory together."""
-    import pyarrow.dataset as pads
-
-    names = ["file", "row", "id", "error"]
-    first = pads.dataset(path).scanner(columns=names, filter=pads.field("error").is_valid()).head(_EXAMPLES)
-    return tuple(Failure(row["file"], row["row"], row["id"], row["error"]) for row in first.to_pylist())
+    """The first failed rows of all."""
+    found: list[Failure] = []
+    for batch in parquet.batches(path, _FAILURE_ROWS, ["file", "row", "id", "error"]):
+        failed = batch.filter(batch["error"].is_valid()).slice(0, _EXAMPLES - len(found))
+        found += [Failure(row["file"], row["row"], row["id"], row["error"]) for row in failed.to_pylist()]
+        if len(found) == _EXAMPLES:
+            break
+    return tuple(found)
 
 
 def _read_labels(path: Path) -> tuple[pa.Array, FloatArray]:

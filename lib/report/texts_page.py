@@ -60,12 +60,13 @@ def measure_texts(result: Path, tokenizer: WordTokenizer | None) -> TextMetrics:
     for batch in _batches(result, ["finish_reason", "new_tokens", "tokens", "cut", "error"]):
         rows, failed = rows + batch.num_rows, failed + batch.num_rows - batch["error"].null_count
         batch = _fine(batch)
-        reasons, lengths = (_flat(batch[name]) for name in ("finish_reason", "new_tokens"))
-        ended.update(reason for reason in reasons if reason is not None)
-        samples += sum(reason is not None for reason in reasons)
-        new_tokens += sum(filter(None, lengths))
-        prompt_tokens += sum(filter(None, batch["tokens"].to_pylist()))
-        cut_rows += sum(bool(cut) for cut in batch["cut"].to_pylist())
+        reasons = _flat(batch["finish_reason"]).drop_null()
+        for count in pc.value_counts(reasons).to_pylist():
+            ended[count["values"]] += count["counts"]
+        samples += len(reasons)
+        new_tokens += pc.sum(_flat(batch["new_tokens"])).as_py() or 0
+        prompt_tokens += pc.sum(batch["tokens"]).as_py() or 0
+        cut_rows += pc.sum(pc.not_equal(batch["cut"], 0)).as_py() or 0
     found = TextMetrics(
         rows=rows,
         failed=failed,
@@ -196,9 +197,9 @@ def _fine(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.filter(pc.is_null(batch["error"]))
 
 
-def _flat(column: pa.Array) -> list[Any]:
+def _flat(column: pa.Array) -> pa.Array:
     """Cells, those of lists one by one."""
-    return (column.flatten() if pa.types.is_list(column.type) else column).to_pylist()  # type: ignore[no-any-return]
+    return column.flatten() if pa.types.is_list(column.type) else column
 
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:

@@ -1,11 +1,11 @@
 """How good a battle's probabilities are, beside the uniform prior. Class order A, B, tie; labels 0, 1, 2.
 
 The single metrics take complete rows (no NaN, no unknown label, at least one) and normalise them first;
-`battle_metrics` picks those rows out of a run.
+`battle_sums` picks those rows out of a run.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -37,21 +37,31 @@ def verdicts(probabilities: FloatArray) -> FloatArray:
     return np.asarray(top / top.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
-def log_loss(probabilities: FloatArray, labels: Labels) -> float:
-    """Mean -ln P(label), clipped to [eps, 1 - eps] (eps of float64) after normalising, as scikit-learn clips."""
+def log_probabilities(probabilities: FloatArray, labels: Labels) -> FloatArray:
+    """ln P(label) [n], clipped to [eps, 1 - eps] (eps of float64) after normalising, as scikit-learn clips."""
     eps = np.finfo(np.float64).eps
-    return float(-np.log(np.clip(_of_label(normalise(probabilities), labels), eps, 1 - eps)).mean())
+    return np.asarray(np.log(np.clip(of_label(normalise(probabilities), labels), eps, 1 - eps)), dtype=np.float64)
+
+
+def log_loss(probabilities: FloatArray, labels: Labels) -> float:
+    """Mean -ln P(label)."""
+    return float(-log_probabilities(probabilities, labels).mean())
 
 
 def accuracy(probabilities: FloatArray, labels: Labels) -> float:
     """Share of labels that are the verdict, in [0, 1]; tied verdicts count in part (see `verdicts`)."""
-    return float(_of_label(verdicts(normalise(probabilities)), labels).mean())
+    return float(of_label(verdicts(normalise(probabilities)), labels).mean())
+
+
+def brier_scores(probabilities: FloatArray, labels: Labels) -> FloatArray:
+    """Brier's (1950) score [n]: squared distance to the one-hot label, summed over classes; 0 (best) to 2."""
+    p = normalise(probabilities)
+    return np.asarray((p**2).sum(axis=1) - 2 * of_label(p, labels) + 1, dtype=np.float64)
 
 
 def brier(probabilities: FloatArray, labels: Labels) -> float:
-    """Brier's (1950) score: squared distance to the one-hot label, summed over classes; 0 (best) to 2, uniform 2/3."""
-    p = normalise(probabilities)
-    return float(((p**2).sum(axis=1) - 2 * _of_label(p, labels) + 1).mean())
+    """Mean Brier score; that of the uniform prior is 2/3."""
+    return float(brier_scores(probabilities, labels).mean())
 
 
 @dataclass(frozen=True)
@@ -62,22 +72,39 @@ class Reliability:
     accuracy: FloatArray
     count: npt.NDArray[np.int64]
 
+    @staticmethod
+    def of(bins: FloatArray) -> "Reliability":
+        """Of the sums that `confidence_bins` gives, of one or more blocks of rows."""
+        count = bins[0].astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            return Reliability(bins[1] / count, bins[2] / count, count)
+
+
+def confidence_bins(probabilities: FloatArray, labels: Labels, *, bins: int = ECE_BINS) -> FloatArray:
+    """Rows per bin of top-label confidence, and their sums of confidence and accuracy: [3, bins].
+
+    Bins of equal widths: ((i-1)/bins, i/bins] over (0, 1].
+    """
+    p = normalise(probabilities)
+    confidence, hit = p.max(axis=1), of_label(verdicts(p), labels)
+    bin_of = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    sums = [np.bincount(bin_of, weights=weights, minlength=bins) for weights in (None, confidence, hit)]
+    return np.array(sums, dtype=np.float64)
+
 
 def reliability(probabilities: FloatArray, labels: Labels, *, bins: int = ECE_BINS) -> Reliability:
-    """Mean confidence and accuracy per bin of top-label confidence; equal widths ((i-1)/bins, i/bins] over (0, 1]."""
-    p = normalise(probabilities)
-    confidence, hit = p.max(axis=1), _of_label(verdicts(p), labels)
-    bin_of = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    count = np.bincount(bin_of, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        means = [np.bincount(bin_of, weights=values, minlength=bins) / count for values in (confidence, hit)]
-    return Reliability(means[0], means[1], count)
+    """Mean confidence and accuracy per bin of top-label confidence, of `confidence_bins`."""
+    return Reliability.of(confidence_bins(probabilities, labels, bins=bins))
+
+
+def calibration_error(found: Reliability) -> float:
+    """Mean |confidence - accuracy| over bins, weighted by rows: Guo et al. 2017, in [0, 1]."""
+    return float(np.nansum(np.abs(found.confidence - found.accuracy) * found.count) / found.count.sum())
 
 
 def expected_calibration_error(probabilities: FloatArray, labels: Labels, *, bins: int = ECE_BINS) -> float:
-    """Mean |confidence - accuracy| over the bins of `reliability`, weighted by rows: Guo et al. 2017, in [0, 1]."""
-    r = reliability(probabilities, labels, bins=bins)
-    return float(np.nansum(np.abs(r.confidence - r.accuracy) * r.count) / r.count.sum())
+    """The `calibration_error` of rows."""
+    return calibration_error(reliability(probabilities, labels, bins=bins))
 
 
 def confusion(probabilities: FloatArray, labels: Labels) -> FloatArray:
@@ -175,59 +202,6 @@ class BattleMetrics:
         }
 
 
-def battle_metrics(probabilities: FloatArray, labels: Labels) -> BattleMetrics:
-    """Measure probabilities [n, 3] (NaN rows where unscored) against labels [n] (-1 where unknown)."""
-    assert probabilities.shape == (len(labels), 3)
-    scored, labelled = ~np.isnan(probabilities).any(axis=1), labels >= 0
-    p, y = probabilities[scored & labelled], labels[scored & labelled]
-    metrics = BattleMetrics(
-        rows=len(labels), failed=int((~scored).sum()), labelled=int(labelled.sum()), measured=len(y)
-    )
-    if not metrics.measured:
-        return metrics
-    uniform_rows = np.broadcast_to(np.float64(1 / 3), p.shape)
-    scores, uniform = _scores(p, y), _scores(uniform_rows, y)
-    assert scores.log_loss is not None
-    share = metrics.measured / metrics.labelled
-    return replace(
-        metrics,
-        scores=scores,
-        uniform=uniform,
-        confusion=tuple(tuple(row) for row in confusion(p, y).tolist()),
-        log_loss_with_fallback=share * scores.log_loss + (1 - share) * float(np.log(3)),
-    )
-
-
-def position_bias(ab: FloatArray, ba: FloatArray) -> PositionBias | None:
-    """Compare both orders' probabilities [n, 3], each in terms of the original A and B (in `ba`, B was shown first).
-
-    Rows that lack either order are left out; None where no row has both.
-    """
-    both = ~(np.isnan(ab).any(axis=1) | np.isnan(ba).any(axis=1))
-    if not both.any():
-        return None
-    ab, ba = normalise(ab[both]), normalise(ba[both])
-    verdict_ab, verdict_ba = verdicts(ab), verdicts(ba)
-    return PositionBias(
-        rows=len(ab),
-        changed=float(((verdict_ab * verdict_ba).sum(axis=1) == 0).mean()),
-        first_minus_second=float(((ab[:, 0] - ab[:, 1]) + (ba[:, 1] - ba[:, 0])).mean() / 2),
-        tie_rate_ab=float(verdict_ab[:, 2].mean()),
-        tie_rate_ba=float(verdict_ba[:, 2].mean()),
-    )
-
-
-def _scores(probabilities: FloatArray, labels: Labels) -> Scores:
-    kappa = cohen_kappa(confusion(probabilities, labels))
-    return Scores(
-        log_loss=log_loss(probabilities, labels),
-        accuracy=accuracy(probabilities, labels),
-        brier=brier(probabilities, labels),
-        ece=expected_calibration_error(probabilities, labels),
-        kappa=None if np.isnan(kappa) else kappa,
-    )
-
-
-def _of_label(values: FloatArray, labels: Labels) -> FloatArray:
+def of_label(values: FloatArray, labels: Labels) -> FloatArray:
     """The value [n] of each row's own label."""
     return np.take_along_axis(values, labels[:, None].astype(np.intp), axis=1)[:, 0]

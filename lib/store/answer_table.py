@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from lib.data.atomic import write_new_text, write_text
 from lib.data.joining.key_group import KeyGroup, Numbers
-from lib.data.keys import KEY, KEY_TYPE
+from lib.data.joining.keys import KEY, KEY_TYPE
 from lib.data.manifest import fingerprint
 from lib.data.parquet import UNREADABLE
 from lib.errors import StoreError

@@ -9,7 +9,7 @@ from types import TracebackType
 import pyarrow as pa
 
 from lib.data.atomic import write_text
-from lib.data.keys import ANSWERED, KEY
+from lib.data.joining.keys import ANSWERED, KEY
 from lib.data.manifest import Manifest
 from lib.data.shards import tables
 from lib.log import log
@@ -88,7 +88,9 @@ def _read_stored(path: Path, answers: AnswerTable) -> set[int]:
     except FileNotFoundError:
         return set()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s: cannot be read (%s); the answers of the run's shards are put into the store again", path, error)
+        log.warning(
+            "%s: cannot be read (%s); the answers of the run's shards are put into the store again", path, error
+        )
         return set()
 
 

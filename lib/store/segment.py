@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lib.data.keys import KEY
+from lib.data.joining.keys import KEY
 from lib.data.parquet import require_rows, require_sound, writer
 
 SUFFIX = ".parquet"

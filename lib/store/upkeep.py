@@ -3,19 +3,19 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
-from lib.data.keys import KEY
+from lib.data.joining.keys import KEY
 from lib.data.parquet import UNREADABLE
 from lib.errors import StoreError
 from lib.store.answer_table import AnswerTable
 from lib.store.segment import Segment, read_group, sorted_by_key, write_segment
 
 _DAY = 86_400.0
-_SEGMENT_ROWS = 1 << 20
+_SEGMENT_ROWS, _SEGMENT_BYTES = 1 << 20, 256 << 20  # of a segment, at least
 _RANGE_BYTES = 64 << 20  # of answers that are sorted at once
 
 
@@ -93,8 +93,7 @@ def _sorted(segments: list[Segment]) -> Iterator[pa.Table]:
     """The answers of some segments in the order of their keys, one of each."""
     size = sum(segment.bytes for segment in segments)
     ranges = max(1, min(65_536, -(-3 * size // _RANGE_BYTES)))  # three times as large in memory, about
-    bounds = [int(bound) for bound in np.linspace(0, 1 << 64, ranges + 1, dtype=object)]
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in pairwise((1 << 64) * number // ranges for number in range(ranges + 1)):
         parts = [part for segment in segments for part in _between(segment, low, high)]
         if parts:
             yield sorted_by_key(pa.concat_tables(parts))
@@ -115,11 +114,13 @@ def _between(segment: Segment, low: int, high: int) -> Iterator[pa.Table]:
 def _batches(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
     """Tables, as many together as make a segment."""
     waiting: list[pa.Table] = []
+    rows = size = 0
     for table in tables:
         waiting.append(table)
-        if sum(one.num_rows for one in waiting) >= _SEGMENT_ROWS or sum(one.nbytes for one in waiting) >= 4 * _RANGE_BYTES:
+        rows, size = rows + table.num_rows, size + table.nbytes
+        if rows >= _SEGMENT_ROWS or size >= _SEGMENT_BYTES:
             yield waiting
-            waiting = []
+            waiting, rows, size = [], 0, 0
     if waiting:
         yield waiting
 

@@ -93,7 +93,7 @@ def _judge(line: list[str], run: Path) -> tuple[float, float]:
             if "a worker is ready" in message:
                 ready = time.time()
     assert process.returncode == 0, "".join(said)
-    return time.time() - start, max(file.stat().st_mtime for file in (run / SHARDS).iterdir()) - ready
+    return time.time() - start, max(file.stat().st_mtime for file in (run / SHARDS).rglob("*.parquet")) - ready
 
 
 def _ray_data(ask: dict[str, Any], run: Path) -> tuple[float, float]:

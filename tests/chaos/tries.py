@@ -41,7 +41,7 @@ class Kind(enum.Enum):
 
 _FLIPPED = {
     Kind.FLIP_INPUT: "input/*.parquet",
-    Kind.FLIP_SHARD: "shards/*.parquet",
+    Kind.FLIP_SHARD: "shards/*/*.parquet",
     Kind.FLIP_MANIFEST: "manifest.json",
     Kind.FLIP_RESULT: "result.parquet",
 }
@@ -82,7 +82,7 @@ class Chaos:
         self._result = pq.read_table(self._sound / "result.parquet")
         self._half = folder / "half"
         shutil.copytree(self._sound, self._half)
-        for file in sorted(self._half.glob("shards/*.parquet"))[::2]:
+        for file in sorted(self._half.glob("shards/*/*.parquet"))[::2]:
             file.unlink()
         for name in ("result.parquet", "submission.csv", "report.html"):
             (self._half / name).unlink(missing_ok=True)

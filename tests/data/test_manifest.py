@@ -25,6 +25,19 @@ def test_shards_cover_every_row_once_and_cross_no_file() -> None:
     ]  # fmt: skip
 
 
+def test_shards_are_a_sequence_that_is_not_held() -> None:
+    shards = _manifest({}, (25, 0, 7, 10)).shards()
+    assert len(shards) == 5
+    assert list(shards) == [shards[n] for n in range(5)] == shards[:]
+    assert (shards[-1], shards[3:]) == (shards[4], [shards[3], shards[4]])
+    assert [(s.input, s.start, s.stop) for s in shards[2:]] == [(0, 20, 25), (2, 0, 7), (3, 0, 10)]
+    with pytest.raises(IndexError):
+        shards[5]
+    many = _manifest({}, (2_000_000_000,)).shards()
+    assert many[199_999_999].path == "shards/199999/shard-199999999.parquet"
+    assert many[12_345].path == "shards/0012/shard-00012345.parquet"
+
+
 def test_round_trip(tmp_path: Path) -> None:
     manifest = _manifest({"engine.model": "m", "data.limit": None, "prompt.labels": ["A", "同等"]})
     manifest.write(tmp_path)

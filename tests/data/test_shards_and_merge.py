@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lib.data import merging
 from lib.data.manifest import Manifest, Shard
 from lib.data.merging import merge_shards
 from lib.data.reading.input_file import InputFile
@@ -52,13 +53,15 @@ def test_footer_says_whose_it_is(manifest: Manifest, tmp_path: Path) -> None:
     assert footer is not None
     assert (footer.fingerprint, footer.shard, footer.rows, footer.failed) == (FINGERPRINT, 1, 10, 1)
     assert (footer.tokens, footer.seconds) == (900, 1.5)
-    assert [path.name for path in (tmp_path / "shards").iterdir()] == ["shard-00001.parquet"]  # no temporary left
+    assert [path.name for path in (tmp_path / "shards" / "0000").iterdir()] == [
+        "shard-00000001.parquet"
+    ]  # no temporary left
 
 
 def test_unfinished_trusts_only_whole_shards_of_this_plan(manifest: Manifest, tmp_path: Path) -> None:
     shards = commit_all(manifest, tmp_path)
     assert unfinished(manifest, tmp_path, retry_failed=False)[0] == []
-    cut_short = tmp_path / "shards" / shards[0].file_name
+    cut_short = tmp_path / shards[0].path
     cut_short.write_bytes(cut_short.read_bytes()[:-9])
     other = Manifest(job="judge", fingerprint="0" * 64, identity={}, inputs=manifest.inputs, shard_rows=10)
     commit(result(range(20, 25)), shards[2], other, tmp_path, seconds=0)
@@ -77,7 +80,6 @@ def test_merge_holds_every_row_once_in_order(manifest: Manifest, tmp_path: Path)
     commit_all(manifest, tmp_path, {3: "why", 12: "why", 13: "other"})
     merged = merge_shards(manifest, tmp_path)
     assert (merged.rows, merged.failed) == (25, 3)
-    assert merged.reasons == {"why": 2, "other": 1}
     assert merged.first_failure == "x.csv, row 3: why"
     whole = pq.read_table(tmp_path / "result.parquet")
     assert whole["row"].to_pylist() == list(range(25))
@@ -88,7 +90,7 @@ def test_merge_holds_every_row_once_in_order(manifest: Manifest, tmp_path: Path)
 
 def test_merge_refuses_a_missing_shard(manifest: Manifest, tmp_path: Path) -> None:
     shards = commit_all(manifest, tmp_path)
-    (tmp_path / "shards" / shards[1].file_name).unlink()
+    (tmp_path / shards[1].path).unlink()
     with pytest.raises(RunFailed, match=r"1 of 3 shards are unfinished \(numbers 1\)"):
         merge_shards(manifest, tmp_path)
     assert not (tmp_path / "result.parquet").exists()
@@ -100,3 +102,24 @@ def test_merge_refuses_a_row_that_is_there_twice(manifest: Manifest, tmp_path: P
     with pytest.raises(RunFailed, match="row 9 is there twice"):
         merge_shards(manifest, tmp_path)
     assert not (tmp_path / "result.parquet").exists()
+
+
+def test_rows_of_each_input_begin_anew_and_make_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "_GROUP_ROWS", 20)
+    files = [
+        InputFile(source=f"{n}.csv", size=1, mtime_ns=2, sha256="s", rows=n, parquet="input/0.parquet", canonical=True)
+        for n in (25, 0, 7, 9)
+    ]
+    several = Manifest(job="judge", fingerprint=FINGERPRINT, identity={}, inputs=tuple(files), shard_rows=10)
+    (tmp_path / "shards").mkdir()
+    commit_all(several, tmp_path)
+    assert merge_shards(several, tmp_path).rows == 41
+    assert pq.read_table(tmp_path / "result.parquet")["row"].to_pylist() == [*range(25), *range(7), *range(9)]
+    metadata = pq.read_metadata(tmp_path / "result.parquet")
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [20, 12, 9]
+    parts = [result(range(25)), result(range(7)), result(range(8))]
+    with pytest.raises(RunFailed, match="40 rows where there must be 41"):
+        merging.write_result(several, tmp_path, parts[0].schema, parts)
+    parts = [result(range(25)), result(range(7)), result(range(5)), result(range(4, 8))]
+    with pytest.raises(RunFailed, match="row 4 is there twice"):
+        merging.write_result(several, tmp_path, parts[0].schema, parts)

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lib.data import submission as module
 from lib.data.submission import OnFailed, SubmissionConfig, blend_submissions, read_submission, write_submission
 from lib.errors import ConfigError, InputError, RunFailed
 
@@ -29,7 +30,8 @@ def csv(path: Path, body: str) -> Path:
 def test_rows_sum_to_one_at_six_decimals_in_the_order_of_the_input(tmp_path: Path) -> None:
     rows: list[list[float] | None] = [[1 / 3] * 3, [0.9999999, 0.0, 1e-7], [2 / 3, 1 / 6, 1 / 6]]
     path = tmp_path / "submission.csv"
-    submission = write_submission(result(tmp_path, rows, ["007", "b,c", 'q"']), path, SubmissionConfig())
+    assert write_submission(result(tmp_path, rows, ["007", "b,c", 'q"']), path, SubmissionConfig()) == 3
+    submission = read_submission(path)
     assert submission.ids.to_pylist() == ["007", "b,c", 'q"']
     for line in path.read_text().splitlines()[1:]:
         values = line.rsplit(",", 3)[1:]
@@ -40,10 +42,8 @@ def test_rows_sum_to_one_at_six_decimals_in_the_order_of_the_input(tmp_path: Pat
 
 def test_ids_of_several_lines_come_back_from_the_file(tmp_path: Path) -> None:
     ids: list[str | None] = ["a\nb", "c\rd", "e\r\nf", " g ", "NA", "'"]
-    submission = write_submission(
-        result(tmp_path, [[1, 0, 0]] * len(ids), ids), tmp_path / "submission.csv", SubmissionConfig()
-    )
-    assert submission.ids.to_pylist() == ids
+    write_submission(result(tmp_path, [[1, 0, 0]] * len(ids), ids), tmp_path / "submission.csv", SubmissionConfig())
+    assert read_submission(tmp_path / "submission.csv").ids.to_pylist() == ids
     assert pd.read_csv(tmp_path / "submission.csv", keep_default_na=False)["id"].tolist() == ids
 
 
@@ -53,10 +53,8 @@ def test_an_id_of_two_lines_at_the_border_of_a_block_is_read(tmp_path: Path) -> 
 
 
 def test_rows_without_ids_are_numbered(tmp_path: Path) -> None:
-    submission = write_submission(
-        result(tmp_path, [[1, 0, 0], [0, 1, 0]], [None, None]), tmp_path / "s.csv", SubmissionConfig()
-    )
-    assert submission.ids.to_pylist() == ["0", "1"]
+    write_submission(result(tmp_path, [[1, 0, 0], [0, 1, 0]], [None, None]), tmp_path / "s.csv", SubmissionConfig())
+    assert read_submission(tmp_path / "s.csv").ids.to_pylist() == ["0", "1"]
 
 
 def test_failed_rows(tmp_path: Path) -> None:
@@ -64,9 +62,10 @@ def test_failed_rows(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match=r"merge\.on_failed"):
         write_submission(path, out, SubmissionConfig())
     assert not out.exists()
-    uniform = write_submission(path, out, SubmissionConfig(on_failed=OnFailed.uniform))
-    assert uniform.probabilities[1] == pytest.approx([1 / 3] * 3, abs=1e-6)
-    prior = write_submission(path, out, SubmissionConfig(on_failed=OnFailed.prior, prior=[0.2, 0.3, 0.5]))
+    write_submission(path, out, SubmissionConfig(on_failed=OnFailed.uniform))
+    assert read_submission(out).probabilities[1] == pytest.approx([1 / 3] * 3, abs=1e-6)
+    write_submission(path, out, SubmissionConfig(on_failed=OnFailed.prior, prior=[0.2, 0.3, 0.5]))
+    prior = read_submission(out)
     assert prior.probabilities[1].tolist() == [0.2, 0.3, 0.5]
     assert prior.probabilities[0].tolist() == [0.5, 0.25, 0.25]
 
@@ -154,6 +153,29 @@ def test_a_failed_row_that_alone_has_no_id_is_left_out(tmp_path: Path) -> None:
     path = result(tmp_path, [[0.5, 0.25, 0.25], None, [0, 0, 1]], ["x", None, "1"])
     with pytest.raises(RunFailed, match=r"merge\.on_failed"):
         write_submission(path, tmp_path / "s.csv", SubmissionConfig())
-    submission = write_submission(path, tmp_path / "s.csv", SubmissionConfig(on_failed=OnFailed.uniform))
+    write_submission(path, tmp_path / "s.csv", SubmissionConfig(on_failed=OnFailed.uniform))
+    submission = read_submission(tmp_path / "s.csv")
     assert submission.ids.to_pylist() == ["x", "1"]
     assert submission.probabilities.tolist() == [[0.5, 0.25, 0.25], [0, 0, 1]]
+
+
+def test_blocks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    rows: list[list[float] | None] = [list(row) for row in rng.dirichlet([1, 1, 1], 50)]
+    ids: list[str | None] = [f"id {n}" if n % 7 else f'"{n}", a\nb' for n in range(50)]
+    for given, name in ((ids, "named"), ([None] * 50, "numbered")):
+        path = result(tmp_path, rows, given)
+        write_submission(path, tmp_path / f"{name}.csv", SubmissionConfig())
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "_BLOCK_ROWS", 7)
+            assert write_submission(path, tmp_path / f"{name}-blocks.csv", SubmissionConfig()) == 50
+        assert (tmp_path / f"{name}.csv").read_bytes() == (tmp_path / f"{name}-blocks.csv").read_bytes()
+        wanted = ids if name == "named" else [str(n) for n in range(50)]
+        assert read_submission(tmp_path / f"{name}.csv").ids.to_pylist() == wanted
+
+
+def test_an_id_that_is_there_twice_is_found_when_ours_is_checked(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"row 3 \(id x\): the id is there twice"):
+        write_submission(
+            result(tmp_path, [[1, 0, 0]] * 4, ["x", "y", "z", "x"]), tmp_path / "s.csv", SubmissionConfig()
+        )

@@ -15,7 +15,7 @@ from tests.running import Done
 Battles = Callable[..., Path]
 FILES = {
     "config.yaml", "manifest.json", "shards", "failures.parquet", "progress.json", "result.parquet", "submission.csv",
-    "metrics.json", "report.html", "log.txt", "input",
+    "metrics.json", "report.html", "log.txt", "input", "finished.json",
 }  # fmt: skip
 DUMMY = ("data=arena", "engine=dummy", "executor=inline")
 POISON = {7: "this is POISON", 30: "POISON too"}
@@ -54,13 +54,39 @@ def test_same_line_twice_resumes_and_a_changed_plan_is_refused(
 ) -> None:
     line = [*DUMMY, f"data.path={battles(20)}", f"run.dir={tmp_path / 'run'}"]
     quick_job("judge", *line)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "shards").iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("shards/*/*")}
     done = quick_job("judge", *line, "run.max_error_rate=0.5", "executor=ray")
     assert "0 shards to do" in done.stderr
-    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "shards").iterdir()}
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("shards/*/*")}
     refused = quick_job("judge", *line, "engine.seed=7", "data.limit=10", code=2)
     assert "engine.seed: was 0, now 7" in refused.stderr
     assert "data.limit: was null, now 10" in refused.stderr
+
+
+def test_a_finished_run_is_finished_again_only_where_something_changed(
+    quick_job: Job, battles: Battles, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    line = [*DUMMY, f"data.path={battles(20)}", f"run.dir={run}", "run.shard_rows=5"]
+    quick_job("judge", *line)
+    left = {path: path.read_bytes() for path in run.iterdir() if path.is_file() and path.name != "log.txt"}
+    assert "as before" in quick_job("judge", *line).stdout
+    for name in ("result.parquet", "submission.csv", "metrics.json", "report.html", "failures.parquet"):
+        damaged = bytearray(left[run / name])
+        damaged[len(damaged) // 2] ^= 1
+        (run / name).write_bytes(damaged)
+        done = quick_job("judge", *line)
+        assert "submission.csv (20 rows, checked)" in done.stdout
+        assert (run / name).read_bytes() == left[run / name]
+    (run / "submission.csv").unlink()
+    assert "checked" in quick_job("judge", *line).stdout
+    (run / "finished.json").write_text("{")
+    assert "checked" in quick_job("judge", *line).stdout
+    assert "checked" in quick_job("judge", *line, "merge.on_failed=uniform").stdout
+    assert "as before" in quick_job("judge", *line, "merge.on_failed=uniform").stdout
+    next(run.glob("shards/*/*.parquet")).unlink()
+    assert "checked" in quick_job("judge", *line, "merge.on_failed=uniform").stdout
+    assert (run / "result.parquet").read_bytes() == left[run / "result.parquet"]
 
 
 def test_default_folder_is_named_after_job_data_engine_and_fingerprint(quick_job: Job, battles: Battles) -> None:
@@ -138,10 +164,10 @@ def test_plan_measures_and_the_run_goes_on_from_there(quick_job: Job, battles: B
     line = [*DUMMY, f"data.path={battles(200)}", "engine.seconds_per_request=0.001", f"run.dir={tmp_path / 'run'}"]
     planned = quick_job("plan", *line).stdout
     assert "200 in 25 shards of 8" in planned
-    assert not list((tmp_path / "run" / "shards").iterdir())
+    assert not list((tmp_path / "run").glob("shards/*/*"))
     measured = quick_job("plan", *line, "plan.measure=true", "plan.rows=80").stdout
     assert "95 %" in measured.splitlines()[-1]
-    shards = len(list((tmp_path / "run" / "shards").iterdir()))
+    shards = len(list((tmp_path / "run").glob("shards/*/*")))
     assert shards == 10
     assert f"{25 - shards} shards to do" in quick_job("judge", *line).stderr
 
@@ -180,11 +206,11 @@ def test_a_folder_is_only_resumed_as_what_it_is(quick_job: Job, battles: Battles
     quick_job("judge", *line)
     result = (run / "result.parquet").read_bytes()
 
-    shard = run / "shards" / "shard-00002.parquet"
+    shard = run / "shards" / "0000" / "shard-00000002.parquet"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:4] + bytes(byte ^ 255 for byte in whole[4:200]) + whole[200:])
     damaged = quick_job("judge", *line, code=2)
-    assert "shard-00002.parquet: damaged" in damaged.stderr.splitlines()[-1]
+    assert "shard-00000002.parquet: damaged" in damaged.stderr.splitlines()[-1]
     shard.unlink()
     quick_job("judge", *line)
     assert (run / "result.parquet").read_bytes() == result
@@ -210,7 +236,7 @@ def test_what_is_sure_to_fail_is_said_before_the_run(
     path, run = battles(20), tmp_path / "run"
     sample = f"merge.sample={shared}/arena_kaggle/sample_submission.csv"
     assert "3 ids" in quick_job("judge", *DUMMY, f"data.path={path}", f"run.dir={run}", sample, code=2).stderr
-    assert not list((run / "shards").iterdir())
+    assert not list((run / "shards").rglob("*.parquet"))
 
     bad = tmp_path / "bad.csv"
     bad.write_text(path.read_text().replace('"[""Question number 3?""]"', "[Question"))

@@ -57,7 +57,7 @@ def test_a_thousand_lines_with_five_bad_ones_and_a_kill_in_the_middle(tmp_path: 
     run = tmp_path / "killed"
     command = [sys.executable, "-m", "jobs.generate", *line, f"run.dir={run}"]
     slow = subprocess.Popen([*command, "engine.seconds_per_request=0.02"], cwd=ROOT, stderr=subprocess.DEVNULL)
-    while slow.poll() is None and len(list(run.glob("shards/*.parquet"))) < 3:
+    while slow.poll() is None and len(list(run.glob("shards/*/*.parquet"))) < 3:
         time.sleep(0.02)
     slow.kill()
     assert slow.wait() == -9
@@ -135,6 +135,6 @@ def test_lines_that_cannot_be_read_are_errors_by_their_place(tmp_path: Path, qui
     assert {line["response"]["status_code"] for line in errors} == {400}
     assert len({line["id"] for line in [*outputs, *errors]}) == 40
     for shard in (0, 2):
-        (run / "shards" / f"shard-{shard:05d}.parquet").unlink()
+        (run / "shards" / "0000" / f"shard-{shard:08d}.parquet").unlink()
     quick_job("generate", *batch, f"run.dir={run}", "run.shard_rows=8")
     assert read(run) == (outputs, errors)

@@ -56,7 +56,7 @@ def test_retrieval_that_is_killed_goes_on(tmp_path: Path, quick_job: Job) -> Non
     command = [sys.executable, "-m", "jobs.retrieve", *line, f"run.dir={tmp_path}/run"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
-        while not list((tmp_path / "run" / "shards").glob("*.parquet")):
+        while not list((tmp_path / "run" / "shards").rglob("*.parquet")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.005)

@@ -52,7 +52,7 @@ def _wait(process: subprocess.Popen[bytes], run: Path, moments: random.Random) -
 
 
 def _shards(run: Path) -> int:
-    return len(list(run.glob("shards/*.parquet")))
+    return len(list(run.glob("shards/*/*.parquet")))
 
 
 def _require_equal(run: Path, undisturbed: bytes) -> None:
@@ -145,7 +145,7 @@ def test_signals_stop_in_order(
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     deadline = time.monotonic() + 60
-    while not list(run.glob("shards/*.parquet")) and time.monotonic() < deadline:
+    while not list(run.glob("shards/*/*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
@@ -153,7 +153,7 @@ def test_signals_stop_in_order(
     assert errors.rstrip().splitlines()[-1].strip().startswith("python -m jobs.judge data=arena")
     assert not (run / "submission.csv").exists()
     assert not list(run.glob("**/*.tmp"))
-    done = len(list(run.glob("shards/*.parquet")))
+    done = len(list(run.glob("shards/*/*.parquet")))
     assert 0 < done < ROWS / 2
     again = quick_job if executor == "inline" else job
     again("judge", *(FAST if item == SLOW else item for item in line), f"run.dir={run}", RAY_ADDRESS=ray_cluster)

@@ -55,7 +55,7 @@ def test_the_same_samples_after_a_kill(prompts: Path, whole: Path, quick_job: Jo
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 240
-    while not list((tmp_path / "run" / "shards").glob("*.parquet")):
+    while not list((tmp_path / "run" / "shards").rglob("*.parquet")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)

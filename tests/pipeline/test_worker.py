@@ -63,7 +63,7 @@ def test_what_is_no_rows_fault_is_raised(error: Exception, battles: Battles, pla
     shard = spec.manifest.shards()[0]
     with pytest.raises(type(error), match=str(error)):
         Worker(spec).process(shard)
-    assert not list((spec.folder / "shards").iterdir())
+    assert not list((spec.folder / "shards").rglob("*.parquet"))
     worker = Worker(spec)
     assert worker.answer(shard, 4, 10)["error"].null_count == 6  # the worker itself can go on
 
@@ -82,7 +82,7 @@ def test_the_first_shard_speaks_for_the_run_and_no_other(battles: Battles, plan:
     with pytest.raises(ConfigError, match="10 rows in vain"):
         Worker(spec).process(first)
     assert Worker(spec).process(second).rows == 10
-    assert [path.name for path in (spec.folder / "shards").iterdir()] == [second.file_name]
+    assert [path.name for path in (spec.folder / "shards").rglob("*.parquet")] == [second.file_name]
 
 
 def test_bad_rows_of_the_input_keep_their_reason(battles: Battles, plan: Plan) -> None:
@@ -115,7 +115,7 @@ def test_process_commits_the_whole_shard(battles: Battles, plan: Plan) -> None:
     footer = worker.process(shard)
     assert (footer.shard, footer.rows, footer.failed) == (1, 10, 1)
     assert footer == read_footer(shard, spec.manifest, spec.folder)
-    (file,) = (spec.folder / "shards").iterdir()
+    (file,) = (spec.folder / "shards").rglob("*.parquet")
     table = pq.read_table(file)
     assert table["row"].to_pylist() == list(range(10, 20))
     assert table.column_names == [*CARRIED, *spec.task.schema.names, "error", KEY]

@@ -1,10 +1,13 @@
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lib.report.battles_page import measure, summary, write_report
+from lib.report import battle_measures
+from lib.report.battle_measures import measure
+from lib.report.battles_page import summary, write_report
 from lib.report.predictions import Failure, Predictions
 from lib.scoring.metrics import log_loss
 from lib.scoring.probabilities import davidson, swap_ab
@@ -40,7 +43,7 @@ def judged():
 
 
 def test_a_report_is_metrics_and_a_page(judged, tmp_path):
-    metrics = write_report(judged, tmp_path / "new", title="Night & day", details={"model": "<tiny>"})
+    metrics = write_report([judged], tmp_path / "new", title="Night & day", details={"model": "<tiny>"})
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["metrics.json", "report.html"]
     written = json.loads((tmp_path / "new" / "metrics.json").read_text())
     assert written == metrics.to_dict()
@@ -58,7 +61,7 @@ def test_a_report_is_metrics_and_a_page(judged, tmp_path):
 
 
 def test_a_judge_gets_position_bias_and_a_temperature(judged):
-    metrics = measure(judged)
+    metrics = measure([judged]).metrics
     assert metrics.label_mass == pytest.approx(0.8)
     assert metrics.position_bias.rows == 298
     assert metrics.position_bias.first_minus_second > 0.03
@@ -72,7 +75,9 @@ def test_rewards_get_a_davidson_fit_with_its_held_out_loss():
     a, b = rng.normal(0, 2, (2, 3_000))
     truth = davidson(a, b, scale=0.9, bias=0.2, log_nu=-0.5)
     labels = draw(truth, rng)
-    fit = measure(Predictions(probabilities=truth, labels=labels, score_a=a, score_b=b)).to_dict()["davidson_fit"]
+    fit = measure([Predictions(probabilities=truth, labels=labels, score_a=a, score_b=b)]).metrics.to_dict()[
+        "davidson_fit"
+    ]
     assert fit["scale"] == pytest.approx(0.9, abs=0.1)
     assert fit["bias"] == pytest.approx(0.2, abs=0.15)
     assert fit["log_nu"] == pytest.approx(-0.5, abs=0.15)
@@ -84,11 +89,13 @@ def test_a_handful_of_labels_is_not_fitted(n, fitted):
     rng = np.random.default_rng(2)
     p = rng.dirichlet([1, 1, 1], 100)
     labels = np.where(np.arange(100) < n, draw(p, rng), -1).astype(np.int8)
-    assert ("temperature_fit" in measure(Predictions(probabilities=p, labels=labels, ab=p)).to_dict()) is fitted
+    assert (
+        "temperature_fit" in measure([Predictions(probabilities=p, labels=labels, ab=p)]).metrics.to_dict()
+    ) is fitted
 
 
 def test_summary_sets_the_uniform_prior_beside_each_score(judged):
-    lines = summary(measure(judged)).splitlines()
+    lines = summary(measure([judged]).metrics).splitlines()
     assert lines[0].split() == ["this", "run", "uniform"]
     table = {line[:8].strip(): line[8:].split() for line in lines[1:6]}
     assert list(table) == ["log loss", "accuracy", "Brier", "ECE", "kappa"]
@@ -105,14 +112,14 @@ def test_summary_sets_the_uniform_prior_beside_each_score(judged):
 @pytest.mark.parametrize("power", [0, -1])
 def test_summary_says_when_the_run_is_no_better_than_the_uniform_prior(judged, power):
     p = judged.probabilities**power
-    lines = summary(measure(Predictions(probabilities=p, labels=judged.labels)))
+    lines = summary(measure([Predictions(probabilities=p, labels=judged.labels)]).metrics)
     assert "is no better than the 1.0986 of always answering" in lines
     assert "worth no more than a guess" in lines
 
 
 def test_a_run_without_labels_has_a_report_too(judged, tmp_path):
     unknown = Predictions(probabilities=judged.probabilities, labels=np.full(300, -1, dtype=np.int8))
-    metrics = write_report(unknown, tmp_path, title="Unlabelled", details={})
+    metrics = write_report([unknown], tmp_path, title="Unlabelled", details={})
     assert json.loads((tmp_path / "metrics.json").read_text())["log_loss"] is None
     html = (tmp_path / "report.html").read_text()
     assert "<svg" not in html
@@ -123,7 +130,7 @@ def test_a_run_without_labels_has_a_report_too(judged, tmp_path):
 
 def test_a_report_of_real_predictions(tmp_path):
     p, labels = oof.read()
-    metrics = write_report(Predictions(probabilities=p, labels=labels), tmp_path, title="oof", details={})
+    metrics = write_report([Predictions(probabilities=p, labels=labels)], tmp_path, title="oof", details={})
     lines = summary(metrics)
     assert "log loss    0.9488   1.0986" in lines
     assert "accuracy    0.5447   0.3333" in lines
@@ -149,7 +156,7 @@ def test_parameters_are_fitted_on_what_the_engine_answered_and_say_how_they_are_
 
 def test_hard_verdicts_have_no_log_loss() -> None:
     hard = np.eye(3)[[0, 1, 2, 0]]
-    metrics = measure(Predictions(probabilities=hard, labels=np.array([0, 1, 2, 1], np.int8)))
+    metrics = measure([Predictions(probabilities=hard, labels=np.array([0, 1, 2, 1], np.int8))]).metrics
     assert (metrics.scores.log_loss, metrics.scores.accuracy) == (None, 0.75)
     assert "agree with the labels in 75.0% of the rows" in summary(metrics)
     assert metrics.to_dict()["log_loss"] is None
@@ -158,5 +165,32 @@ def test_hard_verdicts_have_no_log_loss() -> None:
 @pytest.mark.parametrize(("mass", "warns"), [(0.49, True), (0.51, False)])
 def test_little_label_mass_is_warned_of(mass: float, warns: bool) -> None:
     p = np.full((4, 3), 1 / 3)
-    metrics = measure(Predictions(probabilities=p, labels=np.zeros(4, np.int8), label_mass=np.full(4, mass)))
+    metrics = measure([Predictions(probabilities=p, labels=np.zeros(4, np.int8), label_mass=np.full(4, mass))]).metrics
     assert ("WARNING: most of the judge's probability" in summary(metrics)) is warns
+
+
+def test_rows_in_blocks_are_measured_as_the_whole(judged: Predictions, tmp_path: Path) -> None:
+    def part(rows: slice) -> Predictions:
+        names = ("probabilities", "labels", "ab", "ba", "label_mass")
+        return Predictions(**{name: getattr(judged, name)[rows] for name in names})
+
+    whole, parts = measure([judged]), measure([part(slice(n, n + 70)) for n in range(0, 300, 70)])
+    one, other = (json.loads(json.dumps(found.metrics.to_dict())) for found in (whole, parts))
+    assert one.keys() == other.keys()
+    assert other["temperature_fit"] == one["temperature_fit"]
+    for key in ("log_loss", "accuracy", "brier", "ece", "kappa", "label_mass", "log_loss_with_fallback"):
+        assert other[key] == pytest.approx(one[key], rel=1e-12)
+    assert other["position_bias"] == pytest.approx(one["position_bias"], rel=1e-12)
+    np.testing.assert_allclose(other["confusion"], one["confusion"], rtol=1e-12)
+    np.testing.assert_allclose(parts.reliability.accuracy, whole.reliability.accuracy, rtol=1e-12)
+
+
+def test_fits_of_more_rows_than_are_held_are_of_a_sample_which_the_page_says(
+    judged: Predictions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(battle_measures, "_FIT_UP_TO_ROWS", 100)
+    metrics = measure([judged] * 3).metrics
+    assert metrics.temperature_fit is not None
+    assert metrics.temperature_fit["sample"] == 56  # every 16th of 894
+    assert "on rows held out (5 folds), of a sample of 56 rows" in summary(metrics)
+    assert metrics.measured == 894

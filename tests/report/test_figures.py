@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lib.report.figures import confusion_matrix, reliability_diagram
+from lib.scoring.metrics import reliability
 from tests.report.svg import check, texts
 
 
@@ -15,13 +16,13 @@ def battles():
 
 
 def test_figures_are_one_scalable_element_in_the_colour_of_the_page(battles):
-    for svg in (reliability_diagram(*battles), confusion_matrix(np.eye(3))):
+    for svg in (reliability_diagram(reliability(*battles)), confusion_matrix(np.eye(3))):
         check(svg)
 
 
 def test_the_same_data_give_the_same_text(battles):
-    assert reliability_diagram(*battles) == reliability_diagram(*battles)
-    assert reliability_diagram(*battles) != reliability_diagram(battles[0] ** 2, battles[1])
+    assert reliability_diagram(reliability(*battles)) == reliability_diagram(reliability(*battles))
+    assert reliability_diagram(reliability(*battles)) != reliability_diagram(reliability(battles[0] ** 2, battles[1]))
 
 
 def test_confusion_matrix_shows_counts_and_shares_of_the_label():
@@ -34,10 +35,10 @@ def test_confusion_matrix_shows_counts_and_shares_of_the_label():
 
 def test_reliability_diagram_draws_one_point_per_bin_that_has_rows():
     p = np.array([[0.45, 0.3, 0.25], [0.46, 0.3, 0.24], [0.9, 0.05, 0.05]])
-    svg = reliability_diagram(p, np.array([0, 1, 0]))
+    svg = reliability_diagram(reliability(p, np.array([0, 1, 0])))
     markers = re.findall(r'<use xlink:href="#m[^"]*" x="[\d.]+" y="[\d.]+" style="fill: #4a88d8', svg)
     assert len(markers) == 2
 
 
 def test_a_single_row_can_be_drawn():
-    assert "<svg" in reliability_diagram(np.array([[1.0, 0.0, 0.0]]), np.array([2]))
+    assert "<svg" in reliability_diagram(reliability(np.array([[1.0, 0.0, 0.0]]), np.array([2])))

@@ -30,7 +30,7 @@ def write_result(path, *, extra=(), drop=()):
 
 
 def test_a_result_is_read_with_nan_for_failed_and_minus_one_for_unknown(tmp_path):
-    read = from_result(write_result(tmp_path / "result.parquet"))
+    (read,) = from_result(write_result(tmp_path / "result.parquet"))
     np.testing.assert_array_equal(read.probabilities, [[0.5, 0.3, 0.2], [np.nan] * 3, [0.2, 0.2, 0.6], [np.nan] * 3])
     assert read.labels.tolist() == [0, 2, -1, 1]
     assert read.reasons == {"killed the worker": 1, "too long": 1}
@@ -44,14 +44,14 @@ def test_a_result_is_read_with_nan_for_failed_and_minus_one_for_unknown(tmp_path
 def test_a_judge_result_has_its_orders_and_an_arena_result_its_scores(tmp_path):
     orders = {f"ab_{name}": [0.1 * (i + 1), None, 0.5, None] for i, name in enumerate(NAMES)}
     orders |= {f"ba_{name}": pa.array([None] * 4, pa.float64()) for name in NAMES}  # swap=none
-    judge = from_result(
+    (judge,) = from_result(
         write_result(tmp_path / "judge.parquet", extra={**orders, "label_mass": [0.9, None, 0.7, None]})
     )
     np.testing.assert_allclose(judge.ab[0], [0.1, 0.2, 0.3])
     assert np.isnan(judge.ba).all()
     np.testing.assert_array_equal(judge.label_mass, [0.9, np.nan, 0.7, np.nan])
     scores = {"score_a": pa.array([1.5, None, 0.5, None], pa.float32()), "score_b": [0.0, None, 1.0, None]}
-    arena = from_result(write_result(tmp_path / "arena.parquet", extra=scores))
+    (arena,) = from_result(write_result(tmp_path / "arena.parquet", extra=scores))
     np.testing.assert_array_equal(arena.score_a, [1.5, np.nan, 0.5, np.nan])
     assert arena.ab is None
 
@@ -62,27 +62,27 @@ def test_only_the_first_failures_are_kept_but_all_are_counted(tmp_path):
     columns = {"file": ["a"] * n, "row": range(n), "id": pa.array([None] * n, pa.string()), "error": ["why"] * n}
     columns |= {"label": pa.array([None] * n, pa.string()), **dict.fromkeys(NAMES, nothing)}
     pq.write_table(pa.table(columns), tmp_path / "result.parquet", row_group_size=100)
-    read = from_result(tmp_path / "result.parquet")
+    (read,) = from_result(tmp_path / "result.parquet")
     assert read.reasons == {"why": n}
     assert [failure.row for failure in read.failures] == list(range(20))
 
 
 def test_a_row_with_an_error_is_never_scored(tmp_path):
     full = {name: [0.4, 0.4, 0.4, 0.4] for name in NAMES}
-    read = from_result(write_result(tmp_path / "result.parquet", extra=full))
+    (read,) = from_result(write_result(tmp_path / "result.parquet", extra=full))
     assert np.isnan(read.probabilities).all(axis=1).tolist() == [False, True, False, True]
 
 
 def test_results_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(InputError, match=r"gone\.parquet: no such file; finish the run"):
-        from_result(tmp_path / "gone.parquet")
+        list(from_result(tmp_path / "gone.parquet"))
     (tmp_path / "text.parquet").write_text("id,p_a\n")
     with pytest.raises(RunFolderError, match=r"text\.parquet: damaged"):
-        from_result(tmp_path / "text.parquet")
+        list(from_result(tmp_path / "text.parquet"))
     with pytest.raises(InputError, match=r"no column p_tie, label; it has file, row"):
-        from_result(write_result(tmp_path / "few.parquet", drop=("p_tie", "label")))
+        list(from_result(write_result(tmp_path / "few.parquet", drop=("p_tie", "label"))))
     with pytest.raises(InputError, match="a label is none of A, B, tie and null"):
-        from_result(write_result(tmp_path / "label.parquet", extra={"label": ["A", "B", "tie", "a"]}))
+        list(from_result(write_result(tmp_path / "label.parquet", extra={"label": ["A", "B", "tie", "a"]})))
 
 
 HEADER = "id,winner_model_a,winner_model_b,winner_tie\n"

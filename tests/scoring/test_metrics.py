@@ -6,7 +6,7 @@ import sklearn.metrics as sk
 from scipy.special import softmax
 
 from lib.scoring import metrics
-from lib.scoring.metrics import battle_metrics, position_bias
+from lib.scoring.battle_sums import battle_metrics, position_bias
 from lib.scoring.probabilities import swap_ab, to_millionths
 from tests.scoring import oof
 

@@ -36,7 +36,7 @@ def until(true: Callable[[], object], what: str, seconds: float = 600) -> None:
 
 def shards(run: Path) -> set[int]:
     """Numbers of the shards that are committed in a run folder."""
-    return {int(path.stem.removeprefix("shard-")) for path in run.glob("shards/shard-*.parquet")}
+    return {int(path.stem.removeprefix("shard-")) for path in run.glob("shards/*/shard-*.parquet")}
 
 
 class Slurm:

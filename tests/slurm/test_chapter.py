@@ -35,7 +35,7 @@ def test_the_chapter(slurm: Slurm, checkout: Path) -> None:
         slurm.run("bash", "-euc", block, cwd=checkout)
     until(lambda: idle(slurm), "all jobs have ended")
     two = checkout / "runs" / "two"
-    (two / "shards" / "shard-00001.parquet").unlink()
+    (two / "shards" / "0000" / "shard-00000001.parquet").unlink()
     (two / "submission.csv").unlink()
     assert "of elements 1 of 3" in slurm.run("bash", "-euc", missing, cwd=checkout).stdout
     until(lambda: (two / "submission.csv").exists(), "what was missing is there")

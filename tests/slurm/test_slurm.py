@@ -87,13 +87,13 @@ def test_what_a_cancelled_element_left_is_submitted_alone(
     assert f"{len(missing)} of 40 shards are unfinished (numbers {missing[0]}" in output(run)
     assert not (run / "submission.csv").exists()
 
-    before = {path: path.stat().st_mtime_ns for path in run.glob("shards/*")}
+    before = {path: path.stat().st_mtime_ns for path in run.glob("shards/*/*")}
     shown = slurm.job("submit", *submission, "--missing", "--dry-run").stdout
     assert "#SBATCH --array=1\n" in shown
     done = slurm.job("submit", *submission, pace(0), "--missing", "--wait").stdout
     assert f"missing:    {len(missing)} shards, of elements 1 of 4" in done
     require_equal(run, laptop)
-    assert before.items() <= {path: path.stat().st_mtime_ns for path in run.glob("shards/*")}.items()
+    assert before.items() <= {path: path.stat().st_mtime_ns for path in run.glob("shards/*/*")}.items()
     submissions = set((run / "submit").iterdir())
     assert "nothing is left to be done" in slurm.job("submit", *submission, "--missing").stdout
     assert set((run / "submit").iterdir()) == submissions

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lib.data.keys import content_keys
+from lib.data.joining.keys import content_keys
 from lib.tasks.base import AnyTask, Prepared, Result
 from lib.types import KEY, slot_column
 

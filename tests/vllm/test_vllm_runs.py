@@ -53,7 +53,7 @@ def test_one_of_two_actors_is_killed(line: list[str], undisturbed: Path, ray_clu
         stderr=subprocess.PIPE,
         text=True,
     )
-    while process.poll() is None and not list(run.glob("shards/*.parquet")):
+    while process.poll() is None and not list(run.glob("shards/*/*.parquet")):
         time.sleep(0.05)
     family = psutil.Process().children(recursive=True)
     actors = [child for child in family if "ray::_LazyWorker" in " ".join(child.cmdline())]

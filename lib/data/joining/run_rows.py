@@ -2,20 +2,19 @@
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from lib.data import parquet
-from lib.data.joining.key_group import GROUP_ROWS, KeyGroup
+from lib.data.joining.key_group import GROUP_ROWS, KeyGroup, Numbers
+from lib.data.joining.keys import ANSWERED, KEY, KEY_TYPE
 from lib.data.joining.shuffle import MOST_PARTS, Ordered, Shuffle, interleave
-from lib.data.keys import ANSWERED, KEY, KEY_TYPE
 from lib.data.manifest import Manifest, Shard
 from lib.data.parquet import batches
 from lib.data.reading.input_file import InputFile
-from lib.data.run_folder import SHARDS
 from lib.data.shards import tables
 from lib.errors import RunFailed
 
@@ -29,14 +28,14 @@ def result_columns(manifest: Manifest, folder: Path) -> pa.Schema:
     """The columns of a run's result."""
     shards = manifest.shards()
     if len(shards):
-        found = parquet.schema(folder / SHARDS / shards[0].file_name)
+        found = parquet.schema(folder / shards[0].path)
     else:
         found = parquet.schema(folder / next(file.remembered_parquet for file in manifest.inputs if file.remembered))
     return pa.schema([field for field in found if field.name not in _OF_SHARDS])
 
 
-def run_rows(manifest: Manifest, folder: Path) -> Iterator[tuple[int, pa.Table]]:
-    """The rows of all inputs, in their order, a few at a time, each with the number of its input.
+def run_rows(manifest: Manifest, folder: Path) -> Iterator[pa.Table]:
+    """The rows of all inputs, in their order, a few at a time.
 
     All shards must be finished. Raises RunFolderError where a file was damaged after it was written.
     """
@@ -44,29 +43,33 @@ def run_rows(manifest: Manifest, folder: Path) -> Iterator[tuple[int, pa.Table]]
     scratch = folder / f"merge-{uuid.uuid4().hex[:8]}"
     try:
         answers = _answers_of_repeated(manifest, folder, columns, scratch) if manifest.repeated else None
-        shards, before = manifest.shards(), 0
+        before = 0  # repeated rows of the inputs before
         for number, file in enumerate(manifest.inputs):
-            own = [shard for shard in shards if shard.input == number]
-            streams = [Ordered(_asked(own, folder, columns), columns, "row")]
+            asked = _asked(manifest.shards().of_input(number), folder, columns)
+            streams = [asked] if file.asked else []
             if file.remembered:
-                found = batches(folder / file.remembered_parquet, _ROWS)
-                streams.append(Ordered((pa.Table.from_batches([b]).select(columns.names) for b in found), columns, "row"))
+                streams.append(_remembered(file, folder, columns))
             if answers is not None and file.repeated:
-                streams.append(Ordered(_repeated(file, folder, columns, answers, before), columns, "row"))
+                streams.append(_repeated(file, folder, columns, answers, before))
                 before += file.repeated
-            for table in interleave(streams, "row"):
-                yield number, table
+            if len(streams) == 1:
+                yield from streams[0]
+            else:
+                yield from interleave([Ordered(stream, columns, "row") for stream in streams], "row")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _asked(shards: list[Shard], folder: Path, columns: pa.Schema) -> Iterator[pa.Table]:
-    return (table.select(columns.names).replace_schema_metadata(None) for table in tables(shards, folder))
+def _asked(shards: Iterable[Shard], folder: Path, columns: pa.Schema) -> Iterator[pa.Table]:
+    return (table.select(columns.names).cast(columns) for table in tables(shards, folder))
 
 
-def _repeated(
-    file: InputFile, folder: Path, columns: pa.Schema, answers: Ordered, before: int
-) -> Iterator[pa.Table]:
+def _remembered(file: InputFile, folder: Path, columns: pa.Schema) -> Iterator[pa.Table]:
+    found = batches(folder / file.remembered_parquet, _ROWS, columns.names)
+    return (pa.Table.from_batches([batch]).select(columns.names).cast(columns) for batch in found)
+
+
+def _repeated(file: InputFile, folder: Path, columns: pa.Schema, answers: Ordered, before: int) -> Iterator[pa.Table]:
     """The repeated rows of an input: what they carry is their own, all else is as of the row that was asked."""
     for batch in batches(folder / file.repeated_parquet, _ROWS):
         before += batch.num_rows
@@ -76,8 +79,8 @@ def _repeated(
                 f"{folder}: of {batch.num_rows - found.num_rows} repeated rows the answer is in no shard; use another "
                 "run.dir to start afresh"
             )
-        own = {name: batch[name] for name in columns.names if name not in found.column_names}
-        yield pa.table({name: own.get(name, found[name] if name not in own else None) for name in columns.names}, columns)
+        cells = [found[name] if name in found.column_names else batch[name] for name in columns.names]
+        yield pa.table(cells, schema=columns)
 
 
 def _answers_of_repeated(manifest: Manifest, folder: Path, columns: pa.Schema, scratch: Path) -> Ordered:
@@ -96,7 +99,7 @@ def _answers_of_repeated(manifest: Manifest, folder: Path, columns: pa.Schema, s
     return Ordered(shuffle.ordered(_NUMBER), shuffle.schema, _NUMBER)
 
 
-def _groups(manifest: Manifest, folder: Path) -> Iterator[tuple[pa.FixedSizeBinaryArray, np.ndarray]]:
+def _groups(manifest: Manifest, folder: Path) -> Iterator[tuple[pa.FixedSizeBinaryArray, Numbers]]:
     """Keys and numbers of the repeated rows, as many at a time as are looked for in one stream over the shards."""
     waiting: list[pa.Array] = []
     count = first = 0

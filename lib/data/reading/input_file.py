@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lib.data.parquet import opened, read, require_rows
+from lib.data.parquet import batches, opened, require_rows
 from lib.data.reading.parquet_source import parquet_cells, row_range
 from lib.data.reading.readers import column_names
 from lib.data.reading.sources import UNFINISHED, Seen, Source, Stat, source_of, stat
@@ -19,7 +19,9 @@ from lib.errors import InputError
 EQUALS = "equals"
 """The column of asked rows that tells equals apart, where that counts."""
 
+_ID_ROWS = 16_384
 _AFRESH = "use another run.dir to start afresh"
+
 
 @dataclass(frozen=True, kw_only=True)
 class InputFile:
@@ -79,8 +81,9 @@ def read_equals(file: InputFile, run_folder: Path, start: int, stop: int) -> npt
     if file.canonical:
         with opened(run_folder / file.parquet, _AFRESH) as parquet:
             if EQUALS in parquet.schema_arrow.names:
-                batches = list(row_range(parquet, [EQUALS], start, stop))
-                return pa.Table.from_batches(batches, pa.schema({EQUALS: pa.int64()}))[EQUALS].to_numpy()
+                found = list(row_range(parquet, [EQUALS], start, stop))
+                equals = pa.Table.from_batches(found, pa.schema({EQUALS: pa.int64()}))[EQUALS]
+                return np.asarray(equals, np.int64)
     return np.zeros(stop - start, np.int64)
 
 
@@ -120,11 +123,13 @@ def relocated(files: Sequence[InputFile], seen: Sequence[Seen]) -> tuple[InputFi
     return tuple(found)
 
 
-def read_ids(file: InputFile, run_folder: Path, config: Rows) -> pa.Array:
-    """The ids of an input file's chosen rows (strings, [rows])."""
+def read_ids(file: InputFile, run_folder: Path, config: Rows) -> Iterator[pa.Array]:
+    """The ids of an input file's chosen rows (strings), block by block."""
     if file.canonical:
-        return read(run_folder / file.parquet, ["id"])["id"].combine_chunks()
-    return read_rows(file, run_folder, 0, file.asked, config)["id"].combine_chunks()
+        yield from (batch["id"] for batch in batches(run_folder / file.parquet, _ID_ROWS, ["id"]))
+        return
+    for rows in all_rows(file, run_folder, config):
+        yield rows["id"].combine_chunks()
 
 
 def require_unchanged(source: Source, before: Stat) -> None:

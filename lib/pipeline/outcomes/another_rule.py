@@ -98,7 +98,7 @@ def submit_by(rule: BattleRule, folder: Path, out: Path, config: SubmissionConfi
         (Path(place) / REPORT).rename(report)
     print(summary(found))
     print(f"metrics:    {metrics}\nreport:     {report}")
-    print(f"submission: {out} ({len(submission.ids):,} rows, checked)")
+    print(f"submission: {out} ({submission:,} rows, checked)")
 
 
 def _schema(result: Path) -> pa.Schema:

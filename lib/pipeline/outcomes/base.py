@@ -112,6 +112,7 @@ def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
         "job": manifest.job,
         "run folder": str(folder),
         "input": ", ".join(file.source for file in manifest.inputs),
+        **({} if manifest.asked == manifest.rows else {"rows": manifest.division}),
         **{key: str(value) for key in _SHOWN if (value := manifest.identity.get(key)) is not None},
         **({} if (spelled := spelled_texts(manifest, folder)) is None else {"control tokens": spelled}),
         **({} if (cuts := read_cuts(require_result(folder))) is None else {"cut": str(cuts)}),
@@ -128,7 +129,8 @@ def engine_usage(manifest: Manifest, folder: Path) -> dict[str, float | int | No
 def write_metrics(folder: Path, manifest: Manifest, content: Mapping[str, object]) -> None:
     """Write a run's `metrics.json`: what was measured, how its engines were used, and what they cost."""
     usage = engine_usage(manifest, folder)
-    everything = {**content, "engine": usage, "cost": _cost(folder, float(usage["seconds"] or 0))}
+    rows = {"computed": manifest.asked, "remembered": manifest.rows - manifest.asked}
+    everything = {**content, **rows, "engine": usage, "cost": _cost(folder, float(usage["seconds"] or 0))}
     write_text(folder / METRICS, json.dumps(everything, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -1,6 +1,6 @@
 """Battles: a score beside that of a guess, a report, and a checked submission."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +8,7 @@ import pyarrow as pa
 from lib.data.manifest import read_manifest
 from lib.data.merging import MergeConfig
 from lib.data.reading.input_file import read_ids
+from lib.data.row_names import name_blocks
 from lib.data.run_folder import RESULT, SUBMISSION
 from lib.data.submission import SubmissionConfig, require_same_ids, write_submission
 from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, engine_usage, print_places, run_details
@@ -27,8 +28,11 @@ class BattleOutcome(Outcome):
         assert isinstance(config, SubmissionConfig)
         (run.folder / SUBMISSION).unlink(missing_ok=True)
         if config.sample is not None:
-            ids = [read_ids(file, run.folder, run.data) for file in run.manifest.inputs]
-            require_same_ids(pa.concat_arrays(ids), Path(config.sample))
+
+            def ids() -> Iterator[pa.Array]:
+                return (ids for file in run.manifest.inputs for ids in read_ids(file, run.folder, run.data))
+
+            require_same_ids(lambda: name_blocks(ids), Path(config.sample))
 
     def report(self, folder: Path) -> None:
         """Log loss and more where there are labels, and what the verdicts are like."""
@@ -40,8 +44,8 @@ class BattleOutcome(Outcome):
         """Write and check `submission.csv`. Raises RunFailed where a row failed and `merge.on_failed` is `fail`."""
         assert isinstance(config, SubmissionConfig)
         (folder / SUBMISSION).unlink(missing_ok=True)
-        submission = write_submission(folder / RESULT, folder / SUBMISSION, config)
-        print(f"submission: {folder / SUBMISSION} ({len(submission.ids):,} rows, checked)")
+        rows = write_submission(folder / RESULT, folder / SUBMISSION, config)
+        print(f"submission: {folder / SUBMISSION} ({rows:,} rows, checked)")
 
     def evaluate(self, folder: Path, config: EvaluateConfig) -> None:
         """The report again."""
@@ -57,12 +61,12 @@ BATTLES = BattleOutcome()
 
 
 def print_report(
-    predictions: Predictions,
+    blocks: Iterable[Predictions],
     out: Path,
     title: str,
     details: Mapping[str, str],
     engine: Mapping[str, float | int | None] | None = None,
 ) -> None:
-    """Write `metrics.json` and `report.html` into `out`, and print the table. engine: as of `write_report`."""
-    print(summary(write_report(predictions, out, title=title, details=details, engine=engine)))
+    """Write `metrics.json` and `report.html` into `out`, and print the table. blocks, engine: as of `write_report`."""
+    print(summary(write_report(blocks, out, title=title, details=details, engine=engine)))
     print_places(out)

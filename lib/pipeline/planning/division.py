@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data.joining.key_group import GROUP_ROWS, KeyGroup, Numbers
+from lib.data.joining.keys import KEY, KEY_TYPE, content_keys, equal_keys
 from lib.data.joining.shuffle import MOST_PARTS, Ordered, Shuffle
-from lib.data.keys import KEY, KEY_TYPE, content_keys, equal_keys
 from lib.data.parquet import GroupWriter, group_writer
 from lib.data.reading.input_file import EQUALS, InputFile, all_rows
 from lib.data.rows.base import Rows

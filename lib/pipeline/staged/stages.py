@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from lib.data.atomic import write_text
 from lib.data.cuts import read_cuts
-from lib.data.run_folder import RESULT, SHARDS
+from lib.data.run_folder import RESULT
 from lib.log import log
 from lib.pipeline.job import Config, Job
 from lib.pipeline.outcomes.base import require_error_rate
@@ -77,7 +77,7 @@ def is_done(run: Run) -> bool:
     result = run.folder / RESULT
     if todo or any(footer.failed for footer in done) or not result.exists():
         return False
-    shards = (run.folder / SHARDS / shard.file_name for shard in run.manifest.shards())
+    shards = (run.folder / shard.path for shard in run.manifest.shards())
     return all(shard.stat().st_mtime_ns <= result.stat().st_mtime_ns for shard in shards)
 
 

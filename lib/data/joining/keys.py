@@ -40,6 +40,8 @@ def equal_keys(keys: pa.FixedSizeBinaryArray, number: npt.NDArray[np.int64]) -> 
 
     They begin with the same byte, by which keys are divided.
     """
+    if not number.any():
+        return keys
     found = keys.to_pylist()
     for place in np.flatnonzero(number).tolist():
         own = found[place] + int(number[place]).to_bytes(8, "little")

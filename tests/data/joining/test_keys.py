@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from lib.data.keys import content_keys, equal_keys
+from lib.data.joining.keys import content_keys, equal_keys
 
 LISTS = [["x", "y"], ["xy"], ["x", None], [None, "x"], None, [], [""], ["", ""], ["1;", "x"], ["日本"], ["日", "本"]]
 ROWS = pa.table(
