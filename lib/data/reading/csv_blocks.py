@@ -63,7 +63,7 @@ class _Ahead(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._data = b""
+        self._data = bytearray()
         self._place = 0
 
     def readable(self) -> bool:
@@ -76,7 +76,7 @@ class _Ahead(io.RawIOBase):
         """The next bytes, fewer than `size` only at the end of the file; they stay to be read."""
         while len(self._data) < size and (more := self._file.read(size - len(self._data))):
             self._data += more
-        return self._data[:size]
+        return bytes(self._data[:size])
 
     def readinto(self, buffer: Any) -> int:
         if self._place == len(self._data):
@@ -88,7 +88,7 @@ class _Ahead(io.RawIOBase):
 
     def drop(self, size: int) -> None:
         """Forget bytes; what is behind them is read next."""
-        self._data = self._data[size:]
+        del self._data[:size]
         self._place = 0
 
 
