@@ -32,17 +32,17 @@ def write_report(
     *,
     title: str,
     details: Mapping[str, str],
-    engine: Mapping[str, float | int | None] | None = None,
+    run: Mapping[str, object] | None = None,
 ) -> BattleMetrics:
     """Measure, write `metrics.json` and `report.html` into `out_dir` (each whole or not at all), return the metrics.
 
     blocks: the rows, part by part. details: what the reader should know of the run (model, data, prompt, …), shown as
-    it is. engine: how well the run used its engines, for `metrics.json`; None for predictions that come from no run.
+    it is. run: what `metrics.json` says of it besides; None for predictions that come from no run.
     """
     measured = measure(blocks)
     metrics = measured.metrics
     out_dir.mkdir(parents=True, exist_ok=True)
-    content = {**metrics.to_dict(), **({} if engine is None else {"engine": engine})}
+    content = {**metrics.to_dict(), **(run or {})}
     write_text(out_dir / METRICS, json.dumps(content, indent=2, allow_nan=False) + "\n")
     lead = [*_rows_lines(metrics), *_verdict_lines(metrics)]
     write_text(out_dir / REPORT, render(title, lead, _sections(measured, details)))

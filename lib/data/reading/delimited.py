@@ -3,8 +3,8 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from itertools import count, islice
-from typing import BinaryIO, Literal
+from itertools import islice
+from typing import BinaryIO, Literal, TextIO, cast
 
 from lib.data.reading.cells import BATCH_ROWS, LONGEST, BadLine, Cells, Unreadable
 from lib.data.reading.dialect import SEPARATORS, Dialect, Quotes, better_separator
@@ -20,13 +20,10 @@ _AS_LETTERS = "data.quotes=none takes quotes as letters"
 
 def csv_rows(source: Source, columns: Sequence[str], dialect: Dialect, end: int | None) -> Iterator[Cells]:
     """The cells of all rows, or of those before `end`: strings, empty ones None."""
-    records = csv_records(source, dialect)
-    header = next(records, [])
-    assert isinstance(header, list)
-    positions = {name: header.index(name) for name in columns}
-    records = islice(records, end)
-    while batch := list(islice(records, BATCH_ROWS)):
-        yield {name: [_cell(record, at) for record in batch] for name, at in positions.items()}
+    with open_source(source) as file:
+        reader = CsvReader(source, dialect, decoded(file))
+        reader.read_header()
+        yield from reader.cells(columns, end)
 
 
 def _cell(record: Record, place: int) -> str | Unreadable | None:
@@ -38,58 +35,125 @@ def _cell(record: Record, place: int) -> str | Unreadable | None:
 
 def csv_header(source: Source, dialect: Dialect) -> list[str]:
     """The names of the columns; none where the file is empty. Raises InputError."""
-    header = next(csv_records(source, dialect), [])
-    assert isinstance(header, list)
-    return header
+    with open_source(source) as file:
+        return CsvReader(source, dialect, decoded(file)).read_header()
 
 
-def csv_records(source: Source, dialect: Dialect) -> Iterator[Record]:
+def csv_has_rows(source: Source, dialect: Dialect) -> bool:
+    """Whether there is a row below the header. Raises InputError where it can't be read so far."""
+    with open_source(source) as file:
+        reader = CsvReader(source, dialect, decoded(file))
+        return bool(reader.read_header()) and next(reader.records(), None) is not None
+
+
+def decoded(file: BinaryIO | io.RawIOBase, encoding: str = "utf-8-sig") -> TextIO:
+    """Text for a CsvReader. Bytes that are not UTF-8 become lone surrogates, to be reported with their row."""
+    return io.TextIOWrapper(cast(BinaryIO, file), encoding, errors="surrogateescape", newline="")
+
+
+class CsvReader:
     """Header and rows. The csv module rather than Arrow's reader: that one swallows rows after an open quote.
 
-    A row of several lines that is malformed ends the reading with InputError where one of them could be a row of its
-    own: a quote that was left open would swallow rows.
+    row: number of the next row; lines, bytes: how much of the text was read for the rows before it.
     """
-    csv.field_size_limit(LONGEST)
-    separator = dialect.separator or ("\t" if source.format is FileFormat.TSV else ",")
-    quoting: Literal[0, 3] = csv.QUOTE_NONE if dialect.quotes is Quotes.none else csv.QUOTE_MINIMAL
-    unsure = separator == "\t" and dialect.quotes is None  # tabs are often written without any quoting
-    lines: list[str] = []  # of the record read last
-    with open_source(source) as file:
-        reader = csv.reader(_text_lines(source, file, lines), delimiter=separator, quoting=quoting, strict=True)
-        records = filter(None, reader)  # blank lines are no rows, as in pandas
+
+    def __init__(self, source: Source, dialect: Dialect, text: TextIO) -> None:
+        self.header: list[str] = []
+        self.row = self.lines = self.bytes = 0
+        self._source, self._dialect = source, dialect
+        self.separator = dialect.separator or ("\t" if source.format is FileFormat.TSV else ",")
+        self.quoting = dialect.quotes is not Quotes.none
+        self.unsure = self.separator == "\t" and dialect.quotes is None  # tabs are often written without any quoting
+        self.read_on(text)
+
+    def read_on(self, text: TextIO) -> None:
+        """Go on in another text, which begins where a row does."""
+        csv.field_size_limit(LONGEST)
+        self._taken: list[str] = []  # the lines of the record read last
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quoting else csv.QUOTE_NONE
+        reader = csv.reader(self._text_lines(text), delimiter=self.separator, quoting=quoting, strict=True)
+        self._records = filter(None, reader)  # blank lines are no rows, as in pandas
+
+    def read_header(self) -> list[str]:
+        """The names of the columns; none where the file is empty. Raises InputError."""
         try:
-            header = next(records, None)
-            if header is None:
-                return
-            _require_header(header, separator, dialect, source)
-            if unsure:
-                _require_one_row(lines, separator, lines[0].count(separator), f"{source.url}, header")
-            yield header
-            for row in count():
-                lines.clear()
-                try:
-                    record: Record | None = next(records, None)
-                except csv.Error as error:
-                    record = BadLine(_malformed(error))
-                if record is None:
-                    return
-                where = f"{source.url}, row {row} (ends in line {reader.line_num})"
-                if isinstance(record, list) and len(record) != len(header):
-                    hint = f"; {_AS_LETTERS}" if '"' in "".join(lines) else ""
-                    record = BadLine(f"{len(record)} cells where the header has {len(header)}{hint}")
-                if isinstance(record, BadLine):
-                    record = _cut_off(record, lines)
-                    if any(line.count(separator) >= len(header) - 1 for line in lines[1:]):
-                        raise InputError(f"{where}: {record.reason}")
-                    record = BadLine(f"line {reader.line_num}: {record.reason}")
-                elif unsure:
-                    _require_one_row(lines, separator, len(header) - 1, where)
-                yield record
+            header = next(self._records, [])
         except csv.Error as error:
-            raise InputError(f"{source.url}, header: {_malformed(error)}") from error
+            raise InputError(f"{self._source.url}, header: {_malformed(error)}") from error
         except MemoryError as error:
-            where = f"{source.url}, line {reader.line_num}"
-            raise InputError(f"{where}: there is not enough memory for what it holds") from error
+            raise self._too_large() from error
+        if header:
+            _require_header(header, self.separator, self._dialect, self._source)
+            if self.unsure:
+                self._require_one_row(self._taken[0].count(self.separator), "header")
+        self.header = header
+        return header
+
+    def cells(self, columns: Sequence[str], end: int | None) -> Iterator[Cells]:
+        """The cells of the rows that are left, or of those before `end`: strings, empty ones None."""
+        positions = {name: self.header.index(name) for name in columns}
+        records = islice(self.records(), None if end is None else max(end - self.row, 0))
+        while batch := list(islice(records, BATCH_ROWS)):
+            yield {name: [_cell(record, at) for record in batch] for name, at in positions.items()}
+
+    def records(self) -> Iterator[Record]:
+        """The rows that are left.
+
+        A row of several lines that is malformed ends the reading with InputError where one of them could be a row of
+        its own: a quote that was left open would swallow rows.
+        """
+        while True:
+            self._taken.clear()
+            try:
+                record: Record | None = next(self._records, None)
+            except csv.Error as error:
+                record = BadLine(_malformed(error))
+            except MemoryError as error:
+                raise self._too_large() from error
+            if record is None:
+                return
+            where = f"row {self.row} (ends in line {self.lines})"
+            if isinstance(record, list) and len(record) != len(self.header):
+                hint = f"; {_AS_LETTERS}" if '"' in "".join(self._taken) else ""
+                record = BadLine(f"{len(record)} cells where the header has {len(self.header)}{hint}")
+            if isinstance(record, BadLine):
+                record = _cut_off(record, self._taken)
+                if any(line.count(self.separator) >= len(self.header) - 1 for line in self._taken[1:]):
+                    raise InputError(f"{self._source.url}, {where}: {record.reason}")
+                record = BadLine(f"line {self.lines}: {record.reason}")
+            elif self.unsure:
+                self._require_one_row(len(self.header) - 1, where)
+            self.row += 1
+            yield record
+
+    def _require_one_row(self, separators: int, where: str) -> None:
+        """Raise InputError where each line of a row has so many separators, as if it were a row itself."""
+        counts = [line.count(self.separator) for line in self._taken]
+        if len(counts) > 1 and set(counts) == {separators}:
+            raise InputError(
+                f"{self._source.url}, {where}: from one quote to the next there are {len(counts)} lines, each of which "
+                f"could be a row of its own; {_AS_LETTERS}, data.quotes=double makes them one row"
+            )
+
+    def _text_lines(self, text: TextIO) -> Iterator[str]:
+        """Lines, of bearable length; those that are not blank are put into `_taken`."""
+        url = self._source.url
+        while line := text.readline(LONGEST + 1):
+            self.lines += 1
+            content = line.encode("utf-8", "surrogateescape")
+            self.bytes += len(content)
+            if self.lines == 1 and (name := other_encoding(content)):
+                raise InputError(f"{url}: the file is {name}, not UTF-8; {convert(name)}")
+            if len(line) > LONGEST:
+                raise InputError(
+                    f"{url}, line {self.lines}: the line is longer than {LONGEST >> 20} MiB; is this the right file?"
+                )
+            if line.strip("\r\n"):
+                self._taken.append(line)
+            yield line
+
+    def _too_large(self) -> InputError:
+        return InputError(f"{self._source.url}, line {self.lines}: there is not enough memory for what it holds")
 
 
 def _malformed(error: csv.Error) -> str:
@@ -104,33 +168,6 @@ def _cut_off(record: BadLine, lines: Sequence[str]) -> BadLine:
         if whole and _OPEN not in record.reason
         else BadLine(f"{record.reason}; the file ends here: {UNFINISHED}")
     )
-
-
-def _require_one_row(lines: Sequence[str], separator: str, separators: int, where: str) -> None:
-    """Raise InputError where each line of a row has so many separators, as if it were a row itself."""
-    counts = [line.count(separator) for line in lines]
-    if len(counts) > 1 and set(counts) == {separators}:
-        raise InputError(
-            f"{where}: from one quote to the next there are {len(counts)} lines, each of which could be a row of its "
-            f"own; {_AS_LETTERS}, data.quotes=double makes them one row"
-        )
-
-
-def _text_lines(source: Source, file: BinaryIO, taken: list[str]) -> Iterator[str]:
-    """Lines, of bearable length; those that are not blank are put into `taken`."""
-    # Bytes that are not UTF-8 become lone surrogates, so that they can be reported with their row.
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    number = 0
-    while line := text.readline(LONGEST + 1):
-        number += 1
-        if number == 1 and (name := other_encoding(line.encode("utf-8", "surrogateescape"))):
-            raise InputError(f"{source.url}: the file is {name}, not UTF-8; {convert(name)}")
-        if len(line) > LONGEST:
-            where = f"{source.url}, line {number}"
-            raise InputError(f"{where}: the line is longer than {LONGEST >> 20} MiB; is this the right file?")
-        if line.strip("\r\n"):
-            taken.append(line)
-        yield line
 
 
 def _require_header(header: list[str], separator: str, dialect: Dialect, source: Source) -> None:

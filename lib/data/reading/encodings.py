@@ -58,9 +58,12 @@ def _decoded(text: bytes, codec: str) -> str:
         return ""
 
 
-def lines(url: str, file: BinaryIO) -> Iterator[bytes]:
-    """Lines, none of which is taken in whole before it is known to be of bearable length. Raises InputError."""
-    number = 0
+def lines(url: str, file: BinaryIO, first: int = 1) -> Iterator[bytes]:
+    """Lines, none of which is taken in whole before it is known to be of bearable length. Raises InputError.
+
+    first: the number of the first of them in the file.
+    """
+    number = first - 1
     while line := file.readline(LONGEST + 1):
         number += 1
         if number == 1 and (name := other_encoding(line)):

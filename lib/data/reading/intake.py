@@ -7,18 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data.parquet import writer
+from lib.data.reading.cells import row_count
 from lib.data.reading.dialect import USUAL
 from lib.data.reading.ids import IdCheck, Place
 from lib.data.reading.input_file import InputFile, require_unchanged
 from lib.data.reading.parquet_source import largest_row_group
-from lib.data.reading.readers import batches, column_names, with_rows
+from lib.data.reading.readers import batches, blocks, column_names, with_rows
 from lib.data.reading.selection import Selection
 from lib.data.reading.sources import UNFINISHED, FileFormat, Seen, Source, content_hash, look
 from lib.data.rows.base import BadCell, OnBadRow, Rows, end, read_name
+from lib.data.rows.columns import canonical
 from lib.data.run_folder import INPUT
 from lib.errors import ConfigError, InputError
 
@@ -152,28 +156,41 @@ class _Check:
             "as_arrow": self._config.as_arrow,
             "late": partial(self._late, source),
         }
-        for cells in batches(source, columns, self._config.dialect, **options):
+        read = blocks if self._config.in_columns else batches
+        for block in read(source, columns, self._config.dialect, **options):
             if left is not None and row >= left:
                 break
+            first = row
             try:
-                table, repaired, bad = self._config.canonical(cells, source.url, row, source_row)
+                for table, repaired, bad in canonical(self._config, block, source.url, first, source_row):
+                    yield self._chosen(table, repaired, bad, source, row)
+                    row += table.num_rows
             except MemoryError as error:
-                raise InputError(f"{source.url}: not enough memory for the rows from {row} on") from error
-            mask = self.selection.mask(self.report.rows, table.num_rows)
-            if bad and self._config.on_bad_row is OnBadRow.fail:
-                self._collect([cell for cell in bad if mask[cell.row - row]], source)
-            row += table.num_rows
-            source_row += len(next(iter(cells.values())))
-            self.report.rows += table.num_rows
-            chosen = table.filter(pa.array(mask))
-            if self.report.has_ids:
-                named = chosen.filter(pc.or_(pc.is_valid(chosen["id"]), pc.is_null(chosen["error"])))
-                self._ids.add(named["id"].to_pylist(), source.url, named["row"].to_pylist())
-            self._count(chosen, int(repaired[mask].sum()))
-            if self._see is not None:
-                self._see(chosen)
-            yield chosen
+                raise InputError(f"{source.url}: not enough memory for the rows from {first} on") from error
+            source_row += row_count(block)
         self.report.first_only = self.selection.end is not None
+
+    def _chosen(
+        self, table: pa.Table, repaired: npt.NDArray[np.int64], bad: list[BadCell], source: Source, row: int
+    ) -> pa.Table:
+        """Those of canonical rows that are chosen, checked and counted. row: number of the first."""
+        mask = self.selection.mask(self.report.rows, table.num_rows)
+        if bad and self._config.on_bad_row is OnBadRow.fail:
+            self._collect([cell for cell in bad if mask[cell.row - row]], source)
+        self.report.rows += table.num_rows
+        chosen = table if mask.all() else table.filter(pa.array(mask))
+        if self.report.has_ids:
+            # A row of which the id can't be read is bad, and known as such.
+            named = (
+                chosen
+                if not chosen["id"].null_count
+                else chosen.filter(pc.or_(pc.is_valid(chosen["id"]), pc.is_null(chosen["error"])))
+            )
+            self._ids.add(named["id"].combine_chunks(), source.url, named["row"].to_numpy())
+        self._count(chosen, int(repaired[mask].sum()))
+        if self._see is not None:
+            self._see(chosen)
+        return chosen
 
     def finish(self, ids: Iterable[tuple[str | None, Place]]) -> None:
         """Raise InputError for what shows at the end only. ids: of all rows, for a second look where needed."""
@@ -296,10 +313,16 @@ def _write(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
     repeated = [name for name in ("file", "model_a", "model_b") if name in schema.names]
     with writer(path, schema, use_dictionary=repeated, write_statistics=False) as file:
         waiting, size = [], 0
-        for table in tables:
-            waiting.append(table)
-            size += table.nbytes
+        for part in (part for table in tables for part in _parts(table)):
+            waiting.append(part)
+            size += part.nbytes
             if size >= _GROUP_BYTES:
                 file.write_table(pa.concat_tables(waiting))
                 waiting, size = [], 0
         file.write_table(pa.concat_tables([schema.empty_table(), *waiting]))
+
+
+def _parts(table: pa.Table) -> Iterator[pa.Table]:
+    """A table in parts that are not much larger than a row group is to be."""
+    rows = max(table.num_rows * _GROUP_BYTES // max(table.nbytes, 1), 1)
+    yield from (table.slice(first, rows) for first in range(0, table.num_rows, rows))

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, BinaryIO
 
 from lib.data.reading.cells import BATCH_ROWS, BadLine, Cells, Unreadable
 from lib.data.reading.encodings import lines, not_utf8
@@ -16,7 +16,7 @@ Late = Callable[[list[str], str, int], list[str]]
 
 KNOWN_ROWS = 4 * BATCH_ROWS  # whose keys are taken for all
 
-_MOST_LEVELS = 500  # of a value: half of what Python's own reader and writer can do, which start inside other calls
+MOST_LEVELS = 500  # of a value: half of what Python's own reader and writer can do, which start inside other calls
 _ARRAY = "; if the file is one JSON array, make lines of it (jq -c '.[]')"
 _DEEP = "\0nested too deep"
 _BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)  # and texts, in which brackets are letters
@@ -24,19 +24,38 @@ _BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)  # and text
 
 def jsonl_rows(source: Source, columns: Sequence[str], end: int | None, late: Late | None) -> Iterator[Cells]:
     """The cells of all rows, or of those before `end`. late: hears of keys that come behind KNOWN_ROWS."""
-    records = islice(json_records(source), end)
-    keys: dict[str, None] = {}
-    row = 0
-    while batch := list(islice(records, BATCH_ROWS)):
-        for record in batch:
-            if late is not None and isinstance(record, dict) and not record.keys() <= keys.keys():
-                new = [key for key in record if key not in keys]
-                keys |= dict.fromkeys(new)
-                if row >= KNOWN_ROWS:
-                    for key in new:
-                        columns = late(list(keys), key, row)
-            row += 1
-        yield {name: [record.get(name) if isinstance(record, dict) else record for record in batch] for name in columns}
+    return JsonCells(columns, late).of(islice(json_records(source), end))
+
+
+class JsonCells:
+    """The cells of some columns, of records in their order, and the keys that these have.
+
+    late: hears of keys that come behind KNOWN_ROWS. row: number of the next row.
+    """
+
+    def __init__(self, columns: Sequence[str], late: Late | None) -> None:
+        self.columns = columns
+        self.keys: dict[str, None] = {}
+        self.row = 0
+        self._late = late
+
+    def of(self, records: Iterator[dict[str, Any] | BadLine]) -> Iterator[Cells]:
+        """The cells of the next records."""
+        while batch := list(islice(records, BATCH_ROWS)):
+            for record in batch:
+                if isinstance(record, dict) and not record.keys() <= self.keys.keys():
+                    self._learn([key for key in record if key not in self.keys])
+                self.row += 1
+            yield {
+                name: [record.get(name) if isinstance(record, dict) else record for record in batch]
+                for name in self.columns
+            }
+
+    def _learn(self, new: list[str]) -> None:
+        self.keys |= dict.fromkeys(new)
+        if self._late is not None and self.row >= KNOWN_ROWS:
+            for key in new:
+                self.columns = self._late(list(self.keys), key, self.row)
 
 
 def json_keys(source: Source, end: int | None) -> list[str]:
@@ -56,20 +75,23 @@ def json_keys(source: Source, end: int | None) -> list[str]:
 def json_records(source: Source) -> Iterator[dict[str, Any] | BadLine]:
     """The objects of a source, and what stands for lines that are none."""
     with open_source(source) as file:
-        for number, line in enumerate(lines(source.url, file), 1):
-            if line.isspace():
-                continue
-            record: dict[str, Any] | BadLine
-            try:
-                record = _record(line)
-            except ValueError as error:
-                cut = "" if line.endswith(b"\n") else f"; the file ends here: {UNFINISHED}"
-                record = BadLine(f"line {number}: {error}{cut}")
-            except MemoryError as error:
-                raise InputError(
-                    f"{source.url}, line {number}: there is not enough memory for what it holds"
-                ) from error
-            yield record
+        yield from records_of(source, file)
+
+
+def records_of(source: Source, file: BinaryIO, first_line: int = 1) -> Iterator[dict[str, Any] | BadLine]:
+    """As `json_records`, of a file of which the lines from `first_line` on are left."""
+    for number, line in enumerate(lines(source.url, file, first_line), first_line):
+        if line.isspace():
+            continue
+        record: dict[str, Any] | BadLine
+        try:
+            record = _record(line)
+        except ValueError as error:
+            cut = "" if line.endswith(b"\n") else f"; the file ends here: {UNFINISHED}"
+            record = BadLine(f"line {number}: {error}{cut}")
+        except MemoryError as error:
+            raise InputError(f"{source.url}, line {number}: there is not enough memory for what it holds") from error
+        yield record
 
 
 def _record(line: bytes) -> dict[str, Any]:
@@ -78,7 +100,7 @@ def _record(line: bytes) -> dict[str, Any]:
         text = line.decode("utf-8", "surrogatepass").removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise ValueError(not_utf8(line)) from None
-    deep = text.count("[") + text.count("{") > _MOST_LEVELS
+    deep = text.count("[") + text.count("{") > MOST_LEVELS
     try:
         record = json.loads(_without_deep_values(text) if deep else text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
@@ -87,7 +109,7 @@ def _record(line: bytes) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"not a JSON object, as each line must be{_ARRAY if isinstance(record, list) else ''}")
     for key in [key for key, value in record.items() if deep and value == _DEEP]:
-        record[key] = Unreadable(f"nested more than {_MOST_LEVELS} levels deep")
+        record[key] = Unreadable(f"nested more than {MOST_LEVELS} levels deep")
     return record
 
 
@@ -111,7 +133,7 @@ def _without_deep_values(text: str) -> str:
             deepest = max(deepest, depth)
         elif token[0] in "]}":
             depth -= 1
-            if depth == 1 and deepest > _MOST_LEVELS:
+            if depth == 1 and deepest > MOST_LEVELS:
                 kept += [text[done:start], json.dumps(_DEEP)]
                 done = token.end()
     return "".join([*kept, text[done:]])

@@ -8,12 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.data.parquet import in_run_folder, require_rows, require_sound
-from lib.data.reading.cells import BATCH_ROWS, BUFFER_BYTES, Cells, Unreadable
+from lib.data.reading.cells import BATCH_ROWS, BLOCK_BYTES, BUFFER_BYTES, Block, Cells, Unreadable
 from lib.data.reading.sources import Source, open_source
 
+_MOST_ROWS = 1 << 16  # of a block, where dictionaries make the bytes of a row look few
 
-def row_range(parquet: pq.ParquetFile, columns: Sequence[str], start: int, stop: int) -> Iterator[pa.RecordBatch]:
-    """Rows [start, stop) of a Parquet file, from the row groups that hold them.
+
+def row_range(
+    parquet: pq.ParquetFile, columns: Sequence[str], start: int, stop: int, size: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Rows [start, stop) of a Parquet file, from the row groups that hold them, `size` at a time.
 
     Rows before `start` in the first of these groups are decoded and dropped, so memory stays flat.
     """
@@ -27,7 +31,7 @@ def row_range(parquet: pq.ParquetFile, columns: Sequence[str], start: int, stop:
         position = end
     if not groups:
         return
-    for batch in parquet.iter_batches(BATCH_ROWS, row_groups=groups, columns=list(columns), use_threads=False):
+    for batch in parquet.iter_batches(size or BATCH_ROWS, row_groups=groups, columns=list(columns), use_threads=False):
         first, last = max(start - before, 0), min(stop - before, batch.num_rows)
         if first < last:
             yield batch.slice(first, last - first)
@@ -43,10 +47,45 @@ def parquet_cells(
     with parquet_file(source) as parquet:
         row = start
         for batch in row_range(parquet, columns, start, stop):
-            found = {name: batch.column(name) for name in columns}
-            yield {name: column if name in as_arrow else values(column) for name, column in found.items()}
+            yield cells_of(batch.select(list(columns)), as_arrow)
             row += batch.num_rows
         require_rows(row, stop)
+
+
+def cells_of(batch: pa.RecordBatch, as_arrow: Collection[str]) -> Cells:
+    """The cells of some rows, some of the columns as arrays."""
+    found = zip(batch.schema.names, batch.columns, strict=True)
+    return {name: column if name in as_arrow else values(column) for name, column in found}
+
+
+def parquet_blocks(
+    source: Source, columns: Sequence[str], start: int, stop: int | None, as_arrow: Collection[str]
+) -> Iterator[Block]:
+    """Rows [start, stop) of a Parquet source, or all from `start` on. Raises InputError.
+
+    Where a text is not UTF-8, as `parquet_cells` gives them.
+    """
+    with parquet_file(source) as parquet:
+        rows = parquet.metadata.num_rows
+        row, stop = start, rows if stop is None else min(stop, rows)
+        for batch in row_range(parquet, columns, start, stop, _block_rows(parquet.metadata)):
+            row += batch.num_rows
+            wanted = batch.select(list(columns))
+            try:
+                wanted.validate(full=True)
+            except pa.ArrowInvalid:
+                parts = (wanted.slice(first, BATCH_ROWS) for first in range(0, batch.num_rows, BATCH_ROWS))
+                yield from (cells_of(part, as_arrow) for part in parts)
+            else:
+                yield wanted
+        require_rows(row, stop)
+
+
+def _block_rows(metadata: pq.FileMetaData) -> int:
+    """How many rows make a block, as far as the footer tells."""
+    size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    rows = BLOCK_BYTES * metadata.num_rows // max(size, 1)
+    return int(min(max(rows, BATCH_ROWS), _MOST_ROWS))
 
 
 def values(column: pa.Array) -> list[Any]:

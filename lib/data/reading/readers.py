@@ -1,23 +1,26 @@
 """Raw cells of source files, a few rows at a time: memory stays flat however large the file."""
 
 import io
-from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import pyarrow as pa
 
 from lib.data.reading.arrow_types import settled
-from lib.data.reading.cells import BUFFER_BYTES, Cells, Unreadable
-from lib.data.reading.delimited import csv_header, csv_records, csv_rows
+from lib.data.reading.cells import BUFFER_BYTES, Block, Cells, Unreadable
+from lib.data.reading.csv_blocks import csv_blocks
+from lib.data.reading.delimited import csv_has_rows, csv_header, csv_rows
 from lib.data.reading.dialect import USUAL, Dialect
 from lib.data.reading.encodings import convert, not_utf8, other_encoding
+from lib.data.reading.json_blocks import jsonl_blocks
 from lib.data.reading.json_lines import Late, json_keys, json_records, jsonl_rows
-from lib.data.reading.parquet_source import parquet_file, parquet_rows
+from lib.data.reading.parquet_source import parquet_blocks, parquet_file, parquet_rows
 from lib.data.reading.sources import FileFormat, Source, open_source
 from lib.errors import InputError
 
 TEXT = "text"  # the one column of a plain text, which is one row
 _LONGEST_TEXT = 1 << 29
+_Part = TypeVar("_Part", bound=Block)
 
 
 def has_rows(source: Source, dialect: Dialect = USUAL) -> bool:
@@ -30,7 +33,7 @@ def has_rows(source: Source, dialect: Dialect = USUAL) -> bool:
     if source.format is FileFormat.TEXT:
         with open_source(source) as file:
             return bool(file.read(1))
-    return len(list(islice(csv_records(source, dialect), 2))) == 2
+    return csv_has_rows(source, dialect)
 
 
 def with_rows(sources: Sequence[Source], dialect: Dialect = USUAL) -> list[Source]:
@@ -104,10 +107,39 @@ def batches(
         parts = _text(source, columns)
     else:
         parts = csv_rows(source, columns, dialect, end)
+    return _some(source, parts)
+
+
+def blocks(
+    source: Source,
+    columns: Sequence[str],
+    dialect: Dialect = USUAL,
+    *,
+    end: int | None = None,
+    as_arrow: Collection[str] = (),
+    late: Late | None = None,
+) -> Iterator[Block]:
+    """The same cells, but those of some MB at a time as Arrow columns, unless something in them is odd.
+
+    end, as_arrow, late: as of `batches`. Raises InputError as `batches` does.
+    """
+    parts: Iterator[Block]
+    if source.format is FileFormat.PARQUET:
+        parts = parquet_blocks(source, columns, 0, end, as_arrow)
+    elif source.format is FileFormat.JSONL:
+        parts = jsonl_blocks(source, columns, end, late)
+    elif source.format is FileFormat.TEXT:
+        parts = _text(source, columns)
+    else:
+        parts = csv_blocks(source, columns, dialect, end)
+    return _some(source, parts)
+
+
+def _some(source: Source, parts: Iterable[_Part]) -> Iterator[_Part]:
     empty = True
-    for cells in parts:
+    for part in parts:
         empty = False
-        yield cells
+        yield part
     if empty:
         raise InputError(f"{source.url}: the file has no rows")
 

@@ -131,6 +131,10 @@ class Canonical(NamedTuple):
     bad: list[BadCell]
 
 
+class Odd(Exception):
+    """Something in whole columns takes a look at each cell."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows(RowsConfig, ABC):
     """Rows of one kind, and how they are read: from the cells of files to canonical rows."""
@@ -177,6 +181,18 @@ class Rows(RowsConfig, ABC):
         first_row: the number of the first row in its file; first_source_row: of the first cells there, where that is
         another (not `one_for_one`). A cell that can't be used is null in the table.
         """
+
+    @property
+    def in_columns(self) -> bool:
+        """Whether there is `columnar`; else files are read a few rows at a time."""
+        return False
+
+    def columnar(self, cells: pa.RecordBatch, file: str, first_row: int) -> pa.Table:
+        """The table that `canonical` makes of the same cells, where none is bad or repaired.
+
+        Raises Odd where it takes a look at each cell.
+        """
+        raise Odd
 
     @property
     def text_columns(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data.reading.cells import Cells
-from lib.data.rows.base import ITEMS, PLACE, Canonical, CellReader, Rows, read_items, read_name
+from lib.data.rows import columns
+from lib.data.rows.base import ITEMS, PLACE, Canonical, CellReader, Odd, Rows, read_items, read_name
 from lib.errors import ConfigError, InputError
 from lib.types import BATTLE_TEXTS, VERDICTS
 
@@ -140,13 +141,45 @@ class BattlesConfig(Rows):
         reader.values["label"] = _labels(cells, self, reader)
         return reader.table(SCHEMA, self.needed_id(cells))
 
+    @property
+    def in_columns(self) -> bool:
+        """Whole columns are read."""
+        return True
+
+    def columnar(self, cells: pa.RecordBatch, file: str, first_row: int) -> pa.Table:
+        """The table that `canonical` makes of the same cells, where none is bad or repaired. Raises Odd."""
+        found = dict(zip(cells.schema.names, cells.columns, strict=True))
+        nulls = pa.nulls(cells.num_rows, pa.string())
+        table = columns.place(file, first_row, cells.num_rows)
+        for role in BATTLE_TEXTS:
+            read = columns.json_texts if self.turns is Turns.json else columns.texts
+            table[role] = read(found[getattr(self.columns, role)])
+            if pc.min(pc.list_value_length(table[role])).as_py() == 0:
+                raise Odd
+        for role in NAMES:
+            name = getattr(self.columns, role)
+            table[role] = columns.names(found[name]) if name in found else nulls
+        if self.needed_id(found) is not None and table["id"].null_count:
+            raise Odd
+        table["label"] = self._label_column(found) or nulls
+        return pa.table({**table, "error": nulls}, schema=SCHEMA)
+
+    def _label_column(self, found: Mapping[str, pa.Array]) -> pa.Array | None:
+        if self.columns.label is not None:
+            values = dict(zip(self.label_values, VERDICTS, strict=True))
+            return columns.by_value([found[self.columns.label]], lambda cells: _label(cells[0], values))
+        winners = [str(getattr(self.columns, role)) for role in WINNERS]
+        there = all(name in found for name in winners)
+        return columns.by_value([found[name] for name in winners], _one_hot) if there else None
+
     def way_out(self, bad: Collection[str]) -> str:
         """Cells may be plain text."""
         return "data.turns=text if cells are plain text" if any("malformed JSON" in why for why in bad) else ""
 
     def tally(self, rows: pa.Table) -> Counter[str]:
         """Canonical rows by label, and those with unequal numbers of turns."""
-        labels = Counter(rows["label"].drop_null().to_pylist())
+        labels = Counter({count["values"]: count["counts"] for count in pc.value_counts(rows["label"]).to_pylist()})
+        del labels[None]
         prompt, a, b = (pc.list_value_length(rows[name]) for name in BATTLE_TEXTS)
         unequal = pc.sum(pc.or_(pc.not_equal(prompt, a), pc.not_equal(prompt, b))).as_py() or 0
         return labels + Counter({_UNEQUAL: unequal})

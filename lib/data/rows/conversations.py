@@ -74,6 +74,11 @@ class ConversationsConfig(BattlesConfig):
         others = [_WINNER, *(getattr(self.columns, role) for role in NAMES)]
         return list(dict.fromkeys([*wanted, *(name for name in others if name in names)]))
 
+    @property
+    def in_columns(self) -> bool:
+        """Turns are objects, and rows are read one by one."""
+        return False
+
     def canonical(self, cells: Cells, file: str, first_row: int, first_source_row: int = 0) -> Canonical:
         """Questions, and the answers of both sides, turn by turn."""
         reader = CellReader(cells, file, first_row)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
-from itertools import pairwise
+from itertools import groupby, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +104,11 @@ class ChunkRows(DocumentsConfig, Rows):
         check = IdCheck(self.id)
         uncut: list[str] = []
         count = 0
-        for name, (file, row), can_be_cut in _documents(files):
-            check.add([name], file, [row])
-            count += 1
-            if not can_be_cut:
-                uncut.append(name)
+        for file, documents in groupby(_documents(files), lambda document: document[1][0]):
+            while some := list(islice(documents, _ROWS)):
+                check.add(pa.array([name for name, _, _ in some]), file, [row for _, (_, row), _ in some])
+                count += len(some)
+                uncut += [name for name, _, can_be_cut in some if not can_be_cut]
         check.finish((name, place) for name, place, _ in _documents(files))
         if uncut:
             log.warning(

@@ -14,11 +14,13 @@ from lib.data.reading.json_lines import KNOWN_ROWS
 from lib.data.reading.parquet_source import values
 from lib.data.reading.readers import column_types, with_rows
 from lib.data.reading.sources import FileFormat
+from lib.data.rows import columns
 from lib.data.rows.base import (
     ITEMS,
     PLACE,
     Canonical,
     CellReader,
+    Odd,
     Rows,
     RowsConfig,
     end,
@@ -167,6 +169,28 @@ class TableRows(TableConfig, Rows):
                 reader.values[name] = reader.read(name, cells[name], _text)
         reader.read(self.failed or "", _values(cells.get(self.failed or "")), _not_failed)
         return reader.table(self.schema, self.needed_id(cells))
+
+    @property
+    def in_columns(self) -> bool:
+        """Whole columns are read."""
+        return True
+
+    def columnar(self, cells: pa.RecordBatch, file: str, first_row: int) -> pa.Table:
+        """The table that `canonical` makes of the same cells, where none is bad or repaired. Raises Odd."""
+        found = dict(zip(cells.schema.names, cells.columns, strict=True))
+        nulls = pa.nulls(cells.num_rows, pa.string())
+        table = columns.place(file, first_row, cells.num_rows)
+        table["id"] = columns.names(found[self.id]) if self.id in found else nulls
+        if self.needed_id(found) is not None and table["id"].null_count:
+            raise Odd
+        if self.failed in found and found[self.failed].null_count != cells.num_rows:
+            raise Odd
+        for name in self.fields:
+            table[slot_column(name)] = columns.texts(found[self.column(name)], numbers=True)
+        for name in self.plain:
+            as_is = name in self.as_arrow
+            table[name] = settle(found[name], self.types[name]) if as_is else columns.plain_texts(found[name])
+        return pa.table({**table, "error": nulls}, schema=self.schema)
 
 
 def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str] = ()) -> TableRows:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lib.data.atomic import write_text
 from lib.data.cuts import read_cuts
@@ -120,17 +120,20 @@ def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
     }
 
 
-def engine_usage(manifest: Manifest, folder: Path) -> dict[str, float | int | None]:
-    """How well a run used its engines, as `RunUsage` says it."""
+def run_figures(manifest: Manifest, folder: Path) -> dict[str, Any]:
+    """What `metrics.json` says of any run: rows computed and rows remembered, and how well it used its engines.
+
+    Rows that ask what another row asks count as remembered. `engine` is about computed ones only, as `RunUsage` says it.
+    """
     _, footers = unfinished(manifest, folder, retry_failed=False)
-    return RunUsage(footers).content()
+    rows = {"computed": manifest.asked, "remembered": manifest.rows - manifest.asked}
+    return {**rows, "engine": RunUsage(footers).content()}
 
 
 def write_metrics(folder: Path, manifest: Manifest, content: Mapping[str, object]) -> None:
     """Write a run's `metrics.json`: what was measured, how its engines were used, and what they cost."""
-    usage = engine_usage(manifest, folder)
-    rows = {"computed": manifest.asked, "remembered": manifest.rows - manifest.asked}
-    everything = {**content, **rows, "engine": usage, "cost": _cost(folder, float(usage["seconds"] or 0))}
+    figures = run_figures(manifest, folder)
+    everything = {**content, **figures, "cost": _cost(folder, float(figures["engine"]["seconds"] or 0))}
     write_text(folder / METRICS, json.dumps(everything, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -11,7 +11,7 @@ from lib.data.reading.input_file import read_ids
 from lib.data.row_names import name_blocks
 from lib.data.run_folder import RESULT, SUBMISSION
 from lib.data.submission import SubmissionConfig, require_same_ids, write_submission
-from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, engine_usage, print_places, run_details
+from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, print_places, run_details, run_figures
 from lib.pipeline.run import Run
 from lib.report.battles_page import summary, write_report
 from lib.report.predictions import Predictions, from_result
@@ -38,7 +38,7 @@ class BattleOutcome(Outcome):
         """Log loss and more where there are labels, and what the verdicts are like."""
         manifest = read_manifest(folder)
         title, details = f"{manifest.job}: {folder.name}", run_details(manifest, folder)
-        print_report(from_result(folder / RESULT), folder, title, details, engine_usage(manifest, folder))
+        print_report(from_result(folder / RESULT), folder, title, details, run_figures(manifest, folder))
 
     def deliver(self, folder: Path, config: MergeConfig) -> None:
         """Write and check `submission.csv`. Raises RunFailed where a row failed and `merge.on_failed` is `fail`."""
@@ -65,8 +65,8 @@ def print_report(
     out: Path,
     title: str,
     details: Mapping[str, str],
-    engine: Mapping[str, float | int | None] | None = None,
+    run: Mapping[str, object] | None = None,
 ) -> None:
-    """Write `metrics.json` and `report.html` into `out`, and print the table. blocks, engine: as of `write_report`."""
-    print(summary(write_report(blocks, out, title=title, details=details, engine=engine)))
+    """Write `metrics.json` and `report.html` into `out`, and print the table. blocks, run: as of `write_report`."""
+    print(summary(write_report(blocks, out, title=title, details=details, run=run)))
     print_places(out)

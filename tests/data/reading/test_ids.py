@@ -1,3 +1,4 @@
+import pyarrow as pa
 import pytest
 
 from lib.data.reading.ids import IdCheck, Place
@@ -8,7 +9,7 @@ def check(files: dict[str, list[str | None]]) -> None:
     ids = IdCheck()
     for file, values in files.items():
         for row in range(0, len(values), 2):
-            ids.add(values[row : row + 2], file, range(row, len(values))[:2])
+            ids.add(pa.array(values[row : row + 2], pa.string()), file, range(row, len(values))[:2])
     everything: list[tuple[str | None, Place]] = [
         (value, (file, row)) for file, values in files.items() for row, value in enumerate(values)
     ]
@@ -40,5 +41,5 @@ def test_nulls_are_named_with_their_places():
 def test_equal_hashes_alone_are_no_duplicates():
     ids = [("1", ("a.csv", 0)), ("2", ("a.csv", 1))]
     suspects = IdCheck()
-    suspects.add(["1", "1"], "a.csv", [0, 1])  # as if "1" and "2" had the same hash
+    suspects.add(pa.array(["1", "1"]), "a.csv", [0, 1])  # as if "1" and "2" had the same hash
     suspects.finish(ids)

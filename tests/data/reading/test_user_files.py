@@ -16,7 +16,7 @@ import pytest
 
 from lib import ROOT
 from lib.data.qrels import read_qrels
-from lib.data.reading import delimited, encodings
+from lib.data.reading import csv_blocks, delimited, encodings, json_blocks
 from lib.data.reading.dialect import USUAL, Quotes
 from lib.data.reading.input_file import read_rows
 from lib.data.reading.intake import take_in
@@ -417,6 +417,8 @@ def test_a_line_is_refused_before_it_is_whole(
 ) -> None:
     for module in (delimited, encodings):
         monkeypatch.setattr(module, "LONGEST", 1000)
+    for module in (csv_blocks, json_blocks):
+        monkeypatch.setattr(module, "BLOCK_BYTES", 500)  # a bearable line may be longer than a block
     head = '{"instruction": "x"}\n{"instruction": "' if "jsonl" in name else "instruction\nx\n"
     content = (head + "y" * 5000).encode()
     path = write(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)

@@ -1,0 +1,139 @@
+"""Whole columns read at once: the same values as cell by cell, where nothing in them is odd.
+
+What is odd is bad, was repaired, or just rare. It raises Odd, and then each cell is looked at.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import json
+
+from lib.data.reading.cells import BATCH_ROWS, Block
+from lib.data.reading.parquet_source import cells_of, values
+from lib.data.rows.base import ITEMS, Canonical, Odd, Rows
+
+_MOST_VALUES = 1000  # different ones, of columns that are read by value
+_LISTS = pa.schema({"lists": pa.list_(ITEMS)})
+
+
+def canonical(config: Rows, block: Block, file: str, first_row: int, first_source_row: int = 0) -> Iterator[Canonical]:
+    """Canonical form of a block: at once, or in halves where something is odd, in the end a few rows cell by cell.
+
+    first_row, first_source_row: as of `Rows.canonical`.
+    """
+    if not isinstance(block, pa.RecordBatch):
+        yield config.canonical(block, file, first_row, first_source_row)
+        return
+    rows = block.num_rows
+    try:
+        table = config.columnar(block, file, first_row)
+    except Odd:
+        first, last = first_row // BATCH_ROWS, (first_row + rows - 1) // BATCH_ROWS
+        if first == last:
+            yield config.canonical(cells_of(block, config.as_arrow), file, first_row, first_source_row)
+        else:
+            half = ((first + last + 1) // 2) * BATCH_ROWS - first_row
+            yield from canonical(config, block.slice(0, half), file, first_row, first_source_row)
+            yield from canonical(config, block.slice(half), file, first_row + half, first_source_row + half)
+    else:
+        yield Canonical(table, np.zeros(rows, np.int64), [])
+
+
+def place(file: str, first_row: int, rows: int) -> dict[str, pa.Array]:
+    """The columns `file` and `row`."""
+    return {"file": pa.repeat(file, rows), "row": pa.array(np.arange(first_row, first_row + rows))}
+
+
+def names(column: pa.Array) -> pa.Array:
+    """Names or ids, as `read_name` reads them: texts, null where they are empty, and whole numbers."""
+    column = _usual(column)
+    if pa.types.is_boolean(column.type) or column.type == ITEMS:
+        raise Odd
+    if not pa.types.is_string(column.type):
+        return column.cast(pa.string())
+    empty = pc.equal(pc.binary_length(column), 0)
+    return pc.if_else(empty, pa.scalar(None, pa.string()), column) if pc.any(empty).as_py() else column
+
+
+def texts(column: pa.Array, *, numbers: bool = False) -> pa.Array:
+    """Texts or lists of texts, as lists, none of them null. numbers: whole ones are texts, too."""
+    column = _usual(column)
+    if column.null_count or pa.types.is_boolean(column.type):
+        raise Odd
+    if column.type == ITEMS:
+        return column
+    if not pa.types.is_string(column.type) and not numbers:
+        raise Odd
+    return pa.ListArray.from_arrays(pa.array(np.arange(len(column) + 1, dtype=np.int32)), column.cast(pa.string()))
+
+
+def plain_texts(column: pa.Array) -> pa.Array:
+    """Texts or null, as they are; numbers and truth values as JSON writes them."""
+    column = _usual(column)
+    if column.type == ITEMS:
+        raise Odd
+    return column.cast(pa.string())
+
+
+def json_texts(column: pa.Array) -> pa.Array:
+    """Lists of texts, some of them written as JSON."""
+    column = _usual(column)
+    if not pa.types.is_string(column.type):
+        return texts(column)
+    if column.null_count or not pc.all(pc.and_(pc.starts_with(column, "["), pc.ends_with(column, "]"))).as_py():
+        raise Odd
+    # Raw line breaks can't be in a JSON string. So each cell's first bracket opens a list of texts, its last one closes
+    # one, and as many lists as cells means one in each.
+    whole = pa.ListArray.from_arrays(pa.array([0, len(column)], pa.int32()), column)
+    text = b'{"lists":[' + pc.binary_join(whole, ",\n")[0].as_buffer().to_pybytes() + b"]}\n"
+    try:
+        found = json.read_json(
+            pa.py_buffer(text),
+            json.ReadOptions(use_threads=False, block_size=len(text) + 1),
+            json.ParseOptions(explicit_schema=_LISTS, unexpected_field_behavior="error"),
+        )
+    except pa.ArrowInvalid as error:
+        raise Odd from error
+    (lists,) = found["lists"].chunks
+    if len(lists) != 1 or len(lists.values) != len(column) or lists.values.null_count:
+        raise Odd
+    return lists.values
+
+
+def by_value(columns: Sequence[pa.Array], read: Callable[[tuple[Any, ...]], str | None]) -> pa.Array:
+    """What `read` makes of the cells of a row, for columns of few values: texts or null. Its ValueError is odd."""
+    codes, distinct, count = np.zeros(len(columns[0]), np.int64), [], 1
+    for column in columns:
+        encoded = _usual(column).dictionary_encode("encode")
+        distinct.append(values(encoded.dictionary))
+        count *= max(len(distinct[-1]), 1)
+        if count > _MOST_VALUES:
+            raise Odd
+        codes = codes * len(distinct[-1]) + encoded.indices.to_numpy(zero_copy_only=False)
+    there = np.bincount(codes, minlength=count)
+    try:
+        read_values = [read(cells) if n else None for n, cells in zip(there, product(*distinct), strict=True)]
+    except ValueError as error:
+        raise Odd from error
+    return pa.array(read_values, pa.string()).take(pa.array(codes))
+
+
+def _usual(column: pa.Array) -> pa.Array:
+    """A column of texts, lists of texts (ITEMS), integers, truth values or nulls; any other is odd."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    types, kind = pa.types, column.type
+    if types.is_string(kind) or types.is_integer(kind) or types.is_boolean(kind) or types.is_null(kind):
+        return column
+    is_list = types.is_list(kind) or types.is_large_list(kind)
+    inner = kind.value_type if is_list else kind
+    if not (types.is_string(inner) or types.is_large_string(inner) or types.is_string_view(inner)):
+        raise Odd
+    try:
+        return column.cast(ITEMS if is_list else pa.string())
+    except pa.ArrowException as error:
+        raise Odd from error
