@@ -46,14 +46,14 @@ check: venv
 	$(BIN)/mypy
 
 bench: venv
-	$(BIN)/python -m tests.bench
+	OVERNIGHT_STORE= $(BIN)/python -m tests.bench
 
 # By hand, as bench: kills, flips, full disks, signals; mutated inputs. Each prints a table.
 chaos: venv
-	$(BIN)/python -m tests.chaos
+	OVERNIGHT_STORE= $(BIN)/python -m tests.chaos
 
 fuzz: venv
-	$(BIN)/python -m tests.fuzz
+	OVERNIGHT_STORE= $(BIN)/python -m tests.fuzz
 
 clean:
 	rm -rf $(VENV) build *.egg-info

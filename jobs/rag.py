@@ -125,7 +125,7 @@ def _table(stage: Stage, carry: list[str] | None = None, columns: dict[str, str]
 
 
 def _common(config: Config, root: Path, name: str) -> dict[str, Any]:
-    return {"executor": config.executor, "run": below(config.run, root, name)}
+    return {"executor": config.executor, "store": config.store, "run": below(config.run, root, name)}
 
 
 def _root(config: Config) -> Path:

@@ -7,6 +7,7 @@ python -m jobs.submit cluster=slurm job=judge data=arena data.path=FILE engine=s
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from jobs.plan import JOBS, require_known
 from lib.cluster.clusters import ClusterConfig
@@ -50,12 +51,13 @@ def main(config: Config, overrides: list[str]) -> None:
         run = job.plan(planned)
         folder, (todo, _) = run.folder, run.unfinished()
     here = f"run.dir={as_value(str(folder))}"
-    named = ("run.dir=", "run.name=", "run.root=")
+    store = "null" if planned.store.dir is None else as_value(str(Path(planned.store.dir).resolve()))
+    named = ("run.dir=", "run.name=", "run.root=", "store.dir=")
     of_merge = [override for override in overrides if override.lstrip("+").startswith(("merge.", "run.out="))]
     request = PlannedRun(
         todo=todo,
         job=job.name,
-        overrides=[*(o for o in overrides if not o.lstrip("+").startswith(named)), here],
+        overrides=[*(o for o in overrides if not o.lstrip("+").startswith(named)), here, f"store.dir={store}"],
         merge=[here, f"run.max_error_rate={planned.run.max_error_rate}", *of_merge],
         run_here=partial(job.main, planned),
     )

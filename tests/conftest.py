@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 # Where no bytecode is written, every process that a test starts compiles its imports again: 20 s of torch and vLLM.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+os.environ["OVERNIGHT_STORE"] = ""  # what one test has computed must not answer another; those of stores name their own
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside each other, models are many times faster with one thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

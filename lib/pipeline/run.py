@@ -155,9 +155,9 @@ def _answers(store: StoreConfig, task: AnyTask, engine: Mapping[str, Any]) -> An
     found = Store.open(store)
     if found is None:
         return None
-    asker, asked = type(task).__name__, str(engine.get("model") or engine["type"])
-    question = flatten({"task": {"type": asker, **task.question()}, "engine": engine})
-    return found.table(f"{asker}-{PurePath(asked).name}", question)
+    asks, asked = type(task).__name__, str(engine.get("model") or engine["type"].removesuffix("Config"))
+    question = flatten({"task": {"type": asks, **task.question()}, "engine": engine})
+    return found.table(f"{asks}-{PurePath(asked).name}".lower(), question)
 
 
 def _require_sound_engine(progress: Progress, config: RunConfig) -> None:

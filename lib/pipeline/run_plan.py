@@ -101,8 +101,8 @@ def _plan(
         inputs=tuple(inputs),
         shard_rows=config.shard_rows or _shard_rows(sum(file.asked for file in inputs)),
     )
-    if manifest.asked < manifest.rows:
-        log.info("%s", manifest.division)
+    if division:
+        division.report(manifest, folder)
     if not manifest.write(folder):
         for path in folder.glob(f"*/*{own}*.parquet"):
             path.unlink()

@@ -19,11 +19,13 @@ _VERSION = 1  # of the layout
 
 @dataclass(frozen=True, kw_only=True)
 class StoreConfig:
-    """dir: the folder of the store; null: none. It changes no result."""
+    """dir: the folder of the store; null, or empty as OVERNIGHT_STORE may be: none. It changes no result."""
 
     dir: str | None = transient(default=None)
 
     def __post_init__(self) -> None:
+        if self.dir == "":
+            object.__setattr__(self, "dir", None)
         require_local("store.dir", self.dir)
 
 

@@ -36,7 +36,7 @@ class Holding:
     def engine(self) -> str:
         """What answers: the model, or what kind of engine it is."""
         question = self.table.question
-        return str(question.get("engine.model") or question.get("engine.type"))
+        return str(question.get("engine.model") or question["engine.type"].removesuffix("Config").lower())
 
 
 def holding(table: AnswerTable) -> Holding:

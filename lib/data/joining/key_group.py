@@ -31,6 +31,11 @@ class KeyGroup:
         return not self._left.any()
 
     @property
+    def answered(self) -> int:
+        """How many keys are."""
+        return int((~self._left).sum())
+
+    @property
     def places(self) -> Numbers:
         """Of each row [n] the number of its equals before it."""
         places = np.empty(len(self._order), np.int64)

@@ -17,13 +17,16 @@ import pyarrow.compute as pc
 from lib.data.joining.key_group import GROUP_ROWS, KeyGroup, Numbers
 from lib.data.joining.keys import KEY, KEY_TYPE, content_keys, equal_keys
 from lib.data.joining.shuffle import MOST_PARTS, Ordered, Shuffle
+from lib.data.manifest import Manifest
 from lib.data.parquet import GroupWriter, group_writer
 from lib.data.reading.input_file import EQUALS, InputFile, all_rows
 from lib.data.rows.base import Rows
 from lib.data.run_folder import INPUT
+from lib.log import log
 from lib.pipeline.result_rows import result_rows, result_schema, stored_schema
 from lib.store.answer_table import AnswerTable
 from lib.tasks.base import AnyTask
+from lib.urls import without_secrets
 
 _NUMBER = "number"  # of a row among all chosen ones
 _PART_ROWS = 1 << 18
@@ -35,7 +38,7 @@ class Division:
     def __init__(self, data: Rows, task: AnyTask, answers: AnswerTable | None, folder: Path) -> None:
         self._data, self._task, self._answers, self._folder = data, task, answers, folder
         self._rows = 0
-        self.distinct = 0
+        self._distinct = self._known = 0  # different rows, and those of them that are remembered
         self._keys = self._shuffle("keys", {KEY: KEY_TYPE})
         self._remembered = self._shuffle("remembered", {f.name: f.type for f in stored_schema(task)})
         self._repeated = self._shuffle("repeated", {})
@@ -68,6 +71,27 @@ class Division:
             first += file.rows
         return divided
 
+    def report(self, manifest: Manifest, run_folder: Path) -> None:
+        """Say how rows were divided, and which of an earlier run are gone; the store hears of it, too."""
+        if manifest.asked < manifest.rows:
+            log.info("%s", manifest.division)
+        if self._answers is None:
+            return
+        source = without_secrets(self._data.path)
+        if (last := next((use for use in reversed(self._answers.uses()) if use["input"] == source), None)) is not None:
+            gone = int(last["distinct"]) - self._known
+            if gone > 0:
+                log.warning(
+                    "data.path=%s: at least %s of the %s different rows that %s asked about are gone or were changed (or "
+                    "had failed)",
+                    source,
+                    f"{gone:,}",
+                    f"{last['distinct']:,}",
+                    last["run"],
+                )
+        remembered = sum(file.remembered for file in manifest.inputs)
+        self._answers.note_use(str(run_folder), remembered, source, self._distinct)
+
     def _join(self, keys: pa.FixedSizeBinaryArray, numbers: Numbers) -> None:
         group = KeyGroup(keys, numbers)
         if self._task.draws:
@@ -76,10 +100,11 @@ class Division:
             self._add(self._equals, {EQUALS: pa.array(places[again])}, numbers[again])
             if again.any():
                 group = KeyGroup(equal_keys(keys, places), numbers)
-        self.distinct += len(group.keys)
+        self._distinct += len(group.keys)
         if self._answers is not None:
             for found, answered in self._answers.find(group, stored_schema(self._task)):
                 self._add(self._remembered, {name: found[name] for name in found.column_names}, answered)
+        self._known += group.answered
         if self._data.alone:
             self._add(self._repeated, {}, group.repeats())
 
