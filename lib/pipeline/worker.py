@@ -128,10 +128,13 @@ def _table(
 
 
 def keyed_rows(run: Run, number: int, start: int, stop: int) -> pa.Table:
-    """Asked rows [start, stop) of an input of a run as tasks get them: with keys, null where no model is asked."""
+    """Asked rows [start, stop) of an input of a run as tasks get them: with keys.
+
+    Null are those of bad rows, which ask nothing whatever their cells hold, and of all rows where no model is asked.
+    """
     file = run.manifest.inputs[number]
     rows = read_rows(file, run.folder, start, stop, run.data)
     if not isinstance(run.engine, ModelConfig):
         return rows.append_column(KEY, pa.nulls(rows.num_rows, KEY_TYPE))
-    keys = content_keys(rows, run.data.content)
-    return rows.append_column(KEY, equal_keys(keys, read_equals(file, run.folder, start, stop)))
+    keys = equal_keys(content_keys(rows, run.data.content), read_equals(file, run.folder, start, stop))
+    return rows.append_column(KEY, pc.if_else(pc.is_null(rows["error"]), keys, pa.scalar(None, KEY_TYPE)))

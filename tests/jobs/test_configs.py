@@ -22,6 +22,7 @@ from jobs import (
     rerank,
     retrieve,
     status,
+    store,
     submit,
     tournament,
 )  # fmt: skip
@@ -32,7 +33,7 @@ CONF = Path(conf.__file__).parent
 JOBS: dict[str, Any] = {
     "arena": arena, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate, "judge": judge,
     "memory": memory, "merge": merge, "plan": plan, "rag": rag, "rerank": rerank, "retrieve": retrieve,
-    "status": status, "submit": submit, "tournament": tournament,
+    "status": status, "store": store, "submit": submit, "tournament": tournament,
 }  # fmt: skip
 _ROWS = {  # jobs about rows, and what must be given to them
     "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "judge": [],

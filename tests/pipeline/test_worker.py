@@ -3,9 +3,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from lib.data.joining.keys import ANSWERED
 from lib.data.rows.base import OnBadRow
 from lib.data.shards import read_footer
 from lib.engines.dummy import DummyConfig
@@ -118,23 +120,26 @@ def test_process_commits_the_whole_shard(battles: Battles, plan: Plan) -> None:
     (file,) = (spec.folder / "shards").rglob("*.parquet")
     table = pq.read_table(file)
     assert table["row"].to_pylist() == list(range(10, 20))
-    assert table.column_names == [*CARRIED, *spec.task.schema.names, "error", KEY]
-    assert table["tokens"].is_null().to_pylist() == table[KEY].is_null().to_pylist() == [n == 4 for n in range(10)]
+    assert table.column_names == [*CARRIED, *spec.task.schema.names, "error", KEY, ANSWERED]
+    assert table["tokens"].is_valid().to_pylist() == table[ANSWERED].to_pylist() == [n != 4 for n in range(10)]
     assert footer.tokens == sum(filter(None, table["tokens"].to_pylist())) > 0
     assert worker.process(last).rows == 5
 
 
-def test_keys_are_of_what_a_row_asks_and_only_where_it_was_answered(battles: Battles, plan: Plan) -> None:
-    path = battles(20, {17: "POISON"})
+def test_each_asked_row_has_its_key_and_says_whether_it_was_answered(battles: Battles, plan: Plan) -> None:
+    path = battles(20, {17: "POISON", 18: "UNREADABLE"})
     path.write_text(path.read_text().replace("Question number 16?", "Question number 3?")
-                    .replace("answer 16", "answer 3").replace("answer 112", "answer 21"))  # fmt: skip
-    spec = plan(path, name="keys")
+                    .replace("answer 16", "answer 3").replace("answer 112", "answer 21")
+                    .replace('"[""UNREADABLE""]"', "[oops"))  # fmt: skip
+    spec = plan(path, name="keys", on_bad_row=OnBadRow.record)
     spec = replace(spec, engine=DummyConfig(max_model_len=512, fail_on="POISON"))
+    assert (spec.manifest.rows, spec.manifest.asked, spec.manifest.repeated) == (20, 19, 1)
     tables = [Worker(spec).answer(shard, shard.start, shard.stop) for shard in spec.manifest.shards()]
-    keys = pa.concat_tables(tables)[KEY].to_pylist()
-    assert keys[3] == keys[16]
-    assert [row for row, key in enumerate(keys) if key is None] == [17]
-    assert len(set(keys)) == 19
+    table = pa.concat_tables(tables)
+    assert table["row"].to_pylist() == [row for row in range(20) if row != 16]
+    assert table.filter(pc.is_null(table[KEY]))["row"].to_pylist() == [18]
+    assert table.filter(pc.invert(table[ANSWERED]))["row"].to_pylist() == [17, 18]
+    assert len(set(table[KEY].to_pylist())) == 19
 
 
 def test_an_answer_that_is_of_no_use_is_kept_with_its_key(battles: Battles, plan: Plan) -> None:
@@ -147,8 +152,8 @@ def test_an_answer_that_is_of_no_use_is_kept_with_its_key(battles: Battles, plan
     spec.work(InlineConfig())
     spec.merge()
     result = pq.read_table(spec.folder / "result.parquet")
-    assert result.column_names == table.column_names[:-1]
-    assert result.slice(0, 10).equals(table.drop_columns(KEY))
+    assert result.column_names == table.column_names[:-2]
+    assert result.slice(0, 10).equals(table.drop_columns([KEY, ANSWERED]))
 
 
 def test_part_of_a_shard(battles: Battles, plan: Plan) -> None:

@@ -139,19 +139,21 @@ def test_a_report_of_real_predictions(tmp_path):
 
 def test_parameters_are_fitted_on_what_the_engine_answered_and_say_how_they_are_used() -> None:
     p, labels = oof.read()
-    plain = measure(Predictions(probabilities=p, labels=labels, ab=p, ba=p))
-    ruled = measure(Predictions(probabilities=p**2 / (p**2).sum(axis=1, keepdims=True), labels=labels, ab=p, ba=p))
-    once = measure(Predictions(probabilities=p, labels=labels, ab=p, ba=np.full_like(p, np.nan)))
+    plain, ruled, once = (
+        measure([Predictions(probabilities=mine, labels=labels, ab=p, ba=other)]).metrics
+        for mine, other in ((p, p), (p**2 / (p**2).sum(axis=1, keepdims=True), p), (p, np.full_like(p, np.nan)))
+    )
     assert plain.temperature_fit == ruled.temperature_fit == once.temperature_fit
     fit = plain.temperature_fit
     assert fit is not None
     settings = f"judge.temperature={fit['temperature']:.4g} judge.tie_offset={fit['tie_offset']:.4g}"
     assert f"jobs.merge run.dir=DIR merge.out=FILE {settings}" in summary(plain)
-    rewarded = measure(Predictions(probabilities=p, labels=labels, score_a=np.log(p[:, 0]), score_b=np.log(p[:, 1])))
+    scores = {"score_a": np.log(p[:, 0]), "score_b": np.log(p[:, 1])}
+    rewarded = measure([Predictions(probabilities=p, labels=labels, **scores)]).metrics
     assert "merge.out=FILE arena.rule=davidson arena.scale=" in summary(rewarded)
     upside_down = Predictions(probabilities=p, labels=labels, score_a=np.log(p[:, 1]), score_b=np.log(p[:, 0]))
-    assert "No rule is made of it: the higher scores are those of the worse" in summary(measure(upside_down))
-    assert "jobs.merge" not in summary(measure(upside_down))
+    assert "No rule is made of it: the higher scores are those of the worse" in summary(measure([upside_down]).metrics)
+    assert "jobs.merge" not in summary(measure([upside_down]).metrics)
 
 
 def test_hard_verdicts_have_no_log_loss() -> None:
