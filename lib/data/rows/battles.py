@@ -161,16 +161,16 @@ class BattlesConfig(Rows):
             table[role] = columns.names(found[name]) if name in found else nulls
         if self.needed_id(found) is not None and table["id"].null_count:
             raise Odd
-        table["label"] = self._label_column(found) or nulls
+        table["label"] = self._label_column(found, nulls)
         return pa.table({**table, "error": nulls}, schema=SCHEMA)
 
-    def _label_column(self, found: Mapping[str, pa.Array]) -> pa.Array | None:
+    def _label_column(self, found: Mapping[str, pa.Array], nulls: pa.Array) -> pa.Array:
         if self.columns.label is not None:
             values = dict(zip(self.label_values, VERDICTS, strict=True))
             return columns.by_value([found[self.columns.label]], lambda cells: _label(cells[0], values))
         winners = [str(getattr(self.columns, role)) for role in WINNERS]
         there = all(name in found for name in winners)
-        return columns.by_value([found[name] for name in winners], _one_hot) if there else None
+        return columns.by_value([found[name] for name in winners], _one_hot) if there else nulls
 
     def way_out(self, bad: Collection[str]) -> str:
         """Cells may be plain text."""

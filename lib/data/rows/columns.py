@@ -1,6 +1,6 @@
 """Whole columns read at once: the same values as cell by cell, where nothing in them is odd.
 
-What is odd is bad, was repaired, or just rare. It raises Odd, and then each cell is looked at.
+What is odd is bad, would be repaired, or is just rare. It raises Odd, or what Arrow raises; then each cell is looked at.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,7 @@ def canonical(config: Rows, block: Block, file: str, first_row: int, first_sourc
     rows = block.num_rows
     try:
         table = config.columnar(block, file, first_row)
-    except Odd:
+    except (Odd, pa.ArrowInvalid, pa.ArrowNotImplementedError):
         first, last = first_row // BATCH_ROWS, (first_row + rows - 1) // BATCH_ROWS
         if first == last:
             yield config.canonical(cells_of(block, config.as_arrow), file, first_row, first_source_row)
@@ -84,20 +84,40 @@ def json_texts(column: pa.Array) -> pa.Array:
     column = _usual(column)
     if not pa.types.is_string(column.type):
         return texts(column)
-    if column.null_count or not pc.all(pc.and_(pc.starts_with(column, "["), pc.ends_with(column, "]"))).as_py():
+    if column.null_count:
+        raise Odd
+    inner = _only_text(column)
+    return _parsed_lists(column) if inner is None else texts(inner)
+
+
+def _only_text(column: pa.Array) -> pa.Array | None:
+    """The text in each cell, where each is JSON of a list of one text in which nothing is escaped; else None."""
+    _, offsets, content = column.buffers()
+    ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    letters = np.frombuffer(content or b"", np.uint8)[ends[0] : ends[-1]]
+    begins, behind = ends[:-1] - ends[0], ends[1:] - ends[0]
+    if not len(letters) or (behind - begins).min() < len('[""]') or (letters < 0x20).any() or (letters == 0x5C).any():
+        return None
+    around = ((begins, "["), (begins + 1, '"'), (behind - 2, '"'), (behind - 1, "]"))
+    if not all((letters[places] == ord(letter)).all() for places, letter in around):
+        return None
+    if np.count_nonzero(letters == ord('"')) != 2 * len(column):
+        return None
+    return pc.binary_slice(column.view(pa.binary()), 2, -2).view(pa.string())
+
+
+def _parsed_lists(column: pa.Array) -> pa.Array:
+    if not pc.all(pc.and_(pc.starts_with(column, "["), pc.ends_with(column, "]"))).as_py():
         raise Odd
     # Raw line breaks can't be in a JSON string. So each cell's first bracket opens a list of texts, its last one closes
     # one, and as many lists as cells means one in each.
     whole = pa.ListArray.from_arrays(pa.array([0, len(column)], pa.int32()), column)
     text = b'{"lists":[' + pc.binary_join(whole, ",\n")[0].as_buffer().to_pybytes() + b"]}\n"
-    try:
-        found = json.read_json(
-            pa.py_buffer(text),
-            json.ReadOptions(use_threads=False, block_size=len(text) + 1),
-            json.ParseOptions(explicit_schema=_LISTS, unexpected_field_behavior="error"),
-        )
-    except pa.ArrowInvalid as error:
-        raise Odd from error
+    found = json.read_json(
+        pa.py_buffer(text),
+        json.ReadOptions(use_threads=False, block_size=len(text) + 1),
+        json.ParseOptions(explicit_schema=_LISTS, unexpected_field_behavior="error"),
+    )
     (lists,) = found["lists"].chunks
     if len(lists) != 1 or len(lists.values) != len(column) or lists.values.null_count:
         raise Odd
@@ -133,7 +153,4 @@ def _usual(column: pa.Array) -> pa.Array:
     inner = kind.value_type if is_list else kind
     if not (types.is_string(inner) or types.is_large_string(inner) or types.is_string_view(inner)):
         raise Odd
-    try:
-        return column.cast(ITEMS if is_list else pa.string())
-    except pa.ArrowException as error:
-        raise Odd from error
+    return column.cast(ITEMS if is_list else pa.string())
