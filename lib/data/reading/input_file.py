@@ -7,10 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from lib.data.parquet import opened, read, require_rows
-from lib.data.reading.parquet_source import parquet_cells, row_range
+from lib.data.reading.parquet_source import parquet_blocks, parquet_cells, row_range
 from lib.data.reading.readers import column_names
 from lib.data.reading.sources import Seen, Source, Stat, source_of, stat
 from lib.data.rows.base import Rows
+from lib.data.rows.columns import canonical
 from lib.errors import InputError
 
 
@@ -57,9 +58,11 @@ def read_rows(file: InputFile, run_folder: Path, start: int, stop: int, config: 
     require_unchanged(source, Stat(file.size, file.mtime_ns))
     columns = config.present_columns(column_names(source), source.url)
     tables, row = [schema.empty_table()], start
-    for cells in parquet_cells(source, columns, start, stop, config.as_arrow):
-        tables.append(config.canonical(cells, source.url, row).table)
-        row += tables[-1].num_rows
+    read = parquet_blocks if config.in_columns else parquet_cells
+    for block in read(source, columns, start, stop, config.as_arrow):
+        for table, _, _ in canonical(config, block, source.url, row):
+            tables.append(table)
+            row += table.num_rows
     if row != stop:
         raise InputError(f"{source.url}: damaged: {row - start} rows where {stop - start} were")
     return pa.concat_tables(tables)

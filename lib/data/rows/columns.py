@@ -1,6 +1,6 @@
 """Whole columns read at once: the same values as cell by cell, where nothing in them is odd.
 
-What is odd is bad, would be repaired, or is just rare. It raises Odd, or what Arrow raises; then each cell is looked at.
+What is odd is bad, would be repaired, or is just rare: it raises Odd, or what Arrow raises, and cells are looked at.
 """
 
 from collections.abc import Callable, Iterator, Sequence
