@@ -154,13 +154,14 @@ class BattlesConfig(Rows):
         for role in BATTLE_TEXTS:
             read = columns.json_texts if self.turns is Turns.json else columns.texts
             table[role] = read(found[getattr(self.columns, role)])
-            if pc.min(pc.list_value_length(table[role])).as_py() == 0:
-                raise Odd
+            lengths = pc.list_value_length(table[role])
+            if pc.min(lengths).as_py() == 0:
+                raise Odd(pc.equal(lengths, 0))
         for role in NAMES:
             name = getattr(self.columns, role)
             table[role] = columns.names(found[name]) if name in found else nulls
         if self.needed_id(found) is not None and table["id"].null_count:
-            raise Odd
+            raise Odd(table["id"].is_null())
         table["label"] = self._label_column(found, nulls)
         return pa.table({**table, "error": nulls}, schema=SCHEMA)
 

@@ -19,6 +19,7 @@ from lib.errors import OvernightError
 SMALL = {
     "BLOCK_BYTES": 400,
     "BUFFER_BYTES": 100,  # of a block where the input has a limit
+    "SMALL_BYTES": 50,
     "KNOWN_ROWS": 3,
     "BATCH_ROWS": 4,
     "_IN_PLACE_BYTES": 1,  # Parquet is copied

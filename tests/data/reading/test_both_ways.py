@@ -102,7 +102,7 @@ def test_a_malformed_line_leaves_the_blocks_behind_it_in_columns(tmp_path: Path)
     lines = written(records(300, random.Random(1)), ".csv").splitlines(keepends=True)
     content = b"".join([*lines[:100], b'9,"m"x,\n', *lines[100:]])
     config = battles(file(tmp_path, "x.csv", content), on_bad_row=OnBadRow.record)
-    assert 200 < require_same(config, tmp_path, BLOCK_BYTES=4000) < 300
+    assert 290 < require_same(config, tmp_path, BLOCK_BYTES=4000) <= 300  # of 301
 
 
 ODD_CSV = [
