@@ -14,7 +14,8 @@ Block: TypeAlias = Cells | pa.RecordBatch
 
 BATCH_ROWS = 256
 BUFFER_BYTES = 1 << 20
-BLOCK_BYTES = 8 << 20  # of a text that is read as columns
+BLOCK_BYTES = 4 << 20  # of a text that is read as columns
+SMALL_BYTES = 1 << 16  # of a part of it that is read as cells where something in it is odd
 LONGEST = 1 << 26  # bytes of a line, characters of a cell: refused before a packed file fills the memory
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import csv
 
-from lib.data.reading.cells import BLOCK_BYTES, BUFFER_BYTES, Block
+from lib.data.reading.cells import BLOCK_BYTES, BUFFER_BYTES, SMALL_BYTES, Block
 from lib.data.reading.delimited import CsvReader, decoded
 from lib.data.reading.dialect import Dialect
 from lib.data.reading.sources import Source, open_source
@@ -28,7 +28,7 @@ def csv_blocks(source: Source, columns: Sequence[str], dialect: Dialect, end: in
     Arrow's reader is more lenient than ours, so it gets only what both must read alike. Behind anything else our reader
     goes on until it has read a block.
     """
-    size = BLOCK_BYTES if end is None else BUFFER_BYTES
+    size = largest = BLOCK_BYTES if end is None else BUFFER_BYTES
     with open_source(source) as file:
         ahead = _Ahead(file)
         if ahead.block(len(BOM_UTF8)) == BOM_UTF8:
@@ -48,14 +48,18 @@ def csv_blocks(source: Source, columns: Sequence[str], dialect: Dialect, end: in
                 reader.lines += data.count(b"\n", 0, length)
                 reader.row += table.num_rows
                 yield table
+            elif size // 4 >= SMALL_BYTES:
+                size //= 4  # the part that is odd may be small
                 continue
-            before = reader.bytes
-            reader.read_on(decoded(ahead, "utf-8"))
-            for cells in reader.cells(columns, end):
-                yield cells
-                if reader.bytes - before >= len(data):
-                    break
-            ahead.drop(reader.bytes - before)
+            else:
+                before = reader.bytes
+                reader.read_on(decoded(ahead, "utf-8"))
+                for cells in reader.cells(columns, end):
+                    yield cells
+                    if reader.bytes - before >= len(data):
+                        break
+                ahead.drop(reader.bytes - before)
+            size = min(4 * size, largest)
 
 
 class _Ahead(io.RawIOBase):

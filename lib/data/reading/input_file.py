@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lib.data.parquet import batches, opened, require_rows
-from lib.data.reading.parquet_source import parquet_cells, row_range
+from lib.data.reading.parquet_source import parquet_blocks, parquet_cells, row_range
 from lib.data.reading.readers import column_names
 from lib.data.reading.sources import UNFINISHED, Seen, Source, Stat, source_of, stat
 from lib.data.rows.base import Rows
+from lib.data.rows.columns import canonical
 from lib.data.run_folder import REMEMBERED, REPEATED
 from lib.errors import InputError
 
@@ -106,10 +107,11 @@ def _rows(file: InputFile, run_folder: Path, start: int, stop: int, config: Rows
     source = source_of(file.source)
     require_unchanged(source, Stat(file.size, file.mtime_ns))
     columns = config.present_columns(column_names(source), source.url)
-    for cells in parquet_cells(source, columns, start, stop, config.as_arrow):
-        table = config.canonical(cells, source.url, row).table
-        yield table
-        row += table.num_rows
+    read = parquet_blocks if config.in_columns else parquet_cells
+    for block in read(source, columns, start, stop, config.as_arrow):
+        for table, _, _ in canonical(config, block, source.url, row):
+            yield table
+            row += table.num_rows
     if row != stop:
         raise InputError(f"{source.url}: damaged: {row - start} rows where {stop - start} were")
 

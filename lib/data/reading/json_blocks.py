@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json
 
-from lib.data.reading.cells import BLOCK_BYTES, BUFFER_BYTES, LONGEST, Block, Cells, Unreadable
+from lib.data.reading.cells import BLOCK_BYTES, BUFFER_BYTES, LONGEST, SMALL_BYTES, Block, Cells, Unreadable
 from lib.data.reading.json_lines import KNOWN_ROWS, MOST_LEVELS, JsonCells, Late, records_of
 from lib.data.reading.sources import Source, open_source
 
@@ -39,17 +39,28 @@ def jsonl_blocks(source: Source, columns: Sequence[str], end: int | None, late: 
             if known and cells.row >= first:
                 schema = _schema(known)
                 known.clear()
-            rest = data[text.tell() :]
             line += data.count(b"\n", 0, text.tell())
-            table = None if schema is None else _columns(rest, cells.columns, schema, cells.keys)
-            if table is not None:
-                table = table.slice(0, None if end is None else end - cells.row)
-                cells.row += table.num_rows
-                yield table
-            else:
-                records = records_of(source, text, line)
-                yield from cells.of(islice(records, None if end is None else max(end - cells.row, 0)))
-            line += rest.count(b"\n")
+            pieces = [data[text.tell() :]]
+            while pieces and (end is None or cells.row < end):
+                piece = pieces.pop()
+                table = None if schema is None else _columns(piece, cells.columns, schema, cells.keys)
+                if table is not None:
+                    table = table.slice(0, None if end is None else end - cells.row)
+                    cells.row += table.num_rows
+                    yield table
+                elif schema is not None and (middle := _middle(piece)):
+                    pieces += [piece[middle:], piece[:middle]]
+                    continue
+                else:
+                    records = records_of(source, io.BytesIO(piece), line)
+                    yield from cells.of(islice(records, None if end is None else end - cells.row))
+                line += piece.count(b"\n")
+
+
+def _middle(lines: bytes) -> int:
+    """Where to cut lines of which some are odd; 0 where they are few."""
+    middle = lines.find(b"\n", len(lines) // 2) + 1 if len(lines) > SMALL_BYTES else 0
+    return middle if middle < len(lines) else 0
 
 
 def _whole_lines(file: BinaryIO, size: int) -> bytes:

@@ -132,7 +132,11 @@ class Canonical(NamedTuple):
 
 
 class Odd(Exception):
-    """Something in whole columns takes a look at each cell."""
+    """Something in whole columns takes a look at each cell of some rows (bool [n]), or of rows yet to be found."""
+
+    def __init__(self, rows: pa.Array | None = None) -> None:
+        super().__init__()
+        self.rows = rows
 
 
 @dataclass(frozen=True, kw_only=True)

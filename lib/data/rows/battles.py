@@ -154,23 +154,24 @@ class BattlesConfig(Rows):
         for role in BATTLE_TEXTS:
             read = columns.json_texts if self.turns is Turns.json else columns.texts
             table[role] = read(found[getattr(self.columns, role)])
-            if pc.min(pc.list_value_length(table[role])).as_py() == 0:
-                raise Odd
+            lengths = pc.list_value_length(table[role])
+            if pc.min(lengths).as_py() == 0:
+                raise Odd(pc.equal(lengths, 0))
         for role in NAMES:
             name = getattr(self.columns, role)
             table[role] = columns.names(found[name]) if name in found else nulls
         if self.needed_id(found) is not None and table["id"].null_count:
-            raise Odd
-        table["label"] = self._label_column(found) or nulls
+            raise Odd(table["id"].is_null())
+        table["label"] = self._label_column(found, nulls)
         return pa.table({**table, "error": nulls}, schema=SCHEMA)
 
-    def _label_column(self, found: Mapping[str, pa.Array]) -> pa.Array | None:
+    def _label_column(self, found: Mapping[str, pa.Array], nulls: pa.Array) -> pa.Array:
         if self.columns.label is not None:
             values = dict(zip(self.label_values, VERDICTS, strict=True))
             return columns.by_value([found[self.columns.label]], lambda cells: _label(cells[0], values))
         winners = [str(getattr(self.columns, role)) for role in WINNERS]
         there = all(name in found for name in winners)
-        return columns.by_value([found[name] for name in winners], _one_hot) if there else None
+        return columns.by_value([found[name] for name in winners], _one_hot) if there else nulls
 
     def way_out(self, bad: Collection[str]) -> str:
         """Cells may be plain text."""

@@ -182,9 +182,9 @@ class TableRows(TableConfig, Rows):
         table = columns.place(file, first_row, cells.num_rows)
         table["id"] = columns.names(found[self.id]) if self.id in found else nulls
         if self.needed_id(found) is not None and table["id"].null_count:
-            raise Odd
+            raise Odd(table["id"].is_null())
         if self.failed in found and found[self.failed].null_count != cells.num_rows:
-            raise Odd
+            raise Odd(found[self.failed].is_valid())
         for name in self.fields:
             table[slot_column(name)] = columns.texts(found[self.column(name)], numbers=True)
         for name in self.plain:

@@ -26,17 +26,21 @@ def print_plan(run: Run, executor: ExecutorConfig, config: EstimateConfig) -> No
         raise ConfigError(
             "plan.deadline with plan.measure=true: how many workers are measured must be known; set executor.workers"
         )
+    _print(_row_lines(run))
+    if not run.manifest.asked:
+        print("time    nothing is left to do: no engine is asked")
+        return
     model = run.engine.sizing()
     tokens = sample_tokens(run, config.sample, None if model is None else model.block)
-    _print(_row_lines(run, tokens))
+    _print(_token_lines(run, tokens))
     if model is not None:
         _print(_model_lines(model, tokens, gpu))
     if config.measure:
         measured = measured_seconds(run, executor, config.rows)
-        print(_measured_line(measured, run.manifest.rows))
+        print(_measured_line(measured, run.manifest.asked))
         bounds = _measured_bounds(measured, workers)
     else:
-        bounds = None if model is None else computed_seconds(model, tokens, run.manifest.rows, gpu)
+        bounds = None if model is None else computed_seconds(model, tokens, run.manifest.asked, gpu)
         _print(_computed_lines(bounds, workers or 1, model, gpu))
     if bounds is not None:
         _print(_cost_lines(bounds, run.engine.num_gpus, config.deadline))
@@ -53,10 +57,15 @@ def _gpu(engine: EngineConfig, config: EstimateConfig) -> Gpu | None:
     return hardware.lookup(config.gpu, "plan.gpu")
 
 
-def _row_lines(run: Run, tokens: Tokens) -> Iterator[str]:
+def _row_lines(run: Run) -> Iterator[str]:
     manifest = run.manifest
-    whole = tokens.tokens.times(manifest.rows)
-    yield f"rows    {manifest.rows:,} in {len(manifest.shards()):,} shards of {manifest.shard_rows:,} ({run.folder})"
+    if manifest.asked < manifest.rows:
+        yield f"known   {manifest.division}"
+    yield f"rows    {manifest.asked:,} in {len(manifest.shards()):,} shards of {manifest.shard_rows:,} ({run.folder})"
+
+
+def _token_lines(run: Run, tokens: Tokens) -> Iterator[str]:
+    whole = tokens.tokens.times(run.manifest.asked)
     if not run.engine.max_tokens:
         return  # it reads no tokens
     yield f"texts   {tokens.texts.mean:.1f} ± {tokens.texts.error:.1f} a row, turns counted one by one"

@@ -73,9 +73,9 @@ def sample_tokens(run: Run, sample: int, block: int | None = None) -> Tokens:
     cut = np.array(prepared.cut)
     return Tokens(
         sampled=rows.num_rows,
-        tokens=Estimate.of(per_row, run.manifest.rows),
-        texts=Estimate.of(sum(lengths_of_lists, np.zeros(rows.num_rows)).tolist(), run.manifest.rows),
-        share_cut=Estimate.of((cut > 0).astype(float).tolist(), run.manifest.rows),
+        tokens=Estimate.of(per_row, run.manifest.asked),
+        texts=Estimate.of(sum(lengths_of_lists, np.zeros(rows.num_rows)).tolist(), run.manifest.asked),
+        share_cut=Estimate.of((cut > 0).astype(float).tolist(), run.manifest.asked),
         cut_tokens=float(cut[cut > 0].mean()) if (cut > 0).any() else 0.0,
         lengths=lengths,
         reused=[0] * len(lengths) if block is None else reusable_beginnings(prepared.requests, block),
@@ -90,9 +90,9 @@ def _split(values: Sequence[int], counts: Sequence[int]) -> Iterator[Sequence[in
 
 
 def _spread(run: Run, sample: int) -> pa.Table:
-    """Up to `sample` rows at even distances over the whole input."""
+    """Up to `sample` rows at even distances over all that are asked."""
     manifest = run.manifest
-    wanted = np.unique(np.linspace(0, manifest.rows - 1, min(sample, manifest.rows)).astype(np.int64))
+    wanted = np.unique(np.linspace(0, manifest.asked - 1, min(sample, manifest.asked)).astype(np.int64))
     tables, first = [], 0
     for shard in manifest.shards():
         inside = wanted[(wanted >= first) & (wanted < first + shard.rows)] - first
