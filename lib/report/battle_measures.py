@@ -81,8 +81,9 @@ class _Sample:
         """Take in some rows."""
         first = -self._seen % self._step
         self._seen += len(labels)
-        self._labels.append(labels[first :: self._step])
-        self._columns.append(tuple(column[first :: self._step] for column in columns))
+        kept = slice(first, None, self._step)  # copied, since a view would keep all the others in memory
+        self._labels.append(labels[kept].copy())
+        self._columns.append(tuple(column[kept].copy() for column in columns))
         while sum(map(len, self._labels)) > _FIT_UP_TO_ROWS:
             self._step *= 2
             self._labels, self._columns = [self.labels[::2]], [tuple(column[::2] for column in self.columns)]

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -196,3 +197,18 @@ def test_fits_of_more_rows_than_are_held_are_of_a_sample_which_the_page_says(
     assert metrics.temperature_fit["sample"] == 56  # every 16th of 894
     assert "on rows held out (5 folds), of a sample of 56 rows" in summary(metrics)
     assert metrics.measured == 894
+
+
+def test_however_many_blocks_take_the_memory_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(battle_measures, "_FIT_UP_TO_ROWS", 1000)
+
+    def peak(blocks: int) -> int:
+        rng = np.random.default_rng(4)
+        draws = (rng.dirichlet([1, 1, 1], 20_000) for _ in range(blocks))
+        tracemalloc.start()
+        measure(Predictions(probabilities=p, labels=draw(p, rng), ab=p) for p in draws)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(40) < 1.5 * peak(5)
