@@ -58,7 +58,7 @@ def read_status(run: Path, outcomes: Mapping[str, Outcome]) -> Status:
     metrics = read_object(run / METRICS) if (run / METRICS).exists() else {}
     return Status(
         manifest=manifest,
-        done=sum(footer.rows for footer in done),
+        done=sum(footer.rows for footer in done) + manifest.rows - manifest.asked,
         failed=sum(footer.failed for footer in done),
         rate=sum(_rate(path) for path in run.glob(f"{Path(PROGRESS).stem}*.json")),
         score=outcomes[manifest.job].score(metrics) if merged else None,

@@ -78,7 +78,8 @@ def main(arguments: Sequence[str] = ()) -> None:
         tokenizer = ours.engine.load_tokenizer()
         shards = ours.manifest.shards()
         ready = [prepared(ours, shard, tokenizer) for shard in shards]
-        _, labels = ready[0].notes
+        labels = ready[0].notes.labels[0]
+        assert all(own == labels for asked in ready for own in asked.notes.labels)
         runner = _runner("runner, vLLM", ours)
         assert runner.block is not None
         sides = [

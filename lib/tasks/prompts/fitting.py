@@ -7,6 +7,7 @@ leave turns of less than MIN_TURN_TOKENS, the oldest exchange (the turns of one 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from lib.types import Tokenizer
 
@@ -46,9 +47,12 @@ def fit(
     lengths = [[len(turn) for turn in side] for side in spans]
     excess = [0] * len(parts)  # tokens do not add up exactly over joined texts: what was too much so far
 
+    @cache
+    def around(oldest: int) -> list[int]:  # tokens of each request that stand around its turns, and go with them
+        return [*map(len, render([[""] * len(side[oldest:]) for side in sides]))]
+
     def budgets(oldest: int) -> list[int]:
-        blank = render([[""] * len(side[oldest:]) for side in sides])  # what stands around turns goes with them
-        return [max_tokens - len(fixed) - more for fixed, more in zip(blank, excess, strict=True)]
+        return [max_tokens - fixed - more for fixed, more in zip(around(oldest), excess, strict=True)]
 
     def roomy(oldest: int) -> bool:
         rest, room = [side[oldest:] for side in lengths], budgets(oldest)
