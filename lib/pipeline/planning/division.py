@@ -81,14 +81,8 @@ class Division:
         if (last := next((use for use in reversed(self._answers.uses()) if use["input"] == source), None)) is not None:
             gone = int(last["distinct"]) - self._known
             if gone > 0:
-                log.warning(
-                    "data.path=%s: at least %s of the %s different rows that %s asked about are gone, were changed, or had "
-                    "failed",
-                    source,
-                    f"{gone:,}",
-                    f"{last['distinct']:,}",
-                    last["run"],
-                )
+                what = "rows that it asked about are gone or were changed, or had failed"
+                log.warning("data.path=%s, as %s had it: at least %s %s", source, last["run"], f"{gone:,}", what)
         remembered = sum(file.remembered for file in manifest.inputs)
         self._answers.note_use(str(run_folder), remembered, source, self._distinct)
 
