@@ -113,6 +113,8 @@ class Run:
         done = [footer for footer in done if array.has(footer.shard)]
         rows = sum(shard.rows for shard in todo) + sum(footer.rows for footer in done)
         log.info("%s rows in %s shards; %s shards to do", f"{rows:,}", len(todo) + len(done), len(todo))
+        if self.answers is not None:
+            self.answers.begin()
         with self._keeper(array) as keeper:
             for footer in done:
                 keeper.add(footer.shard)
