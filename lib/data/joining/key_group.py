@@ -7,8 +7,8 @@ import pyarrow.compute as pc
 
 Numbers = npt.NDArray[np.int64]
 
-GROUP_ROWS = 1 << 20
-"""Rows of a group, about: some 100 MB."""
+GROUP_ROWS = 1 << 19
+"""Rows of a group, about: some 50 MB."""
 
 
 class KeyGroup:
