@@ -54,6 +54,8 @@ class Segment:
         column = self.metadata.schema.names.index(KEY)
         for group in range(self.metadata.num_row_groups):
             statistics = self.metadata.row_group(group).column(column).statistics
+            if statistics is None or not statistics.has_min_max:
+                raise pa.ArrowInvalid(f"row group {group} does not say which keys it has")
             yield int.from_bytes(statistics.min[:8], "big"), int.from_bytes(statistics.max[:8], "big")
 
     @contextmanager
@@ -79,7 +81,9 @@ def open_segment(path: Path, question: str) -> Segment:
         found: dict[bytes, bytes] = file.metadata.metadata or {}
         if found.get(_QUESTION) != question.encode():
             raise pa.ArrowInvalid("it holds the answers to another question")
-        return Segment(path, file.metadata, float(found[_CREATED]), path.stat().st_size)
+        segment = Segment(path, file.metadata, float(found[_CREATED]), path.stat().st_size)
+        segment.groups_between(0, 0)  # which tells whether the keys' statistics are there
+        return segment
 
 
 def write_segment(tables: Iterable[pa.Table], schema: pa.Schema, folder: Path, question: str, created: float) -> Path:
