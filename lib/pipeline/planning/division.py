@@ -82,8 +82,8 @@ class Division:
             gone = int(last["distinct"]) - self._known
             if gone > 0:
                 log.warning(
-                    "data.path=%s: at least %s of the %s different rows that %s asked about are gone or were changed, or "
-                    "had failed",
+                    "data.path=%s: at least %s of the %s different rows that %s asked about are gone or were changed "
+                    "(or had failed)",
                     source,
                     f"{gone:,}",
                     f"{last['distinct']:,}",
