@@ -98,8 +98,6 @@ def _plain(value: Any) -> Any:
         return value.value
     if is_dataclass(value):
         return identity(value)
-    if isinstance(value, str):
-        return public(value)
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, dict):

@@ -1,13 +1,18 @@
 """A run: one job with its resolved config and its folder. Running the same line again resumes it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
+import pyarrow as pa
+
 from lib.config import identity
+from lib.data.joining.keys import ANSWERED
+from lib.data.joining.run_rows import first_remembered
 from lib.data.manifest import Manifest, Shard, flatten
 from lib.data.merging import Merged, merge_shards
+from lib.data.reading.input_file import EQUALS
 from lib.data.rows.base import Rows
 from lib.data.run_folder import PROGRESS, STORED
 from lib.data.shards import Footer, unfinished
@@ -25,6 +30,7 @@ from lib.store.answer_table import AnswerTable
 from lib.store.keeper import Keeper
 from lib.store.store import Store, StoreConfig
 from lib.tasks.base import AnyTask
+from lib.types import KEY
 
 _BROKEN_AFTER = 100  # rows after which a majority of failed ones means that the engine is at fault
 
@@ -113,26 +119,41 @@ class Run:
         done = [footer for footer in done if array.has(footer.shard)]
         rows = sum(shard.rows for shard in todo) + sum(footer.rows for footer in done)
         log.info("%s rows in %s shards; %s shards to do", f"{rows:,}", len(todo) + len(done), len(todo))
-        if self.answers is not None:
-            self.answers.begin()
+        if not self.manifest.asked:
+            self.check_first()
+        self.keep(done, array)
+        if not todo:
+            return
         with self._keeper(array) as keeper:
-            for footer in done:
-                keeper.add(footer.shard)
-            if not todo:
-                return
             name = array.file(PROGRESS)
             with Stop(self.config.grace_seconds) as stop, Progress(self.folder, rows, done, name) as progress:
                 for footer in executor.run(self, todo, stop):
                     progress.add(footer)
-                    keeper.add(footer.shard)
+                    keeper.add(footer.shard, afresh=True)
                     _require_sound_engine(progress, self.config)
                 stop.raise_if_requested()
         if spelled := spelled_texts(self.manifest, self.folder):
             log.info("%s", spelled)
 
+    def keep(self, done: Iterable[Footer], array: ArrayConfig | None = None) -> None:
+        """Put the answers of finished shards into the store, those that it was not given yet."""
+        with self._keeper(array or ArrayConfig()) as keeper:
+            for footer in done:
+                keeper.add(footer.shard)
+
+    def check_first(self, results: pa.Table | None = None) -> None:
+        """Raise ConfigError where the results of the first shard speak against the run, or those that are remembered.
+
+        Few of many rows may be asked: both together are what the first shard of a run from nothing says.
+        """
+        known = first_remembered(self.manifest, self.folder)
+        tables = [table for table in (known, results) if table is not None]
+        names = self.task.schema.names
+        self.task.check_first(pa.concat_tables([table.select(names) for table in tables]))
+
     def _keeper(self, array: ArrayConfig) -> Keeper:
         schema = stored_schema(self.task)
-        return Keeper(self.answers, self.manifest, self.folder, schema, self.folder / array.file(STORED))
+        return Keeper(self.answers, self.manifest, self.folder, schema, array.file(STORED))
 
     def merge(self) -> Merged:
         """Write `result.parquet` and `failures.parquet`. Raises RunFailed where a shard is missing."""
@@ -172,8 +193,9 @@ def _require_sound_engine(progress: Progress, config: RunConfig) -> None:
 
 
 def _require_own_columns(data: Rows, task: AnyTask) -> None:
-    """Raise ConfigError where a column that is carried along would hide one of the task's."""
-    if both := sorted(set(data.carried).intersection(task.schema.names)):
+    """Raise ConfigError where a column that is carried along would hide one of the task's, or of ours."""
+    if both := sorted(set(data.carried).intersection([*task.schema.names, KEY, ANSWERED, EQUALS])):
         raise ConfigError(
-            f"data.carry: {', '.join(both)} is also a column of this job's result; leave it out, or rename it first"
+            f"data.carry: {', '.join(both)} is also a column of this job's result or shards; leave it out, or "
+            "rename it first"
         )

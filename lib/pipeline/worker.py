@@ -38,7 +38,7 @@ class Worker:
         work = ShardUsage()
         table = self.answer(shard, shard.start, shard.stop, work)
         if shard.number == 0:
-            self._run.task.check_first(table)
+            self._run.check_first(table)
         seconds, gpu_utilization, peak_seconds = self._meter.read(work)
         return commit(
             table,

@@ -110,10 +110,15 @@ class AnswerTable:
         found = []
         for path in self.folder.glob(f"{_USED}*.json"):
             try:
-                found.append(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError) as error:
-                log.warning("%s: cannot be read (%s), and is left out", path, error)
-        return sorted(found, key=lambda use: float(use["time"]))
+                use = json.loads(path.read_text(encoding="utf-8"))
+                when, remembered, distinct = float(use["time"]), int(use["remembered"]), int(use["distinct"])
+                texts = {name: str(use[name]) for name in ("run", "input")}
+                found.append({"time": when, "remembered": remembered, "distinct": distinct, **texts})
+            except FileNotFoundError:
+                continue  # removed since
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                log.warning("%s: cannot be read (%s), and is left out; delete it", path, error)
+        return sorted(found, key=lambda use: use["time"])
 
 
 def read_question(folder: Path) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Segments: the files of a store. Written once, sorted by key, and never changed, so that many may read and write."""
 
+import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,8 @@ def read_group(file: pq.ParquetFile, group: int, columns: list[str] | None = Non
 
 def open_segment(path: Path, question: str) -> Segment:
     """A segment of the answers to a question (its hash). Raises what reading a damaged file raises."""
+    if path.stem.rpartition("-")[2] != _footer_hash(path):
+        raise pa.ArrowInvalid("its footer is not the one that was written")
     with pq.ParquetFile(path, pre_buffer=False) as file:
         require_sound(file, ours=True)
         found: dict[bytes, bytes] = file.metadata.metadata or {}
@@ -83,15 +87,28 @@ def open_segment(path: Path, question: str) -> Segment:
 
 
 def write_segment(tables: Iterable[pa.Table], schema: pa.Schema, folder: Path, question: str, created: float) -> Path:
-    """Write a segment of tables that follow each other in the order of their keys; whole or not at all."""
+    """Write a segment of tables that follow each other in the order of their keys; whole or not at all.
+
+    Its name ends with the hash of its footer. Pages have checksums, and a footer has none; but there it says which keys
+    are where, and pyarrow kills the process where the least key of a row group has lost a byte.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(created))
-    path = folder / f"{stamp}-{uuid.uuid4().hex[:12]}{SUFFIX}"
+    path = folder / f"{stamp}-{uuid.uuid4().hex[:12]}.new"
     about = {_QUESTION: question.encode(), _CREATED: repr(created).encode()}
     options: dict[str, Any] = {"write_statistics": [KEY], "use_dictionary": False}
     with writer(path, schema.with_metadata(about), **options) as file:
         for table in tables:
             file.write_table(table.replace_schema_metadata(about), row_group_size=GROUP_ROWS)
-    return path
+    return path.replace(path.with_name(f"{path.stem}-{_footer_hash(path)}{SUFFIX}"))
+
+
+def _footer_hash(path: Path) -> str:
+    """The hash of a Parquet file's footer, with its length and the mark at the end. Raises OSError for a short file."""
+    with path.open("rb") as file:
+        end = file.seek(-8, os.SEEK_END)
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(max(end - length, 0))
+        return blake2b(file.read(), digest_size=6).hexdigest()
 
 
 def sorted_by_key(table: pa.Table) -> pa.Table:

@@ -15,6 +15,7 @@ from lib.store.answer_table import QUESTION, AnswerTable, read_question
 
 _ABOUT = "store.json"
 _VERSION = 1  # of the layout
+_NAME = 60  # letters of a question's name in that of its folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,8 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / _ABOUT).exists():
-                if any(not path.name.startswith(_ABOUT) for path in folder.iterdir()):  # others may begin it now
+                others = any(not path.name.startswith(_ABOUT) for path in folder.iterdir())
+                if others and not (folder / _ABOUT).exists():  # another run may begin it now
                     raise StoreError(
                         f"store.dir={config.dir}: is a folder with other things in it (it has no {_ABOUT}); choose "
                         "another, or an empty one"
@@ -78,7 +80,7 @@ class Store:
 
     def table(self, name: str, question: Mapping[str, Any]) -> AnswerTable:
         """The answers to a question. name: says in the folder's name what it is about."""
-        safe = re.sub(r"[^\w.-]+", "-", name)
+        safe = re.sub(r"[^\w.-]+", "-", name)[:_NAME]
         return AnswerTable(self.folder / f"{safe}-{fingerprint(question)[:12]}", question)
 
     def tables(self) -> Iterator[AnswerTable]:

@@ -94,8 +94,8 @@ def _sorted(segments: list[Segment]) -> Iterator[pa.Table]:
     size = sum(segment.bytes for segment in segments)
     ranges = max(1, min(65_536, -(-3 * size // _RANGE_BYTES)))  # three times as large in memory, about
     for low, high in pairwise((1 << 64) * number // ranges for number in range(ranges + 1)):
-        parts = [part for segment in segments for part in _between(segment, low, high)]
-        if parts:
+        parts = [part for segment in segments for part in _between(segment, low, high) if part.num_rows]
+        if parts:  # a row group without rows would not say which keys it has
             yield sorted_by_key(pa.concat_tables(parts))
 
 

@@ -19,6 +19,7 @@ from lib.data.shards import tables
 from lib.errors import RunFailed
 
 _ROWS = 4096
+_FIRST_ROWS = 1024  # as many as a large shard has
 _PART_ROWS = 1 << 18
 _NUMBER = "number"  # of a repeated row among all of them
 _OF_SHARDS = (KEY, ANSWERED)
@@ -58,6 +59,14 @@ def run_rows(manifest: Manifest, folder: Path) -> Iterator[pa.Table]:
                 yield from interleave([Ordered(stream, columns, "row") for stream in streams], "row")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def first_remembered(manifest: Manifest, folder: Path) -> pa.Table | None:
+    """The first rows that are remembered, as they stand in the result; None where none are."""
+    for file in manifest.inputs:
+        if file.remembered:
+            return pa.Table.from_batches([next(batches(folder / file.remembered_parquet, _FIRST_ROWS))])
+    return None
 
 
 def _asked(shards: Iterable[Shard], folder: Path, columns: pa.Schema) -> Iterator[pa.Table]:

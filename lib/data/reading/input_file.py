@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from lib.data.joining.shuffle import Ordered, interleave
 from lib.data.parquet import batches, opened, require_rows
 from lib.data.reading.parquet_source import parquet_blocks, parquet_cells, row_range
 from lib.data.reading.readers import column_names
@@ -17,10 +18,11 @@ from lib.data.rows.columns import canonical
 from lib.data.run_folder import REMEMBERED, REPEATED
 from lib.errors import InputError
 
-EQUALS = "equals"
+EQUALS = "row.equals"
 """The column of asked rows that tells equals apart, where that counts."""
 
 _ID_ROWS = 16_384
+_IDS = pa.schema([("row", pa.int64()), ("id", pa.string())])
 _AFRESH = "use another run.dir to start afresh"
 
 
@@ -126,12 +128,22 @@ def relocated(files: Sequence[InputFile], seen: Sequence[Seen]) -> tuple[InputFi
 
 
 def read_ids(file: InputFile, run_folder: Path, config: Rows) -> Iterator[pa.Array]:
-    """The ids of an input file's chosen rows (strings), block by block."""
+    """The ids of an input file's chosen rows (strings), in their order, block by block."""
+    if file.asked < file.rows:
+        paths = [file.parquet]
+        paths += [file.remembered_parquet] * (file.remembered > 0) + [file.repeated_parquet] * (file.repeated > 0)
+        streams = [Ordered(_ids_and_rows(run_folder / path), _IDS, "row") for path in paths]
+        yield from (table["id"].combine_chunks() for table in interleave(streams, "row"))
+        return
     if file.canonical:
         yield from (batch["id"] for batch in batches(run_folder / file.parquet, _ID_ROWS, ["id"]))
         return
     for rows in all_rows(file, run_folder, config):
         yield rows["id"].combine_chunks()
+
+
+def _ids_and_rows(path: Path) -> Iterator[pa.Table]:
+    return (pa.Table.from_batches([batch], _IDS) for batch in batches(path, _ID_ROWS, _IDS.names))
 
 
 def require_unchanged(source: Source, before: Stat) -> None:

@@ -65,6 +65,10 @@ class WebConfig(RetrieverConfig):
         if self.backend not in (known := backends()):
             raise ConfigError(f"retriever.backend={self.backend}: ddgs has {', '.join(known)}")
 
+    def identity(self) -> dict[str, str]:
+        """The other server without user and password."""
+        return {} if self.base_url is None else {"base_url": without_secrets(self.base_url)}
+
     def load(self, tokenizer: Tokenizer, method: str) -> Engine:
         """Nothing to load."""
         return WebEngine(self)
