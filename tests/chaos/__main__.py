@@ -1,4 +1,4 @@
-"""`make chaos`: kills, signals, full disks, two drivers and flipped bits, against runs of the dummy engine.
+"""`make chaos`: kills, signals, full disks, two drivers, two runs and flipped bits, with the dummy engine.
 
 Prints a table. A try is survived where the run, begun again, ends with the result of an undisturbed one, or says in a
 sentence what is damaged. Each try is a fork of this process, which has imported everything.
@@ -20,6 +20,8 @@ FULL = {
     Kind.FLIP_SHARD: 250,
     Kind.FLIP_MANIFEST: 250,
     Kind.FLIP_RESULT: 250,
+    Kind.TWO_RUNS: 50,
+    Kind.FLIP_STORE: 250,
 }
 
 

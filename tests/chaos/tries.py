@@ -4,25 +4,19 @@ import contextlib
 import enum
 import os
 import random
-import resource
 import shutil
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from jobs.judge import JOB
-from lib.launch import launch
+from tests.chaos.driver import SLOW, begin, finish
+from tests.chaos.sound import Sound
+from tests.chaos.stores import Stores
 
 ROWS = 30
-_LINE = ("data=arena", "engine=dummy", "executor=inline", "run.shard_rows=3", "run.grace_seconds=0")
-_SLOW = "engine.seconds_per_request=0.005"  # changes no result
 _CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 75}
 
 
@@ -37,6 +31,8 @@ class Kind(enum.Enum):
     FLIP_SHARD = "bit flipped in a shard"
     FLIP_MANIFEST = "bit flipped in manifest.json"
     FLIP_RESULT = "bit flipped in result.parquet"
+    TWO_RUNS = "two runs on one store, one killed"
+    FLIP_STORE = "bit flipped in the store"
 
 
 _FLIPPED = {
@@ -74,14 +70,14 @@ class Chaos:
         self._folder = folder
         rows = "".join(f'{n},"[""question {n}""]","[""answer {n}""]","[""other {n}""]"\n' for n in range(ROWS))
         (folder / "battles.csv").write_text("id,prompt,response_a,response_b\n" + rows)
-        self._sound = folder / "sound"
+        self._whole, self._half = folder / "whole", folder / "half"
         begun = time.monotonic()
-        code, said = self._finish(self._begin(self._sound, _SLOW), self._sound)
+        code, said = finish(self._begin(self._whole, SLOW), self._whole)
         assert code == 0, said
         self._seconds = time.monotonic() - begun
-        self._result = pq.read_table(self._sound / "result.parquet")
-        self._half = folder / "half"
-        shutil.copytree(self._sound, self._half)
+        self._sound = Sound(self._whole)
+        self._stores = Stores(folder / "stores")
+        shutil.copytree(self._whole, self._half)
         for file in sorted(self._half.glob("shards/*/*.parquet"))[::2]:
             file.unlink()
         for name in ("result.parquet", "submission.csv", "report.html"):
@@ -92,7 +88,7 @@ class Chaos:
         found = Found()
         for number in range(tries):
             run = self._folder / f"{kind.name}-{number}"
-            problem, said = self._flip(kind, run, moments) if kind in _FLIPPED else self._disturb(kind, run, moments)
+            problem, said = self._try(kind, run, moments)
             if "Traceback" in said or "defect of ours" in said:
                 problem = "traceback"
             found.tries += 1
@@ -104,40 +100,48 @@ class Chaos:
             shutil.rmtree(run, ignore_errors=True)
         return found
 
+    def _try(self, kind: Kind, run: Path, moments: random.Random) -> tuple[str, str]:
+        """What is wrong after a try ("" if nothing), and what was said."""
+        if kind is Kind.TWO_RUNS:
+            return self._stores.two_runs(run, moments)
+        if kind is Kind.FLIP_STORE:
+            return self._stores.flip(run, moments)
+        return self._flip(kind, run, moments) if kind in _FLIPPED else self._disturb(kind, run, moments)
+
     def _disturb(self, kind: Kind, run: Path, moments: random.Random) -> tuple[str, str]:
-        """Disturb a run and begin it again. Returns what is wrong then ("" if nothing), and what was said."""
+        """Disturb a run and begin it again."""
         after = moments.uniform(0, self._seconds)
         number = moments.choice([signal.SIGUSR1, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT])
         if kind is Kind.SIGNAL:
-            code, said = self._finish(self._begin(run, _SLOW, number=number, after=after), run)
+            code, said = finish(self._begin(run, SLOW, number=number, after=after), run)
             while code == 0:  # it ended before: that is no try
                 shutil.rmtree(run)
                 after = moments.uniform(0, after)
-                code, said = self._finish(self._begin(run, _SLOW, number=number, after=after), run)
+                code, said = finish(self._begin(run, SLOW, number=number, after=after), run)
             if code != _CODES[number]:
                 return "other", f"{said}\nexit code {code} after {number.name}"
         elif kind is Kind.FULL_DISK:
-            code, said = self._finish(self._begin(run, _SLOW, file_size=int(2 ** moments.uniform(6, 14))), run)
+            code, said = finish(self._begin(run, SLOW, file_size=int(2 ** moments.uniform(6, 14))), run)
         else:
-            drivers = [self._begin(run, _SLOW) for _ in range(2 if kind is Kind.TWO_DRIVERS else 1)]
+            drivers = [self._begin(run, SLOW) for _ in range(2 if kind is Kind.TWO_DRIVERS else 1)]
             time.sleep(after)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(drivers[0], signal.SIGKILL)
-            said = "".join(self._finish(driver, run)[1] for driver in drivers)
-        code, more = self._finish(self._begin(run), run)
-        return (self._compare(run) if code == 0 else "lost"), said + more
+            said = "".join(finish(driver, run)[1] for driver in drivers)
+        code, more = finish(self._begin(run), run)
+        return (self._sound.differs(run) if code == 0 else "lost"), said + more
 
     def _flip(self, kind: Kind, run: Path, moments: random.Random) -> tuple[str, str]:
         """Flip a bit and begin the run again: refused in words that name it, done again, or the same result."""
-        shutil.copytree(self._half if kind is Kind.FLIP_INPUT else self._sound, run)
+        shutil.copytree(self._half if kind is Kind.FLIP_INPUT else self._whole, run)
         file = moments.choice(sorted(run.glob(_FLIPPED[kind])))
         content = bytearray(file.read_bytes())
         content[moments.randrange(len(content))] ^= 1 << moments.randrange(8)
         file.write_bytes(content)
-        code, said = self._finish(self._begin(run), run)
+        code, said = finish(self._begin(run), run)
         if code in (1, 2):
             return ("" if str(run) in said.strip().rpartition("\n")[2] else "other"), said
-        return (self._compare(run) if code == 0 else "lost"), said
+        return (self._sound.differs(run) if code == 0 else "lost"), said
 
     def _begin(
         self,
@@ -147,53 +151,5 @@ class Chaos:
         after: float = 0,
         file_size: int | None = None,
     ) -> int:
-        """Begin or resume a run in a fork; a signal comes so many seconds after its handlers are in place."""
-        child = os.fork()
-        if child:
-            return child
-        said = os.open(f"{run}.{os.getpid()}.said", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        os.dup2(said, 1)
-        os.dup2(said, 2)
-        if file_size is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-        if number is not None:
-            threading.Thread(target=_send, args=(number, after), daemon=True).start()
-        sys.argv = ["judge", *_LINE, f"data.path={self._folder}/battles.csv", f"run.dir={run}", *more]
-        code = 70
-        try:
-            launch(JOB)
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            os._exit(code)
-
-    @staticmethod
-    def _finish(child: int, run: Path) -> tuple[int, str]:
-        """The exit code of a fork, minus the signal's number if one ended it, and what it said."""
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        file = Path(f"{run}.{child}.said")
-        said = file.read_text(errors="replace") if file.exists() else ""
-        file.unlink(missing_ok=True)
-        return code, said
-
-    def _compare(self, run: Path) -> str:
-        """What differs from the undisturbed run."""
-        try:
-            result = pq.read_table(run / "result.parquet", page_checksum_verification=True)
-        except (pa.ArrowInvalid, OSError) as error:  # a reader is told
-            return "" if "crc" in str(error).lower() or "corrupt" in str(error).lower() else "other"
-        rows = result["row"].to_pylist()
-        if set(rows) != set(range(ROWS)):
-            return "lost"
-        if len(rows) != ROWS:
-            return "doubled"
-        same = result.drop_columns(["file"]).equals(self._result.drop_columns(["file"]))
-        submission = (run / "submission.csv").read_bytes() == (self._sound / "submission.csv").read_bytes()
-        return "" if same and submission else "other"
-
-
-def _send(number: signal.Signals, after: float) -> None:
-    while signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-        time.sleep(0.0005)
-    time.sleep(after)
-    os.kill(os.getpid(), number)
+        line = [f"data.path={self._folder}/battles.csv", *more]
+        return begin(run, line, number=number, after=after, file_size=file_size)
