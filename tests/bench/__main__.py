@@ -11,6 +11,7 @@ from tests.bench import (
     label_logprobs,
     million_rows,
     ray_data,
+    reading,
     runner,
     vllm_judge,
 )
@@ -24,6 +25,7 @@ if __name__ == "__main__":
         vllm_judge,
         ray_data,
         idle_tail,
+        reading,
         million_rows,
         driver,
     ):

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +24,7 @@ from lib.data.submission import read_submission
 from lib.engines.dummy import DummyConfig
 from lib.report.predictions import from_submission
 from lib.tasks.openai.body_texts import AnswerTexts
+from tests.data.reading.both_ways import both_ways, same
 from tests.running import ROOT
 
 _SAMPLES = ROOT / "conf" / "samples"
@@ -72,6 +74,13 @@ def _arena(path: Path, folder: Path) -> None:
 
 def _table(path: Path, folder: Path) -> None:
     _take_in(open_table(TableConfig(path=str(path), on_bad_row=OnBadRow.record), ["instruction"]), folder)
+
+
+def _both_ways(path: Path, folder: Path) -> None:
+    values: dict[str, Any] = {"path": str(path), "on_bad_row": OnBadRow.record}
+    for config in (BattlesConfig(**values), open_table(TableConfig(**values), ["instruction"])):
+        if not same(*both_ways(config, folder / type(config).__name__)):
+            raise LostRows("rows read in columns are not those read cell by cell")
 
 
 def _batch(path: Path, folder: Path) -> None:
@@ -142,6 +151,14 @@ TARGETS = {
             ".parquet": [_parquet(_TABLE), *_files("string_view.parquet", "far_time.parquet", "number_slot.parquet")],
         },
         _table,
+    ),
+    "both_ways": Target(
+        {
+            ".csv": [_sample("battles.csv")[:6000], b"id,instruction\n1,one\n2,two\n" * 9],
+            ".jsonl": [_BATTLES * 9, _TABLE * 9],
+            ".parquet": [_parquet(_BATTLES * 9), _parquet(_TABLE * 9)],
+        },
+        _both_ways,
     ),
     "openai_batch": Target(
         {".jsonl": [_BATCH, *_files("batch_one_bad_line_each.jsonl", "batch_bodies.jsonl")]}, _batch

@@ -18,6 +18,9 @@ BLOCK_BYTES = 4 << 20  # of a text that is read as columns
 SMALL_BYTES = 1 << 16  # of a part of it that is read as cells where something in it is odd
 LONGEST = 1 << 26  # bytes of a line, characters of a cell: refused before a packed file fills the memory
 
+REFUSED = (pa.ArrowInvalid, UnicodeDecodeError)
+"""What Arrow raises for a text that it can't read, the second where its message quotes half a character."""
+
 
 @dataclass(frozen=True)
 class Unreadable:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import csv
 
-from lib.data.reading.cells import BLOCK_BYTES, BUFFER_BYTES, SMALL_BYTES, Block
+from lib.data.reading.cells import BLOCK_BYTES, BUFFER_BYTES, REFUSED, SMALL_BYTES, Block
 from lib.data.reading.delimited import CsvReader, decoded
 from lib.data.reading.dialect import Dialect
 from lib.data.reading.sources import Source, open_source
@@ -18,7 +18,7 @@ from lib.data.reading.sources import Source, open_source
 Bits = npt.NDArray[np.uint64]
 """One bit for each byte of a text, the first one lowest."""
 
-_NUL, _NEWLINE, _RETURN, _QUOTE = 0, 10, 13, 34
+_NEWLINE, _RETURN, _QUOTE = b'\n\r"'
 _ONE = np.uint64(1)
 
 
@@ -98,19 +98,23 @@ class _Ahead(io.RawIOBase):
 
 def _regular(data: bytes, reader: CsvReader, *, last: bool) -> int:
     """How many bytes of a text are whole rows, all of them strictly regular; 0 where any of it isn't."""
+    if not reader.separator.isascii() or b"\0" in data:
+        return 0
     text = np.frombuffer(data, np.uint8)
-    newlines, returns, quotes = text == _NEWLINE, text == _RETURN, text == _QUOTE
-    if not reader.separator.isascii() or not text.all():  # a NUL
-        return 0
-    if returns.any() and ((returns[:-1] & ~newlines[1:]).any() or (last and returns[-1])):
-        return 0
-    if not reader.quoting or not quotes.any():
+    newlines = line_ends = text == _NEWLINE
+    if b"\r" in data:
+        returns = text == _RETURN
+        if (returns[:-1] & ~newlines[1:]).any() or (last and returns[-1]):
+            return 0
+        line_ends = newlines | returns
+    if not reader.quoting or b'"' not in data:
         return len(data) if last else data.rfind(b"\n") + 1
     if reader.unsure:
         return 0
+    quotes = text == _QUOTE
     quote, newline = _bits(quotes), _bits(newlines)
     inside = _odd_before(quote)
-    edge = _bits(quotes | newlines | returns | (text == ord(reader.separator)))
+    edge = _bits(quotes | line_ends | (text == ord(reader.separator)))
     behind_edge = edge << _ONE
     behind_edge[1:] |= edge[:-1] >> np.uint64(63)
     behind_edge[0] |= _ONE
@@ -160,7 +164,7 @@ def _columns(data: bytes, positions: dict[str, int], reader: CsvReader) -> pa.Re
                 strings_can_be_null=True,
             ),
         )
-    except pa.ArrowInvalid:
+    except REFUSED:
         return None
     table = table.rename_columns(list(positions)).combine_chunks()
     return table.to_batches()[0] if table.num_rows else None

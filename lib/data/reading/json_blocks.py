@@ -10,11 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json
 
-from lib.data.reading.cells import BLOCK_BYTES, BUFFER_BYTES, LONGEST, SMALL_BYTES, Block, Cells, Unreadable
+from lib.data.reading.cells import BLOCK_BYTES, BUFFER_BYTES, LONGEST, REFUSED, SMALL_BYTES, Block, Cells, Unreadable
 from lib.data.reading.json_lines import KNOWN_ROWS, MOST_LEVELS, JsonCells, Late, records_of
 from lib.data.reading.sources import Source, open_source
 
-_TYPES = (pa.string(), pa.int64(), pa.bool_(), pa.list_(pa.string()))
+_TYPES: dict[type, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    bool: pa.bool_(),
+    list: pa.list_(pa.string()),
+}
 _NEWLINE, _OPEN, _CLOSE = b"\n{}"
 
 
@@ -71,15 +76,21 @@ def _whole_lines(file: BinaryIO, size: int) -> bytes:
 
 def _schema(known: Sequence[Cells]) -> pa.Schema | None:
     """The types of the columns, but those of nulls only; None where one is of another type."""
-    types = {}
+    schema = pa.schema([])
     for name in known[0]:
-        values = [cell for part in known for cell in part[name] if not isinstance(cell, Unreadable)]
-        try:
-            types[name] = pa.infer_type(values)
-        except pa.ArrowException:
+        kinds = {_type_of(cell) for part in known for cell in part[name] if not isinstance(cell, Unreadable)}
+        kinds.discard(type(None))
+        if len(kinds) > 1 or not kinds <= _TYPES.keys():
             return None
-    found = {name: kind for name, kind in types.items() if not pa.types.is_null(kind)}
-    return pa.schema(found) if all(kind in _TYPES for kind in found.values()) else None
+        for kind in kinds:
+            schema = schema.append(pa.field(name, _TYPES[kind]))
+    return schema
+
+
+def _type_of(cell: object) -> type:
+    if isinstance(cell, list) and not all(item is None or isinstance(item, str) for item in cell):
+        return object
+    return type(cell)
 
 
 def _columns(data: bytes, columns: Sequence[str], schema: pa.Schema, keys: Collection[str]) -> pa.RecordBatch | None:
@@ -92,7 +103,7 @@ def _columns(data: bytes, columns: Sequence[str], schema: pa.Schema, keys: Colle
             json.ReadOptions(use_threads=False, block_size=len(data) + 1),
             json.ParseOptions(explicit_schema=schema),  # keys that aren't read are parsed, too: some may be there twice
         ).combine_chunks()
-    except pa.ArrowInvalid:
+    except REFUSED:
         return None
     # Each line begins and ends as an object does: so many rows as lines means one in each.
     if table.num_rows != data.count(b"\n") + (not data.endswith(b"\n")):
@@ -100,7 +111,7 @@ def _columns(data: bytes, columns: Sequence[str], schema: pa.Schema, keys: Colle
     if not {*table.column_names} <= {*keys, *columns} or any(map(_has_infinite, table.itercolumns())):
         return None
     found = [table[name] if name in table.column_names else pa.nulls(table.num_rows) for name in columns]
-    if not all(column.type in _TYPES or pa.types.is_null(column.type) for column in found):
+    if not all(column.type in _TYPES.values() or pa.types.is_null(column.type) for column in found):
         return None
     return pa.table(found, list(columns)).to_batches()[0]
 
@@ -108,7 +119,7 @@ def _columns(data: bytes, columns: Sequence[str], schema: pa.Schema, keys: Colle
 def _regular(data: bytes) -> bool:
     """Whether lines are UTF-8 without NUL, not nested too deep, and each begins and ends as an object does."""
     text = np.frombuffer(data, np.uint8)
-    if not 0 < len(data) <= LONGEST or not text.all() or text[0] != _OPEN:
+    if not 0 < len(data) <= LONGEST or b"\0" in data or text[0] != _OPEN:
         return False
     newlines = np.flatnonzero(text == _NEWLINE)
     begins, ends = newlines[newlines < len(data) - 1] + 1, newlines[newlines > 0] - 1
@@ -118,7 +129,7 @@ def _regular(data: bytes) -> bool:
         pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, len(data)], np.int32)), pa.py_buffer(data)).validate(
             full=True
         )
-    except pa.ArrowInvalid:
+    except REFUSED:
         return False
     # Of a line with more brackets than levels may be, at least two of these are in the same line.
     brackets = np.flatnonzero((text | 0x20) == _OPEN)[:: MOST_LEVELS // 2]  # [ is { without that bit

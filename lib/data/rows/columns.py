@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json
 
-from lib.data.reading.cells import BATCH_ROWS, Block
+from lib.data.reading.cells import BATCH_ROWS, REFUSED, Block
 from lib.data.reading.parquet_source import cells_of, values
 from lib.data.rows.base import ITEMS, Canonical, Odd, Rows
 
@@ -52,7 +52,7 @@ def _in_columns(config: Rows, block: pa.RecordBatch, file: str, first_row: int) 
             if found.rows is None or not pc.any(found.rows).as_py():
                 return None
             odd[rows[~odd][found.rows.to_numpy(zero_copy_only=False)]] = True
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        except (*REFUSED, pa.ArrowNotImplementedError):
             return None
         else:
             break
@@ -148,7 +148,7 @@ def _parsed_lists(column: pa.Array) -> pa.Array:
             json.ReadOptions(use_threads=False, block_size=len(text) + 1),
             json.ParseOptions(explicit_schema=_LISTS, unexpected_field_behavior="error"),
         )
-    except pa.ArrowInvalid as error:
+    except REFUSED as error:
         raise Odd(pc.match_substring(column, "\\ud", ignore_case=True)) from error  # half a character, most often
     (lists,) = found["lists"].chunks
     if len(lists) != 1 or len(lists.values) != len(column) or lists.values.null_count:

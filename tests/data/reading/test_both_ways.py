@@ -143,7 +143,7 @@ ODD_CSV = [
 
 @pytest.mark.parametrize("cell", ODD_CSV)
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
-@pytest.mark.parametrize("size", [20, 100, 1000])
+@pytest.mark.parametrize("size", [20, 1000])
 def test_odd_cells_of_csv(tmp_path: Path, cell: str, suffix: str, size: int) -> None:
     mark = "\t" if suffix == ".tsv" else ","
     rows = [f"{n}{mark}text\n" for n in range(20)]
@@ -153,6 +153,16 @@ def test_odd_cells_of_csv(tmp_path: Path, cell: str, suffix: str, size: int) -> 
             folder = tmp_path / f"{place}-{'-'.join(values)}-{values.get('limit')}"
             folder.mkdir()
             require_same(table(file(folder, f"x{suffix}", text.encode()), **values), folder, BLOCK_BYTES=size)
+
+
+@pytest.mark.parametrize("before", range(4))
+@pytest.mark.parametrize("content", ["判" * 200, "判" * 200 + "\udcff"])
+def test_what_arrow_can_not_say(tmp_path: Path, content: str, before: int) -> None:
+    row = ("a" * before + content).encode(errors="surrogateescape")
+    text = b"id,instruction\n1,a\n" + row + b"," + row + b"," + row + b"\n2,b\n"
+    require_same(table(file(tmp_path, "x.csv", text), on_bad_row=OnBadRow.record), tmp_path, BLOCK_BYTES=9999)
+    text = b'{"id": "1", "instruction": "a"}\n{"id": "2", "instruction": "' + row + b'", "' + row + b'": "' + row
+    require_same(table(file(tmp_path, "x.jsonl", text), on_bad_row=OnBadRow.record), tmp_path, KNOWN_ROWS=1)
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b'"\xe5\x88"', b"\xf0\x9f\x98\x80"])
@@ -206,6 +216,14 @@ def test_odd_values_of_json(tmp_path: Path, value: str, key: str) -> None:
         folder.mkdir()
         text = "".join([*map(line, range(10)), line(10, value), *map(line, range(11, 20))])
         require_same(table(file(folder, "x.jsonl", text.encode()), **values), folder)
+
+
+@pytest.mark.parametrize(
+    "value", [r'{"\ud800": 1}', "9" * 400, '[{"a": 1}]', "[[]]", "1.5", "true", "null", r'"\ud800"']
+)
+def test_odd_values_in_the_first_rows_of_json(tmp_path: Path, value: str) -> None:
+    lines = [f'{{"id": {n}, "instruction": {value if n < 2 else chr(34) + "x" + chr(34)}}}\n' for n in range(20)]
+    require_same(table(file(tmp_path, "x.jsonl", "".join(lines).encode()), on_bad_row=OnBadRow.record), tmp_path)
 
 
 SMUGGLED = [
@@ -268,7 +286,7 @@ def test_strings_of_other_types_are_read_in_columns(tmp_path: Path, kind: pa.Dat
     assert require_same(battles(tmp_path / "x.parquet"), tmp_path) == 30
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(25))
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
 def test_mutated_files(tmp_path: Path, suffix: str, seed: int) -> None:
     source = random.Random(f"{seed}{suffix}")
