@@ -84,7 +84,14 @@ class Division:
                 what = "rows that it asked about are gone or were changed, or had failed"
                 log.warning("data.path=%s, as %s had it: at least %s %s", source, last["run"], f"{gone:,}", what)
         remembered = sum(file.remembered for file in manifest.inputs)
-        self._answers.note_use(str(run_folder), remembered, source, self._distinct)
+        try:
+            self._answers.note_use(str(run_folder), remembered, source, self._distinct)
+        except OSError as error:
+            log.warning(
+                "%s: cannot be written (%s), so the store does not know of this run; it goes on",
+                self._answers.folder,
+                error.strerror or error,
+            )
 
     def _join(self, keys: pa.FixedSizeBinaryArray, numbers: Numbers) -> None:
         group = KeyGroup(keys, numbers)
