@@ -101,9 +101,10 @@ def _plan(
         inputs=tuple(inputs),
         shard_rows=config.shard_rows or _shard_rows(sum(file.asked for file in inputs)),
     )
-    if division:
-        division.report(manifest, folder)
-    if not manifest.write(folder):
+    if manifest.write(folder):
+        if division:
+            division.report(manifest, folder)
+    else:
         for path in folder.glob(f"*/*{own}*.parquet"):
             path.unlink()
 

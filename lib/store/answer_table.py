@@ -31,6 +31,9 @@ from lib.store.segment import (
 
 QUESTION = "question.json"
 _USED = "used-"
+Opened = dict[Path, Segment | None]
+"""Segments that were opened, None for damaged ones."""
+
 _LOOKS = 3  # at a folder in which segments are being compacted meanwhile
 
 
@@ -69,34 +72,52 @@ class AnswerTable:
                 f"{self.folder / QUESTION}: is not the question that the folder is called after; move the folder away"
             )
 
-    def segments(self) -> Iterator[Segment]:
-        """All segments that can be read, the oldest first. Damaged ones are named in the log, and left out."""
+    def segments(self, opened: Opened | None = None) -> Iterator[Segment]:
+        """All segments that can be read, the oldest first. Damaged ones are named in the log, and left out.
+
+        opened: those that were opened before, and none of them is opened again; what is opened now is added.
+        """
+        opened = {} if opened is None else opened
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             try:
-                yield open_segment(path, self.hash)
+                if path not in opened:
+                    opened[path] = open_segment(path, self.hash)
             except FileNotFoundError:
                 continue  # compacted or pruned since
             except (*UNREADABLE, KeyError, ValueError) as error:
+                opened[path] = None
                 _leave_out(path, error)
+            if (segment := opened[path]) is not None:
+                yield segment
 
     def append(self, answers: pa.Table) -> None:
         """Add answers: keys, and columns. Raises OSError where they can't be written; nothing is there then."""
         table = sorted_by_key(answers)
         write_segment([table], table.schema.remove_metadata(), self.folder, self.hash, time.time())
 
-    def find(self, group: KeyGroup, schema: pa.Schema) -> Iterator[tuple[pa.Table, Numbers]]:
+    def find(
+        self, group: KeyGroup, schema: pa.Schema, opened: Opened | None = None
+    ) -> Iterator[tuple[pa.Table, Numbers]]:
         """The answers to some rows: a table of `schema` for each piece, and the numbers of the rows it answers.
 
         One stream over the segments that may have some. Those that are compacted meanwhile are looked for again.
+        opened: as of `segments`; give the same to every search.
         """
+        opened = {} if opened is None else opened
         prefixes, seen = sorted_prefixes(group.keys), set[Path]()
         for _ in range(_LOOKS):
-            fresh = [segment for segment in self.segments() if segment.path not in seen]
+            fresh = [segment for segment in self.segments(opened) if segment.path not in seen]
             for segment in fresh:
                 if group.complete:
                     return
                 seen.add(segment.path)
-                yield from _find(segment, group, prefixes, schema)
+                try:
+                    yield from _find(segment, group, prefixes, schema)
+                except FileNotFoundError:
+                    continue  # compacted or pruned since
+                except UNREADABLE as error:
+                    opened[segment.path] = None
+                    _leave_out(segment.path, error)
             if not fresh:
                 return
 
@@ -125,6 +146,8 @@ def read_question(folder: Path) -> dict[str, Any]:
     """The question that a folder holds the answers to. Raises StoreError where it can't be read."""
     try:
         found: dict[str, Any] = json.loads((folder / QUESTION).read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or "engine.type" not in found:
+            raise ValueError("it says of no engine what is asked")
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder / QUESTION}: cannot be read ({error}); move the folder away") from error
     return found
@@ -134,18 +157,13 @@ def _find(
     segment: Segment, group: KeyGroup, prefixes: npt.NDArray[np.uint64], schema: pa.Schema
 ) -> Iterator[tuple[pa.Table, Numbers]]:
     wanted = pa.schema([*schema, (KEY, KEY_TYPE)])
-    try:
-        with segment.opened() as file:
-            for number in segment.groups_with(prefixes):
-                if group.wants(read_group(file, number, [KEY])[KEY]):
-                    rows = read_group(file, number)
-                    require_columns(rows.schema, wanted)
-                    places, numbers = group.answered_by(rows[KEY].combine_chunks())
-                    yield rows.select(schema.names).take(places), numbers
-    except FileNotFoundError:
-        return  # compacted or pruned since
-    except UNREADABLE as error:
-        _leave_out(segment.path, error)
+    with segment.opened() as file:
+        for number in segment.groups_with(prefixes):
+            if group.wants(read_group(file, number, [KEY])[KEY]):
+                rows = read_group(file, number)
+                require_columns(rows.schema, wanted)
+                places, numbers = group.answered_by(rows[KEY].combine_chunks())
+                yield rows.select(schema.names).take(places), numbers
 
 
 def require_columns(found: pa.Schema, wanted: pa.Schema) -> None:

@@ -13,7 +13,7 @@ import pytest
 from lib.data.joining.key_group import KeyGroup
 from lib.errors import StoreError
 from lib.store import answer_table, segment
-from lib.store.answer_table import AnswerTable
+from lib.store.answer_table import AnswerTable, Opened
 from lib.store.segment import Segment
 from lib.store.upkeep import compact
 from tests.store.conftest import SCHEMA, answers_to, found_in, keys_of
@@ -141,3 +141,20 @@ def test_uses_are_told_in_the_order_of_time_and_damaged_ones_left_out(
         ("run 5", 5, 10, "x.csv"),
     ]
     assert caplog.text.count("is left out; delete it") == 4
+
+
+def test_a_damaged_segment_is_named_once_however_many_rows_are_looked_for(
+    table: AnswerTable, caplog: pytest.LogCaptureFixture
+) -> None:
+    for start in (0, 20, 40):
+        table.append(answers_to(range(start, start + 20)))
+    first, second, _ = sorted(table.folder.glob("*.parquet"))
+    for path, place in ((first, -20), (second, 150)):  # in the footer, and in a page
+        content = bytearray(path.read_bytes())
+        content[place] ^= 1
+        path.write_bytes(content)
+    opened: Opened = {}
+    for _ in range(3):
+        group = KeyGroup(keys_of(range(60)), np.arange(60))
+        assert sum(len(rows) for _, rows in table.find(group, SCHEMA, opened)) == 20
+    assert [caplog.text.count(f"{path}: damaged") for path in (first, second)] == [1, 1]

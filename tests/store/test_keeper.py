@@ -19,9 +19,11 @@ from lib.pipeline.run import Recipe, Run
 from lib.pipeline.run_config import RunConfig
 from lib.pipeline.worker import Worker, dead_row
 from lib.store.answer_table import AnswerTable
-from lib.store.store import StoreConfig
+from lib.store.store import Store, StoreConfig
+from lib.store.upkeep import prune
 from lib.tasks.pairwise import Pairwise
 from tests.pipeline.conftest import CONFIG, PROMPT
+from tests.running import Job
 
 Battles = Callable[..., Path]
 Open = Callable[..., Run]
@@ -143,3 +145,14 @@ def test_a_damaged_shard_is_named(open_run: Open) -> None:
     path.write_bytes(content)
     with pytest.raises(RunFolderError, match=r"shard-00000001.parquet: damaged"):
         open_run(rows=20).work(InlineConfig())
+
+
+def test_a_finished_run_fills_the_store_by_the_same_line(battles: Battles, tmp_path: Path, quick_job: Job) -> None:
+    line = ["data=arena", f"data.path={battles(20)}", "engine=dummy", "executor=inline", f"run.dir={tmp_path / 'run'}"]
+    line.append(f"store.dir={tmp_path / 'store'}")
+    quick_job("judge", *line)
+    (table,) = Store.at(tmp_path / "store").tables()
+    assert prune(table, None)[0] == 20
+    (tmp_path / "run" / STORED).unlink()  # as where the disk was full
+    assert "finished before" in quick_job("judge", *line).stdout
+    assert [segment.rows for segment in table.segments()] == [20]

@@ -92,6 +92,7 @@ def test_a_question_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.table("a", QUESTION).begin()
     (path,) = tmp_path.glob("*/question.json")
-    path.write_text("{")
-    with pytest.raises(StoreError, match=r"question.json: cannot be read .*; move the folder away"):
-        list(store.tables())
+    for content in ("{", "[]", "{}", "null"):
+        path.write_text(content)
+        with pytest.raises(StoreError, match=r"question.json: cannot be read .*; move the folder away"):
+            list(store.tables())

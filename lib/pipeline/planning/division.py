@@ -24,7 +24,7 @@ from lib.data.rows.base import Rows
 from lib.data.run_folder import INPUT
 from lib.log import log
 from lib.pipeline.result_rows import result_rows, result_schema, stored_schema
-from lib.store.answer_table import AnswerTable
+from lib.store.answer_table import AnswerTable, Opened
 from lib.tasks.base import AnyTask
 from lib.urls import without_secrets
 
@@ -37,6 +37,7 @@ class Division:
 
     def __init__(self, data: Rows, task: AnyTask, answers: AnswerTable | None, folder: Path) -> None:
         self._data, self._task, self._answers, self._folder = data, task, answers, folder
+        self._segments: Opened = {}
         self._rows = 0
         self._distinct = self._known = 0  # different rows, and those of them that are remembered
         self._keys = self._shuffle("keys", {KEY: KEY_TYPE})
@@ -84,7 +85,14 @@ class Division:
                 what = "rows that it asked about are gone or were changed, or had failed"
                 log.warning("data.path=%s, as %s had it: at least %s %s", source, last["run"], f"{gone:,}", what)
         remembered = sum(file.remembered for file in manifest.inputs)
-        self._answers.note_use(str(run_folder), remembered, source, self._distinct)
+        try:
+            self._answers.note_use(str(run_folder), remembered, source, self._distinct)
+        except OSError as error:
+            log.warning(
+                "%s: cannot be written (%s), so the store does not know of this run; it goes on",
+                self._answers.folder,
+                error.strerror or error,
+            )
 
     def _join(self, keys: pa.FixedSizeBinaryArray, numbers: Numbers) -> None:
         group = KeyGroup(keys, numbers)
@@ -96,7 +104,7 @@ class Division:
                 group = KeyGroup(equal_keys(keys, places), numbers)
         self._distinct += len(group.keys)
         if self._answers is not None:
-            for found, answered in self._answers.find(group, stored_schema(self._task)):
+            for found, answered in self._answers.find(group, stored_schema(self._task), self._segments):
                 self._add(self._remembered, {name: found[name] for name in found.column_names}, answered)
         self._known += group.answered
         if self._data.alone:

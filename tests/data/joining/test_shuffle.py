@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_groups_hold_whole_parts_in_their_order_and_rows_as_they_came(
         assert found == [numbers]
         return
     by_part = [[n for n, own in zip(numbers, parts, strict=True) if own == part] for part in sorted(set(parts))]
-    assert sum(found, []) == sum(by_part, [])
+    assert list(chain(*found)) == list(chain(*by_part))
     if most == 0:
         assert found == by_part
     for group in found:
