@@ -95,9 +95,10 @@ class Job(Generic[Config]):
             run.work(config.executor, config.array)
             log.info("element %s is complete; jobs.merge run.dir=%s when all are", config.array.element, run.folder)
             return
-        todo, _ = run.unfinished()
+        todo, done = run.unfinished()
         if not todo and is_finished(run.manifest, run.folder, config.merge.reads):
             log.info("0 shards to do, and nothing has changed since the run was finished")
+            run.keep(done)
             print(f"result:     {run.folder / RESULT} ({run.manifest.rows:,} rows, as before)")
             print(f"finished before; jobs.merge run.dir={run.folder} makes submission and report again")
             copy_out(run.folder, config.run.out)

@@ -1,6 +1,6 @@
 """A run: one job with its resolved config and its folder. Running the same line again resumes it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Protocol
@@ -127,6 +127,12 @@ class Run:
                 stop.raise_if_requested()
         if spelled := spelled_texts(self.manifest, self.folder):
             log.info("%s", spelled)
+
+    def keep(self, done: Iterable[Footer]) -> None:
+        """Put the answers of finished shards into the store, where an earlier start could not."""
+        with self._keeper(ArrayConfig()) as keeper:
+            for footer in done:
+                keeper.add(footer.shard)
 
     def _keeper(self, array: ArrayConfig) -> Keeper:
         schema = stored_schema(self.task)
