@@ -16,7 +16,7 @@ uv_environment = UV_PYTHON_DOWNLOADS=never UV_INDEX_STRATEGY=unsafe-best-match \
 	$(call uv_setting,extra-index-url,UV_EXTRA_INDEX_URL) \
 	$(call uv_setting,find-links,UV_FIND_LINKS)
 
-.PHONY: venv demo fast slow test check bench chaos fuzz clean
+.PHONY: venv demo fast slow test check bench chaos nights fuzz clean
 
 venv: $(VENV)/installed
 
@@ -48,9 +48,12 @@ check: venv
 bench: venv
 	OVERNIGHT_STORE= $(BIN)/python -m tests.bench
 
-# By hand, as bench: kills, flips, full disks, signals; mutated inputs. Each prints a table.
+# By hand, as bench: kills, flips, full disks, signals; nights on one store; mutated inputs. Each prints a table.
 chaos: venv
 	OVERNIGHT_STORE= $(BIN)/python -m tests.chaos
+
+nights: venv
+	OVERNIGHT_STORE= $(BIN)/python -m tests.nights
 
 fuzz: venv
 	OVERNIGHT_STORE= $(BIN)/python -m tests.fuzz

@@ -64,10 +64,12 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "jobs/test_documents_runs.py": _MODELS,
     "bench": _MODELS,
     "commands": _COMMANDS,
+    "nights": _COMMANDS,
     "jobs/test_every_job.py": _COMMANDS,
     "jobs/test_openai_batch_runs.py": _COMMANDS,
     "jobs/test_web_runs.py": _COMMANDS,
     "jobs/test_written_judging.py": _COMMANDS,
+    "cluster/test_shared_nights.py": _COMMANDS,
     "engines/vllm/test_vllm_config.py": replace(FAST, needs="vllm"),  # refused before vLLM is imported
 }
 
