@@ -49,7 +49,7 @@ from lib.tasks.sampling import SamplingConfig
 from lib.tasks.written_verdict import WrittenVerdict
 from lib.types import BATTLE_TEXTS
 
-CASES = 16
+CASES = 8
 
 ENGINE = DummyConfig(max_model_len=512, fail_on="POISON")
 JUDGE = PromptConfig(template="Q:{prompt} 1:{response_a} 2:{response_b}", labels=["A", "B", "tie"], chat=Chat.never)
