@@ -83,4 +83,5 @@ def test_an_unfinished_night_of_which_the_input_has_grown(tmp_path: Path, battle
     three_more(battles)
     found = night("2026-01-02")
     assert "2026-01-01 holds another plan" in found["said"]
+    assert "are gone" not in found["said"]
     assert (found["computed"], found["remembered"]) == (9 - done, done)
