@@ -56,6 +56,11 @@ def night(tmp_path: Path) -> Start:
     return start
 
 
+def three_more(battles: Make) -> None:
+    path = battles(3, dict.fromkeys(range(3), "Another question?"), name="files/b.csv")
+    path.write_text(path.read_text().replace("\n100", "\n200"))  # other ids
+
+
 def test_nights_share_the_store(tmp_path: Path, battles: Make, night: Start) -> None:
     battles(6, name="files/a.csv")
     assert "computed" not in night("2026-01-01", 143)
@@ -64,7 +69,7 @@ def test_nights_share_the_store(tmp_path: Path, battles: Make, night: Start) -> 
     assert (found["computed"], found["remembered"]) == (0, 6)
     nights = [tmp_path / "nightly" / name for name in ("2026-01-01", "2026-01-02")]
     assert (nights[0] / "submission.csv").read_bytes() == (nights[1] / "submission.csv").read_bytes()
-    battles(3, dict.fromkeys(range(3), "Another question?"), name="files/b.csv")
+    three_more(battles)
     found = night("2026-01-03")
     assert (found["computed"], found["remembered"]) == (3, 6)
 
@@ -75,7 +80,8 @@ def test_an_unfinished_night_of_which_the_input_has_grown(tmp_path: Path, battle
     night("2026-01-01", 143)
     done = len(list(tmp_path.glob("nightly/2026-01-01/shards/*/*.parquet")))  # of one row each
     assert 0 < done < 6
-    battles(3, dict.fromkeys(range(3), "Another question?"), name="files/b.csv")
+    three_more(battles)
     found = night("2026-01-02")
     assert "2026-01-01 holds another plan" in found["said"]
+    assert "are gone" not in found["said"]
     assert (found["computed"], found["remembered"]) == (9 - done, done)

@@ -130,9 +130,9 @@ class Nights:
             return f"{new} rows are new"
         if not computed and "the worker is ready" in said:
             return "an engine was loaded"
-        if (gone := len(self._last - asked)) and f"at least {gone} of the {len(self._last)} different rows" not in said:
+        if (gone := len(self._last - asked)) and f"at least {gone:,} rows that it asked about are gone" not in said:
             return f"{gone} rows are gone, and it does not say so"
-        if not gone and "are gone or were changed" in said:
+        if not gone and "are gone" in said:
             return "it says that rows are gone"
         return ""
 

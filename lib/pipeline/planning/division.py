@@ -21,7 +21,7 @@ from lib.data.manifest import Manifest
 from lib.data.parquet import GroupWriter, group_writer
 from lib.data.reading.input_file import EQUALS, InputFile, all_rows
 from lib.data.rows.base import Rows
-from lib.data.run_folder import INPUT
+from lib.data.run_folder import INPUT, RESULT
 from lib.log import log
 from lib.pipeline.result_rows import result_rows, result_schema, stored_schema
 from lib.store.answer_table import AnswerTable, Opened
@@ -79,7 +79,9 @@ class Division:
         if self._answers is None:
             return
         source = without_secrets(self._data.path)
-        if (last := next((use for use in reversed(self._answers.uses()) if use["input"] == source), None)) is not None:
+        before = (use for use in reversed(self._answers.uses()) if use["input"] == source)
+        # What an unfinished run has asked about is missing here, but not gone.
+        if (last := next((use for use in before if not _is_unfinished(Path(use["run"]))), None)) is not None:
             gone = int(last["distinct"]) - self._known
             if gone > 0:
                 what = "rows that it asked about are gone or were changed, or had failed"
@@ -151,3 +153,7 @@ class Division:
     def _add(self, shuffle: Shuffle, columns: Mapping[str, Any], numbers: Numbers) -> None:
         part_rows = max(_PART_ROWS, -(-self._rows // MOST_PARTS))
         shuffle.add(pa.table({**columns, _NUMBER: numbers}, shuffle.schema), numbers // part_rows)
+
+
+def _is_unfinished(run_folder: Path) -> bool:
+    return run_folder.is_dir() and not (run_folder / RESULT).exists()
