@@ -17,6 +17,7 @@ from lib.engines.base import ModelConfig
 from lib.errors import AnotherPlan
 from lib.log import log
 from lib.pipeline.array import ArrayConfig
+from lib.pipeline.executors.bad_rows import as_needed
 from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.outcomes.another_rule import RULES, settings_of_rule
 from lib.pipeline.outcomes.base import Outcome
@@ -92,7 +93,7 @@ class Job(Generic[Config]):
         require_writable(config.run.out, config.run.dir)
         run = self.open(config)
         if config.array.element is not None:
-            run.work(config.executor, config.array)
+            run.work(as_needed(config.executor, run), config.array)
             log.info("element %s is complete; jobs.merge run.dir=%s when all are", config.array.element, run.folder)
             return
         todo, done = run.unfinished()
@@ -104,7 +105,7 @@ class Job(Generic[Config]):
             copy_out(run.folder, config.run.out)
             return
         self.outcome.check(run, config.merge)
-        run.work(config.executor)
+        run.work(as_needed(config.executor, run))
         self.outcome.finish(run.folder, config.merge, config.run.max_error_rate)
         write_finished(run.manifest, run.folder, config.merge.reads)
         copy_out(run.folder, config.run.out)

@@ -12,7 +12,7 @@ from lib.data.joining.keys import ANSWERED
 from lib.data.joining.run_rows import first_remembered
 from lib.data.manifest import Manifest, Shard, flatten
 from lib.data.merging import Merged, merge_shards
-from lib.data.reading.input_file import EQUALS
+from lib.data.reading.input_file import EQUALS, InputFile, all_rows
 from lib.data.rows.base import Rows
 from lib.data.run_folder import PROGRESS, STORED
 from lib.data.shards import Footer, unfinished
@@ -119,7 +119,7 @@ class Run:
         done = [footer for footer in done if array.has(footer.shard)]
         rows = sum(shard.rows for shard in todo) + sum(footer.rows for footer in done)
         log.info("%s rows in %s shards; %s shards to do", f"{rows:,}", len(todo) + len(done), len(todo))
-        if not self.manifest.asked:
+        if not self.asks:
             self.check_first()
         self.keep(done, array)
         if not todo:
@@ -135,6 +135,14 @@ class Run:
         if spelled := spelled_texts(self.manifest, self.folder):
             log.info("%s", spelled)
 
+    @property
+    def asks(self) -> bool:
+        """Whether an engine is asked about any row: what is left of a night without news may be bad rows alone."""
+        return any(rows["error"].null_count for file in self.manifest.inputs for rows in self._asked_rows(file))
+
+    def _asked_rows(self, file: InputFile) -> Iterator[pa.Table]:
+        return all_rows(file, self.folder, self.data) if file.asked else iter(())
+
     def keep(self, done: Iterable[Footer], array: ArrayConfig | None = None) -> None:
         """Put the answers of finished shards into the store, those that it was not given yet."""
         with self._keeper(array or ArrayConfig()) as keeper:
@@ -148,8 +156,8 @@ class Run:
         """
         known = first_remembered(self.manifest, self.folder)
         tables = [table for table in (known, results) if table is not None]
-        names = self.task.schema.names
-        self.task.check_first(pa.concat_tables([table.select(names) for table in tables]))
+        if tables:
+            self.task.check_first(pa.concat_tables([table.select(self.task.schema.names) for table in tables]))
 
     def _keeper(self, array: ArrayConfig) -> Keeper:
         schema = stored_schema(self.task)

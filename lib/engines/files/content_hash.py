@@ -1,27 +1,48 @@
 """What identifies a file of any size."""
 
-from hashlib import sha256
+import hashlib
+import json
+import os
 from pathlib import Path
 
-FULL_HASH_BYTES = 256 << 20
-_SAMPLES, _SAMPLE_BYTES = 64, 1 << 20
+from lib.data.atomic import write_text
+from lib.log import log
+
+KEPT_FROM_BYTES = 256 << 20
+
+
+def cache_folder(kind: str) -> Path:
+    """Where what was made of files is kept: `$XDG_CACHE_HOME/overnight/<kind>`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overnight" / kind
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file; above 256 MiB of its size and 64 evenly spaced samples of 1 MiB.
+    """SHA-256 of all of a file.
 
-    The first and the last bytes are among the samples. A sampled hash tells one checkpoint from another in a
-    fraction of a second; it is not for security.
+    From 256 MiB on it is kept by path, size, number and time of change of the file, since gigabytes of weights take a
+    while: a checkpoint of which one layer was trained anew must not pass for the old one, so none is hashed in part.
     """
-    size = path.stat().st_size
-    digest = sha256()
+    found = path.stat()
+    if found.st_size < KEPT_FROM_BYTES:
+        return _hash(path)
+    name = str(path.resolve())
+    state = [name, found.st_size, found.st_ino, found.st_mtime_ns]
+    kept = cache_folder("hashes") / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
+    try:
+        content = json.loads(kept.read_text(encoding="utf-8"))
+        if content["state"] == state:
+            return str(content["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):  # none, or damaged: made anew
+        log.info("%s: %s GB are hashed, once", path, f"{found.st_size / 1e9:.1f}")
+    digest = _hash(path)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_text(kept, json.dumps({"state": state, "sha256": digest}) + "\n")
+    except OSError as error:
+        log.warning("%s: cannot be written (%s), so each start hashes all weights; set XDG_CACHE_HOME", kept, error)
+    return digest
+
+
+def _hash(path: Path) -> str:
     with path.open("rb") as file:
-        if size <= FULL_HASH_BYTES:
-            while block := file.read(_SAMPLE_BYTES):
-                digest.update(block)
-            return digest.hexdigest()
-        digest.update(str(size).encode())
-        for sample in range(_SAMPLES):
-            file.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
-            digest.update(file.read(_SAMPLE_BYTES))
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,13 +1,12 @@
 """Models in formats of their own are turned once into safetensors and JSON, in a cache."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from lib.engines.files.content_hash import content_hash
+from lib.engines.files.content_hash import cache_folder, content_hash
 from lib.errors import ConfigError
 
 
@@ -17,7 +16,7 @@ def cached(source: Path, write: Callable[[Path], None], *, key: str, kind: str, 
     It is `$XDG_CACHE_HOME/overnight/<kind>/<content hash>-<converter>/<name>`. key: the config key that names the
     source, for the ConfigError where the folder cannot be made.
     """
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overnight" / kind
+    root = cache_folder(kind)
     found = source.stat()
     target = root / f"{_hash_once(source, found.st_size, found.st_mtime_ns)[:16]}-{converter}" / name
     if target.is_dir():

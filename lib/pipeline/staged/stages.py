@@ -16,6 +16,7 @@ from lib.data.atomic import write_text
 from lib.data.cuts import read_cuts
 from lib.data.run_folder import RESULT
 from lib.log import log
+from lib.pipeline.executors.bad_rows import as_needed
 from lib.pipeline.job import Config, Job
 from lib.pipeline.outcomes.base import require_error_rate
 from lib.pipeline.run import Run
@@ -66,7 +67,7 @@ def run_stage(name: str, job: Job[Config], config: Config) -> Stage:
     reused = is_done(run)
     if not reused:
         job.outcome.check(run, config.merge)
-        run.work(config.executor)
+        run.work(as_needed(config.executor, run))
         require_error_rate(run.merge(), config.run.max_error_rate, run.folder)
     return finished(name, run.folder, start, reused)
 
