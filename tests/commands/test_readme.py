@@ -60,6 +60,7 @@ ARGUMENTS = {
     "engine@generator=smollm2_135m": "engine@generator=dummy",
     "experiment=lecture/all": "experiment=lecture/all",
     "qrels=qrels.tsv": "qrels={files}/qrels.tsv",
+    "store.dir=runs/store": "store.dir={files}/store",
     "retriever.corpus=runs/corpus": "retriever.corpus={files}/corpus",
     "run.dir=runs/found": "run.dir={files}/found",
     "runs=runs/generate-*": "runs={files}/generate-*",
@@ -68,7 +69,7 @@ ARGUMENTS = {
     ),
 }
 AS_IT_IS = [
-    "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=", "judge.",
+    "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=", "judge.", "store.prune_days=", "store.compact=",
 ]  # fmt: skip
 DUMMIES = [
     "engine@embedder=dummy", "engine@generator=dummy", "engine@reranker=dummy", "generator.max_model_len=4096",
@@ -106,7 +107,8 @@ def files(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "conf" / "samples" / "battles.csv", train)
     copy_csv(train, folder / "test.csv", ["id", "prompt", "response_a", "response_b"])
     copy_csv(train, folder / "sample_submission.csv", ["id", *WINNERS])
-    job("judge", "data=arena", f"data.path={train}", "engine=dummy", "executor=inline", f"run.dir={folder / 'run'}")
+    line = ["data=arena", f"data.path={train}", "engine=dummy", "executor=inline", f"store.dir={folder / 'store'}"]
+    job("judge", *line, f"run.dir={folder / 'run'}")
     for name in ("submission.csv", "a.csv", "b.csv"):
         shutil.copy(folder / "run" / "submission.csv", folder / name)
     _texts(folder)
