@@ -83,7 +83,7 @@ def test_what_the_store_says(quick_job: Job, battles: Battles, tmp_path: Path) -
         quick_job("judge", *line, f"run.dir={tmp_path}/{name}")
     said = quick_job("store", f"store.dir={tmp_path}/store").stdout
     assert "(20 answers to 1 questions, " in said
-    assert ["dummy", "20", "1"] == said.splitlines()[2].split()[1:4]
+    assert said.splitlines()[2].split()[1:4] == ["dummy", "20", "1"]
     assert said.splitlines()[2].split()[6:8] == ["20", "2"]
     done = quick_job("store", f"store.dir={tmp_path}/store", "store.prune_engine=mine", code=2)
     assert "store.prune_engine=mine: has no answers here; dummy has" in done.stderr
