@@ -69,7 +69,8 @@ ARGUMENTS = {
     ),
 }
 AS_IT_IS = [
-    "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=", "judge.", "store.prune_days=", "store.compact=",
+    "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=", "judge.",
+    "store.prune_days=", "store.compact=",
 ]  # fmt: skip
 DUMMIES = [
     "engine@embedder=dummy", "engine@generator=dummy", "engine@reranker=dummy", "generator.max_model_len=4096",
