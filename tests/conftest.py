@@ -65,10 +65,16 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "bench": _MODELS,
     "commands": _COMMANDS,
     "nights": _COMMANDS,
+    "data/test_delivery.py": _COMMANDS,
+    "jobs/test_another_rule.py": _COMMANDS,
     "jobs/test_every_job.py": _COMMANDS,
+    "jobs/test_kept_answers.py": _COMMANDS,
     "jobs/test_openai_batch_runs.py": _COMMANDS,
+    "jobs/test_second_night.py": _COMMANDS,
+    "jobs/test_secrets.py": _COMMANDS,
     "jobs/test_web_runs.py": _COMMANDS,
     "jobs/test_written_judging.py": _COMMANDS,
+    "pipeline/test_remembering.py": _COMMANDS,
     "cluster/test_shared_nights.py": _COMMANDS,
     "engines/vllm/test_vllm_config.py": replace(FAST, needs="vllm"),  # refused before vLLM is imported
 }

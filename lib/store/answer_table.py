@@ -34,7 +34,7 @@ _USED = "used-"
 Opened = dict[Path, Segment | None]
 """Segments that were opened, None for damaged ones."""
 
-_LOOKS = 3  # at a folder in which segments are being compacted meanwhile
+_MOST_LOOKS = 100  # at a folder in which segments are compacted all the time; the last finds nothing new
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,22 @@ class AnswerTable:
         opened: those that were opened before, and none of them is opened again; what is opened now is added.
         """
         opened = {} if opened is None else opened
-        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
-            try:
-                if path not in opened:
-                    opened[path] = open_segment(path, self.hash)
-            except FileNotFoundError:
-                continue  # compacted or pruned since
-            except (*UNREADABLE, KeyError, ValueError) as error:
-                opened[path] = None
-                _leave_out(path, error)
-            if (segment := opened[path]) is not None:
-                yield segment
+        return (segment for path in self._paths() if (segment := self._open(path, opened)) is not None)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob(f"*{SUFFIX}"))
+
+    def _open(self, path: Path, opened: Opened) -> Segment | None:
+        """A segment; None where it is damaged, or gone."""
+        try:
+            if path not in opened:
+                opened[path] = open_segment(path, self.hash)
+        except FileNotFoundError:
+            return None  # compacted or pruned since
+        except (*UNREADABLE, KeyError, ValueError) as error:
+            opened[path] = None
+            _leave_out(path, error)
+        return opened[path]
 
     def append(self, answers: pa.Table) -> None:
         """Add answers: keys, and columns. Raises OSError where they can't be written; nothing is there then."""
@@ -105,21 +110,23 @@ class AnswerTable:
         """
         opened = {} if opened is None else opened
         prefixes, seen = sorted_prefixes(group.keys), set[Path]()
-        for _ in range(_LOOKS):
-            fresh = [segment for segment in self.segments(opened) if segment.path not in seen]
-            for segment in fresh:
+        for _ in range(_MOST_LOOKS):
+            fresh = [path for path in self._paths() if path not in seen]
+            if not fresh:
+                return
+            for path in fresh:
                 if group.complete:
                     return
-                seen.add(segment.path)
+                seen.add(path)
+                if (segment := self._open(path, opened)) is None:
+                    continue
                 try:
                     yield from _find(segment, group, prefixes, schema)
                 except FileNotFoundError:
                     continue  # compacted or pruned since
                 except UNREADABLE as error:
-                    opened[segment.path] = None
-                    _leave_out(segment.path, error)
-            if not fresh:
-                return
+                    opened[path] = None
+                    _leave_out(path, error)
 
     def note_use(self, run: str, rows: int, source: str, distinct: int) -> None:
         """Write down that a run remembered so many rows, and how many different ones it asks about. Raises OSError."""

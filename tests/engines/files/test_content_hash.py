@@ -5,16 +5,19 @@ from pathlib import Path
 import pytest
 
 from lib.engines.files import content_hash as module
-from lib.engines.files.content_hash import KEPT_FROM_BYTES, cache_folder, content_hash
+from lib.engines.files.content_hash import cache_folder, content_hash
+
+LARGE = 1 << 20
 
 
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file whose hash is kept, and a cache of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, "KEPT_FROM_BYTES", LARGE)
     path = tmp_path / "weights"
     with path.open("wb") as file:
-        file.truncate(KEPT_FROM_BYTES)
+        file.truncate(LARGE)
     return path
 
 
@@ -26,7 +29,7 @@ def change(path: Path, position: int) -> None:
 
 def test_every_byte_of_a_large_file_counts(large: Path) -> None:
     hashes = {content_hash(large)}
-    for position in (0, KEPT_FROM_BYTES // 3 + 12_345, KEPT_FROM_BYTES - 1):
+    for position in (0, LARGE // 3 + 12_345, LARGE - 1):
         change(large, position)
         hashes.add(content_hash(large))
     assert len(hashes) == 4
