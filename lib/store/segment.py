@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lib.data.joining.key_group import halves
 from lib.data.joining.keys import KEY
 from lib.data.parquet import require_rows, require_sound, writer
 
@@ -123,5 +124,4 @@ def sorted_by_key(table: pa.Table) -> pa.Table:
 
 def sorted_prefixes(keys: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint64]:
     """The first 8 bytes of each key, as numbers in their order."""
-    halves = np.frombuffer(keys.buffers()[1], dtype=">u8", offset=16 * keys.offset, count=2 * len(keys))
-    return np.sort(halves[::2].astype(np.uint64))
+    return np.sort(halves(keys)[0])

@@ -52,3 +52,13 @@ def test_keys_of_a_column_in_chunks_are_wanted_as_well() -> None:
     assert group.wants(pa.chunked_array([keys([7]), keys([2])]))
     assert not group.wants(pa.chunked_array([keys([7]), keys([8])]))
     assert not group.wants(pa.chunked_array([], KEY_TYPE))
+
+
+def test_keys_of_one_first_half_are_told_apart_and_null_answers_nothing() -> None:
+    alike = [bytes(8) + bytes([number]) * 8 for number in range(5)]
+    group = KeyGroup(pa.array([*alike[:4], bytes(16)], pa.binary(16)), np.arange(5))
+    assert group.answered_by(pa.array([alike[4], None], pa.binary(16)))[0].tolist() == []
+    places, numbers = group.answered_by(pa.array([alike[3], None, alike[1], alike[0]], pa.binary(16)).slice(1))
+    assert sorted(zip(places.tolist(), numbers.tolist(), strict=True)) == [(1, 1), (2, 0), (2, 4)]
+    assert group.answered == 2
+    assert group.wants(pa.chunked_array([pa.array([alike[2]], pa.binary(16))]))
