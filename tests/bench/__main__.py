@@ -13,6 +13,7 @@ from tests.bench import (
     ray_data,
     reading,
     runner,
+    second_night,
     vllm_judge,
 )
 
@@ -27,6 +28,7 @@ if __name__ == "__main__":
         idle_tail,
         reading,
         million_rows,
+        second_night,
         driver,
     ):
         name = bench.__name__.rsplit(".", 1)[-1]
