@@ -73,7 +73,7 @@ def test_the_files_of_a_run_lie_in_the_bucket_and_the_same_line_copies_again(
     out = "run.out=s3://ours/some/night"
     said = quick_job("judge", *line, out)
     assert "copy:       s3://ours/some/night (7 files, " in said.stdout
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "shards").iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "shards").rglob("*.parquet")}
     for again in (False, True):
         if again:
             store.delete_object(Bucket="ours", Key="some/night/result.parquet")
@@ -83,7 +83,7 @@ def test_the_files_of_a_run_lie_in_the_bucket_and_the_same_line_copies_again(
             lambda name: store.get_object(Bucket="ours", Key=f"some/night/{name}")["Body"].read(),
             {key.removeprefix("some/night/") for key in keys(store, "ours")},
         )
-    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "shards").iterdir()}
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "shards").rglob("*.parquet")}
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_killed_in_a_stage_and_resumed(lecture: Path, quick_job: Job, stage: str
     )
     kind = {"embedder": "embed", "reranker": "rerank", "generator": "generate"}[stage]
     deadline = time.monotonic() + 120
-    while not list((lecture / "runs").glob(f"rag-lecture/{kind}-*/shards/*.parquet")):
+    while not list((lecture / "runs").glob(f"rag-lecture/{kind}-*/shards/*/*.parquet")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
