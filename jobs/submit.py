@@ -49,7 +49,7 @@ def main(config: Config, overrides: list[str]) -> None:
         folder, todo = job.begin(planned), None
     else:
         run = job.plan(planned)
-        folder, todo = run.folder, run.unfinished()[0] if run.asks else []
+        folder, todo = run.folder, run.unfinished()[0] if run.manifest.computed else []
     here = f"run.dir={as_value(str(folder))}"
     store = "null" if planned.store.dir is None else as_value(str(Path(planned.store.dir).resolve()))
     named = ("run.dir=", "run.name=", "run.root=", "store.dir=")

@@ -93,8 +93,13 @@ class Manifest:
 
     @property
     def asked(self) -> int:
-        """Number of rows that the engine is asked about."""
+        """Number of rows that shards are made of."""
         return sum(file.asked for file in self.inputs)
+
+    @property
+    def computed(self) -> int:
+        """Number of rows that the engine is asked about: bad rows are in shards, but ask nothing."""
+        return self.asked - sum(file.bad for file in self.inputs)
 
     @property
     def repeated(self) -> int:
@@ -103,11 +108,12 @@ class Manifest:
 
     @property
     def division(self) -> str:
-        """How many rows are asked, and how many are not, in words."""
+        """How many rows are computed, and how many are not, in words."""
         of = f"{self.rows:,} rows"
         known = f"{sum(file.remembered for file in self.inputs):,} of {of} are remembered from earlier runs"
         again = f"; {self.repeated:,} ask what another row asks" if self.repeated else ""
-        return f"{known}{again}; {self.asked:,} to do"
+        bad = f"; {self.asked - self.computed:,} are bad" if self.computed < self.asked else ""
+        return f"{known}{again}{bad}; {self.computed:,} to do"
 
     def shards(self) -> Shards:
         """All shards, in the order of the input; none crosses the border of a file."""

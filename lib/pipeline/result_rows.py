@@ -19,17 +19,18 @@ def result_schema(data: Rows, task: AnyTask) -> pa.Schema:
     return pa.schema([*(data.schema.field(name) for name in data.carried), *task.schema, ERROR])
 
 
-def result_rows(rows: pa.Table, data: Rows, task: AnyTask, answers: pa.Table) -> pa.Table:
-    """The result of answered rows [n]. answers: [n], of `stored_schema`.
+def result_rows(
+    rows: pa.Table, data: Rows, task: AnyTask, columns: pa.Table, errors: pa.Array, unanswered: pa.Array | None = None
+) -> pa.Table:
+    """The result of rows [n]. columns: [n], of the task's schema. unanswered: [n], which rows have no answer.
 
-    In a failed row the columns are null that are concluded from the answer.
+    Without an answer all of the task's columns are null; in other failed rows those are that are concluded from it.
     """
     table = rows.select(data.carried)
-    concluded = task.conclude(rows, answers.select(task.answered.names))
-    failed = pc.is_valid(answers["error"])
     for field in task.schema:
-        column = concluded[field.name]
-        if field.name not in task.answered.names:
-            column = pc.if_else(failed, pa.scalar(None, field.type), column)
+        column = columns[field.name]
+        nothing = unanswered if field.name in task.answered.names else pc.is_valid(errors)
+        if nothing is not None:
+            column = pc.if_else(nothing, pa.scalar(None, field.type), column)
         table = table.append_column(field, column)
-    return table.append_column(ERROR, answers["error"])
+    return table.append_column(ERROR, errors)

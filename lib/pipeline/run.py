@@ -12,7 +12,7 @@ from lib.data.joining.keys import ANSWERED
 from lib.data.joining.run_rows import first_remembered
 from lib.data.manifest import Manifest, Shard, flatten
 from lib.data.merging import Merged, merge_shards
-from lib.data.reading.input_file import EQUALS, InputFile, all_rows
+from lib.data.reading.input_file import EQUALS
 from lib.data.rows.base import Rows
 from lib.data.run_folder import PROGRESS, STORED
 from lib.data.shards import Footer, unfinished
@@ -119,7 +119,7 @@ class Run:
         done = [footer for footer in done if array.has(footer.shard)]
         rows = sum(shard.rows for shard in todo) + sum(footer.rows for footer in done)
         log.info("%s rows in %s shards; %s shards to do", f"{rows:,}", len(todo) + len(done), len(todo))
-        if not self.asks:
+        if not self.manifest.computed:
             self.check_first()
         self.keep(done, array)
         if not todo:
@@ -134,14 +134,6 @@ class Run:
                 stop.raise_if_requested()
         if spelled := spelled_texts(self.manifest, self.folder):
             log.info("%s", spelled)
-
-    @property
-    def asks(self) -> bool:
-        """Whether an engine is asked about any row: what is left of a night without news may be bad rows alone."""
-        return any(rows["error"].null_count for file in self.manifest.inputs for rows in self._asked_rows(file))
-
-    def _asked_rows(self, file: InputFile) -> Iterator[pa.Table]:
-        return all_rows(file, self.folder, self.data) if file.asked else iter(())
 
     def keep(self, done: Iterable[Footer], array: ArrayConfig | None = None) -> None:
         """Put the answers of finished shards into the store, those that it was not given yet."""

@@ -14,6 +14,7 @@ from lib.data.shards import Footer, commit
 from lib.engines.base import ModelConfig
 from lib.errors import OvernightError
 from lib.pipeline.meter import Meter, ShardUsage
+from lib.pipeline.result_rows import result_rows
 from lib.pipeline.run import Run
 from lib.types import KEY
 
@@ -112,19 +113,10 @@ def failed_rows(rows: pa.Table, run: Run, reason: str | None = None) -> pa.Table
 def _table(
     rows: pa.Table, run: Run, columns: pa.Table, errors: pa.Array | pa.ChunkedArray, unanswered: Collection[int]
 ) -> pa.Table:
-    """Carried columns, the task's own, `error`, the row's key, and whether the engine answered it.
-
-    Without an answer all of the task's columns are null; in other failed rows those are that are concluded from it.
-    """
-    table = rows.select(run.data.carried)
-    failed = pc.is_valid(errors)
-    unasked = pa.array([row in unanswered for row in range(rows.num_rows)], pa.bool_())
-    answered = run.task.answered.names
-    for field in columns.schema:
-        nothing = unasked if field.name in answered else failed
-        table = table.append_column(field, pc.if_else(nothing, pa.scalar(None, field.type), columns[field.name]))
-    table = table.append_column(pa.field("error", pa.string()), errors)
-    return table.append_column(KEY, rows[KEY]).append_column(ANSWERED, pc.invert(unasked))
+    """The result of rows, with their keys, and whether the engine answered them."""
+    nothing = pa.array([row in unanswered for row in range(rows.num_rows)], pa.bool_())
+    table = result_rows(rows, run.data, run.task, columns, errors, nothing)
+    return table.append_column(KEY, rows[KEY]).append_column(ANSWERED, pc.invert(nothing))
 
 
 def keyed_rows(run: Run, number: int, start: int, stop: int) -> pa.Table:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from lib.data.joining.key_group import halves
 from lib.data.joining.keys import KEY
 from lib.data.parquet import UNREADABLE
 from lib.errors import StoreError
@@ -107,8 +108,8 @@ def _between(segment: Segment, low: int, high: int) -> Iterator[pa.Table]:
     with segment.opened() as file:
         for group in groups:
             rows = read_group(file, group).replace_schema_metadata(None)
-            heads = [int.from_bytes(key[:8], "big") for key in rows[KEY].to_pylist()]
-            yield rows.filter(pa.array([low <= head < high for head in heads]))
+            heads, _ = halves(rows[KEY])
+            yield rows.filter(pa.array((heads >= low) & (heads <= high - 1)))  # high may be 2**64
 
 
 def _batches(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:

@@ -56,15 +56,20 @@ def test_another_rule_asks_no_engine(night: Callable[..., tuple[dict[str, int], 
     assert READY not in said
 
 
-def test_bad_rows_alone_need_no_engine(night: Callable[..., tuple[dict[str, int], str]], battles: Battles) -> None:
+def test_bad_rows_alone_need_no_engine(
+    night: Callable[..., tuple[dict[str, int], str]], battles: Battles, quick_job: Job, tmp_path: Path
+) -> None:
     path = battles(20, {3: "UNREADABLE"})
     path.write_text(path.read_text().replace('"[""UNREADABLE""]"', "[oops"))
     more = ("data.on_bad_row=record", "run.max_error_rate=0.1", "merge.on_failed=uniform")
-    assert counts(night("first", path, *more)[0]) == (20, 0)
+    assert counts(night("first", path, *more)[0]) == (19, 0)
     metrics, said = night("second", path, *more)
-    assert counts(metrics) == (1, 19)
+    assert counts(metrics) == (0, 19)
+    assert "19 of 20 rows are remembered from earlier runs; 1 are bad; 0 to do" in said
     assert READY not in said
     assert metrics["failed"] == 1
+    line = [*LINE, f"data.path={path}", *more, f"run.dir={tmp_path}/plan", f"store.dir={tmp_path}/store"]
+    assert "nothing is left to do: no engine is asked" in quick_job("plan", *line).stdout
 
 
 def test_a_preview_and_a_plan_of_what_is_remembered(quick_job: Job, battles: Battles, tmp_path: Path) -> None:

@@ -179,9 +179,9 @@ def asked_at_once(job: Job, path: Path, scratch: Path) -> pa.Table:
     prepared = job.task.prepare(asked, tokenizer, ENGINE.max_tokens)
     found = job.task.read(prepared, job.task.ask(ENGINE.load(tokenizer, job.task.method), prepared))
     errors = pa.array([found.errors.get(row) for row in range(rows.num_rows)], pa.string())
-    answers = found.columns.append_column("error", errors)
+    columns = job.task.conclude(asked, found.columns)
     there = pa.array([row not in found.unanswered for row in range(rows.num_rows)], pa.bool_())
-    return result_rows(rows, recipe.data, job.task, answers).filter(there)
+    return result_rows(rows, recipe.data, job.task, columns, errors).filter(there)
 
 
 def drawn_files(draw: random.Random) -> list[list[int]]:

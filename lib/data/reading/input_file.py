@@ -33,11 +33,11 @@ class InputFile:
 
     source: absolute path or URL; size (bytes), mtime_ns, sha256 and ends_sha256 are of that file, as `Seen` has them;
     size and mtime_ns None where its file system can't say. rows: number of chosen rows: of those that are asked,
-    remembered from earlier runs, and repeated, since they ask what another row of this run asks. parquet: the file that
-    the asked ones are read from, relative to the run folder where it lies inside. canonical: whether that holds
-    canonical rows, the asked ones only, its pages with checksums; otherwise it is the source itself, all rows of it
-    asked, of which only size, time of change and (on resuming) both ends are looked at again, and checksums of pages
-    where its writer made some.
+    remembered from earlier runs, and repeated, since they ask what another row of this run asks. bad: how many of the
+    asked ones are bad rows, which fail unasked. parquet: the file that the asked ones are read from, relative to the
+    run folder where it lies inside. canonical: whether that holds canonical rows, the asked ones only, its pages with
+    checksums; otherwise it is the source itself, all rows of it asked, of which only size, time of change and (on
+    resuming) both ends are looked at again, and checksums of pages where its writer made some.
     """
 
     source: str
@@ -50,10 +50,11 @@ class InputFile:
     ends_sha256: str | None = None
     remembered: int = 0
     repeated: int = 0
+    bad: int = 0
 
     @property
     def asked(self) -> int:
-        """Number of rows that the engine is asked about."""
+        """Number of rows that shards are made of."""
         return self.rows - self.remembered - self.repeated
 
     @property

@@ -102,7 +102,7 @@ def take_in(
     check.report.empty_files = len(seen) - len(sources)
     inputs = []
     for number, file in enumerate(seen):
-        source, chosen = file.source, check.report.chosen
+        source, chosen, bad = file.source, check.report.chosen, check.report.bad_rows
         tables = check.tables(source, columns[source]) if source in columns else iter(())
         in_place = source in columns and _in_place(source, check.selection, config)
         parquet = source.url if in_place else f"{INPUT}/{number:05d}{suffix}.parquet"
@@ -123,6 +123,7 @@ def take_in(
                 rows=check.report.chosen - chosen,
                 parquet=parquet,
                 canonical=not in_place,
+                bad=check.report.bad_rows - bad,
             )
         )
     check.finish(_ids(sources, config, check.selection))

@@ -11,7 +11,7 @@ from lib.pipeline.worker import failed_rows, keyed_rows
 
 def as_needed(executor: Executor, run: Run) -> Executor:
     """The executor of a run's config, or BadRows where it would have nothing to ask."""
-    return executor if run.asks else BadRows()
+    return executor if run.manifest.computed else BadRows()
 
 
 class BadRows:

@@ -123,10 +123,11 @@ def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
 def run_figures(manifest: Manifest, folder: Path) -> dict[str, Any]:
     """What `metrics.json` says of any run: rows computed and rows remembered, and how well it used its engines.
 
-    Rows that ask what another row asks count as remembered. `engine`, as `RunUsage` says it, is about computed ones.
+    Rows that ask what another row asks count as remembered, bad rows as neither. `engine`, as `RunUsage` says it, is
+    about computed ones.
     """
     _, footers = unfinished(manifest, folder, retry_failed=False)
-    rows = {"computed": manifest.asked, "remembered": manifest.rows - manifest.asked}
+    rows = {"computed": manifest.computed, "remembered": manifest.rows - manifest.asked}
     return {**rows, "engine": RunUsage(footers).content()}
 
 

@@ -131,8 +131,9 @@ class Division:
                 left = np.ones(rows.num_rows, np.bool_)
                 left[inside] = left[twice] = False
                 if len(inside):
-                    answers = known.drop_columns([_NUMBER])
-                    remembered.add(result_rows(rows.take(inside), data, self._task, answers))
+                    others = rows.take(inside)
+                    columns = self._task.conclude(others, known.select(self._task.answered.names))
+                    remembered.add(result_rows(others, data, self._task, columns, known["error"]))
                 if len(twice):
                     others = rows.take(twice)
                     repeated.add(others.append_column(KEY, content_keys(others, data.content)))

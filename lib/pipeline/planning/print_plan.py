@@ -27,7 +27,7 @@ def print_plan(run: Run, executor: ExecutorConfig, config: EstimateConfig) -> No
             "plan.deadline with plan.measure=true: how many workers are measured must be known; set executor.workers"
         )
     _print(_row_lines(run))
-    if not run.manifest.asked:
+    if not run.manifest.computed:
         print("time    nothing is left to do: no engine is asked")
         return
     model = run.engine.sizing()

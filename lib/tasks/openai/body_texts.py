@@ -64,6 +64,10 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
         """Everything about the task that changes results."""
         return {"version": self.version, "seed": self.seed}
 
+    def question(self) -> Mapping[str, Any]:
+        """The same with the url: bodies alone don't say which of two ways they are read."""
+        return {**self.identity(), "url": self.url}
+
     def check_body(self, body: Body) -> None:
         """Raise ValueError, saying why, for a body that can't be answered."""
         try:
