@@ -1,6 +1,7 @@
 """Planning, running, resuming and merging many rows with the dummy engine: memory of the driver, and time.
 
 python -m tests.bench.million_rows                                  # 10,000 and 1,000,000 rows, run for real
+python -m tests.bench.million_rows --run 10000000                   # as many as these, by one worker
 python -m tests.bench.million_rows 10000000 50000000 [--shards N]   # the shards are written by this script, not run
 """
 
@@ -31,6 +32,7 @@ def main() -> None:
     """Print a table: per number of rows and step, seconds and peak memory of the driver process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="*", type=int, help="of runs whose shards are written here")
+    parser.add_argument("--run", nargs="+", type=int, default=[], help="rows of runs for real, by one worker")
     parser.add_argument("--shards", type=int, help="of each of these runs; else as many as a run would have")
     parser.add_argument("--folder", help="where there is room for them")
     options = parser.parse_args()
@@ -38,7 +40,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         for rows in options.rows:
             _measure_written(Path(name) / str(rows), rows, options.shards)
-        for rows in () if options.rows else ROWS:
+        for rows in options.run:
+            _measure_run(Path(name) / f"inline-{rows}", rows, "inline")
+        for rows in () if options.rows or options.run else ROWS:
             for executor in ("inline", "ray"):
                 _measure_run(Path(name) / f"{executor}-{rows}", rows, executor)
 

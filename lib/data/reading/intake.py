@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.ahead import ahead
 from lib.data.parquet import writer
 from lib.data.reading.cells import row_count
 from lib.data.reading.dialect import USUAL
@@ -109,7 +110,7 @@ def take_in(
         if in_place:
             deque(tables, maxlen=0)
         else:
-            _write(tables, config.schema, folder / parquet)
+            _write(ahead(tables), config.schema, folder / parquet)
         require_unchanged(source, file.stat)
         if file.stat.mtime_ns is None and content_hash(source) != file.sha256:  # nothing else tells
             raise InputError(f"{source.url}: was changed while it was read; {UNFINISHED}, then run the same line again")
@@ -158,7 +159,7 @@ class _Check:
             "late": partial(self._late, source),
         }
         read = blocks if self._config.in_columns else batches
-        for block in read(source, columns, self._config.dialect, **options):
+        for block in ahead(read(source, columns, self._config.dialect, **options)):
             if left is not None and row >= left:
                 break
             first = row
