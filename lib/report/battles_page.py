@@ -1,6 +1,7 @@
 """The report of a run of battles: `metrics.json`, `report.html`, and a summary for the terminal."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 from lib.data.atomic import write_text
 from lib.data.run_folder import METRICS, REPORT
 from lib.report.battle_measures import Measured, measure
+from lib.report.battles.words import INTERVAL, ends, number, percent, with_ends
 from lib.report.figures import confusion_matrix, reliability_diagram
 from lib.report.page import Figure, Section, Table, render
 from lib.report.predictions import Predictions
 from lib.report.tables import text_table
+from lib.scoring.inference.clusters import MOST_CLUSTERS, Estimate
 from lib.scoring.metrics import BattleMetrics
 
 _LEAST_MASS = 0.5  # of the labels together
@@ -52,18 +55,15 @@ def write_report(
 def summary(metrics: BattleMetrics) -> str:
     """The metrics beside the uniform prior's, as lines for the terminal."""
     lines = [*_rows_lines(metrics), *_verdict_lines(metrics), *_order_lines(metrics), *_fit_lines(metrics)]
+    lines += _interval_lines(metrics)
     if not metrics.measured:
         return "\n".join(lines)
-    return "\n".join([text_table(("", "this run", "uniform"), _score_rows(metrics)), *lines])
+    return "\n".join([text_table(("", "this run", "uniform", INTERVAL), _score_rows(metrics)), *lines])
 
 
-def _score_rows(metrics: BattleMetrics) -> list[tuple[str, str, str]]:
-    ours, uniform = asdict(metrics.scores), asdict(metrics.uniform)
-    return [(name, _number(ours[key]), _number(uniform[key])) for name, key in _SCORES]
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{round(value, 4) + 0.0:.4f}"  # no "-0.0000"
+def _score_rows(metrics: BattleMetrics) -> list[tuple[str, ...]]:
+    ours, uniform, found = asdict(metrics.scores), asdict(metrics.uniform), metrics.intervals.found
+    return [(name, number(ours[key]), number(uniform[key]), ends(found.get(key))) for name, key in _SCORES]
 
 
 def _rows_lines(metrics: BattleMetrics) -> list[str]:
@@ -75,23 +75,29 @@ def _rows_lines(metrics: BattleMetrics) -> list[str]:
 
 
 def _verdict_lines(metrics: BattleMetrics) -> list[str]:
-    ours, uniform = metrics.scores.log_loss, metrics.uniform.log_loss
+    ours, uniform, found = metrics.scores.log_loss, metrics.uniform.log_loss, metrics.intervals.found
     if metrics.measured and ours is None:
+        agreed = metrics.scores.accuracy
+        assert agreed is not None
         return [
             "The verdicts are hard (probabilities of 0, 1/2 and 1), so there is no log loss: it would say how a 0 is "
-            f"rounded. They agree with the labels in {metrics.scores.accuracy:.1%} of the rows."
+            f"rounded. They agree with the labels in {percent(agreed, found.get('accuracy'))} of the rows."
         ]
     if ours is None or uniform is None:
         return ["No row has both probabilities and a label, so nothing was measured."]
-    if round(ours, 4) < round(uniform, 4):  # as shown
-        lines = [f"The log loss is {ours:.4f}, against {uniform:.4f} for always answering 1/3, 1/3, 1/3."]
-    else:
+    shown, guess = with_ends(ours, found.get("log_loss")), f"{uniform:.4f} of always answering 1/3, 1/3, 1/3"
+    low, high = _shown_ends(found.get("log_loss", Estimate(ours)))
+    if high < round(uniform, 4):
+        lines = [f"The log loss is {shown}, against the {guess}."]
+    elif low >= round(uniform, 4):
         lines = [
-            f"The log loss, {ours:.4f}, is no better than the {uniform:.4f} of always answering 1/3, 1/3, 1/3: "
+            f"The log loss, {shown}, is no better than the {guess}: "
             "taken as they stand, these probabilities are worth no more than a guess."
         ]
+    else:
+        lines = [f"The log loss, {shown}, is not shown to differ from the {guess}, a guess."]
     if metrics.measured < metrics.labelled:
-        lines.append(f"With 1/3, 1/3, 1/3 where a row failed it is {_number(metrics.log_loss_with_fallback)}.")
+        lines.append(f"With 1/3, 1/3, 1/3 where a row failed it is {number(metrics.log_loss_with_fallback)}.")
     return lines
 
 
@@ -105,11 +111,19 @@ def _order_lines(metrics: BattleMetrics) -> list[str]:
         )
     if bias is None:
         return lines
-    shown = "first" if bias.first_minus_second >= 0 else "second"
+    found = metrics.intervals.found
+    favour, shown = bias.first_minus_second, "first" if bias.first_minus_second >= 0 else "second"
+    favours = found.get("first_minus_second", Estimate(favour))
+    turned = favours if favour >= 0 else favours.negative
+    favoured = (
+        f"no favour for either place is shown: first less second is {with_ends(favour, favours)} in probability"
+        if favours.holds(0)
+        else f"the {shown} response shown is favoured by {with_ends(abs(favour), turned)} in probability"
+    )
     return [
         *lines,
-        f"Position bias: the {shown} response shown is favoured by {abs(bias.first_minus_second):.4f} in probability; "
-        f"{bias.changed:.1%} of {bias.rows:,} verdicts change with the order; "
+        f"Position bias: {favoured}; {percent(bias.changed, found.get('changed'))} of {bias.rows:,} verdicts change "
+        "with the order; "
         f"ties {bias.tie_rate_ab:.1%} with A first, {bias.tie_rate_ba:.1%} with B first.",
     ]
 
@@ -135,6 +149,26 @@ def _fit_lines(metrics: BattleMetrics) -> list[str]:
     return lines
 
 
+def _shown_ends(found: Estimate) -> tuple[float, float]:
+    """The ends of an interval as shown; of one that there isn't, ends that leave everything open."""
+    if found.low is None or found.high is None:
+        return -math.inf, math.inf
+    return round(found.low, 4), round(found.high, 4)
+
+
+def _interval_lines(metrics: BattleMetrics) -> list[str]:
+    """What the intervals rest on."""
+    intervals = metrics.intervals
+    if not metrics.measured:
+        return []
+    if intervals.clusters < 2:
+        return [f"There are no intervals: one {intervals.by} tells nothing about others."]
+    if intervals.by == "row":
+        return ["Intervals: 95 %, as if no two rows were about one question."]
+    of = "at least " if intervals.clusters * 2 > MOST_CLUSTERS else ""
+    return [f"Intervals: 95 %; rows about one question depend on each other ({of}{intervals.clusters:,} questions)."]
+
+
 def _sections(measured: Measured, details: Mapping[str, str]) -> list[Section]:
     sections, metrics = [], measured.metrics
     if metrics.measured:
@@ -142,8 +176,11 @@ def _sections(measured: Measured, details: Mapping[str, str]) -> list[Section]:
         sections = [
             Section(
                 heading="Scores",
-                text=["Log loss, Brier and ECE: lower is better. Accuracy and kappa: higher is better."],
-                table=Table(header=("", "this run", "uniform prior"), rows=_score_rows(metrics)),
+                text=[
+                    "Log loss, Brier and ECE: lower is better. Accuracy and kappa: higher is better.",
+                    *_interval_lines(metrics),
+                ],
+                table=Table(header=("", "this run", "uniform prior", INTERVAL), rows=_score_rows(metrics)),
             ),
             Section(
                 heading="Calibration",

@@ -13,9 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from lib.data import parquet
+from lib.data.repeats import Hashes, text_hashes
 from lib.data.submission import WINNERS, csv_columns, read_submission
 from lib.errors import InputError
 from lib.log import log
+from lib.scoring.inference.clusters import row_keys
 from lib.scoring.probabilities import FloatArray
 from lib.types import PROBABILITIES, VERDICTS
 
@@ -24,6 +26,7 @@ LabelArray = npt.NDArray[np.int8]
 BLOCK_ROWS = 65_536
 """Rows in memory at a time."""
 
+_QUESTION = "question"
 _EXAMPLES = 20
 _FAILURE_ROWS = 4096
 
@@ -44,7 +47,7 @@ class Predictions:
 
     probabilities: [n, 3] of A, B, tie, NaN where a row failed; labels: [n], -1 where unknown.
     ab, ba: [n, 3] of a judge's two presentation orders, in terms of the original A and B; label_mass: [n].
-    score_a, score_b: [n] rewards.
+    score_a, score_b: [n] rewards. questions: [n] hashes of what was asked, None where that is unknown.
     reasons: how many rows failed for each reason; failures: the first of them.
     """
 
@@ -55,6 +58,7 @@ class Predictions:
     label_mass: FloatArray | None = None
     score_a: FloatArray | None = None
     score_b: FloatArray | None = None
+    questions: Hashes | None = None
     reasons: Counter[str] = field(default_factory=Counter)
     failures: tuple[Failure, ...] = ()
 
@@ -73,8 +77,10 @@ def from_result(path: Path) -> Iterator[Predictions]:
     orders = {order: [f"{order}_{name}" for name in PROBABILITIES] for order in ("ab", "ba")}
     orders = {order: names for order, names in orders.items() if names[0] in columns}
     numbers = [name for name in ("label_mass", "score_a", "score_b") if name in columns]
-    wanted = [*PROBABILITIES, "label", "error", *chain(*orders.values()), *numbers]
+    asked = [_QUESTION] if _QUESTION in columns else []
+    wanted = [*PROBABILITIES, "label", "error", *chain(*orders.values()), *numbers, *asked]
     failures: tuple[Failure, ...] = ()
+    rows = 0
     for block in parquet.blocks(path, BLOCK_ROWS, wanted):
         errors = block["error"]
         reasons = Counter({item["values"]: item["counts"] for item in pc.value_counts(errors.drop_null()).to_pylist()})
@@ -87,9 +93,11 @@ def from_result(path: Path) -> Iterator[Predictions]:
             labels=_label_numbers(block["label"], path),
             reasons=reasons,
             failures=failures if first else (),
+            questions=_questions(block[_QUESTION], rows) if asked else None,
             **{order: _stack(block, names) for order, names in orders.items()},
             **{name: _floats(block[name]) for name in numbers},
         )
+        rows += block.num_rows
 
 
 def from_submission(submission: Path, labels: Path, *, partial: bool = False, normalise: bool = False) -> Predictions:
@@ -125,6 +133,14 @@ def _lack(path: Path, other: Path, ids: pa.Array) -> str:
     if not len(ids):
         return ""
     return f"{path} lacks {len(ids):,} ids of {other}, the first of them {', '.join(ids[:5].to_pylist())}"
+
+
+def _questions(names: pa.Array, first: int) -> Hashes | None:
+    """Hashes of what was asked; a row of which that is unknown is by itself. first: number of the first row."""
+    if names.null_count == len(names):
+        return None
+    known = names.is_valid().to_numpy(zero_copy_only=False)
+    return np.where(known, text_hashes(names), row_keys(first, len(names)))
 
 
 def _label_numbers(words: pa.Array, path: Path) -> LabelArray:

@@ -5,12 +5,13 @@ The single metrics take complete rows (no NaN, no unknown label, at least one) a
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lib.scoring.inference.clusters import Estimate
 from lib.scoring.probabilities import FloatArray
 
 Labels = npt.NDArray[np.integer[Any]]
@@ -153,6 +154,24 @@ class PositionBias:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Intervals:
+    """The 95 % intervals of a run's figures, by name: of `scores` and of `position_bias`; those that there are.
+
+    by: `question`, or `row` where it is unknown which rows are about one question. clusters: how many of these the
+    scores rest on, as far as they are told apart (`clusters.MOST_CLUSTERS`).
+    """
+
+    by: str = "row"
+    clusters: int = 0
+    found: Mapping[str, Estimate] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        ends = {name: {"low": one.low, "high": one.high} for name, one in self.found.items()}
+        return {"by": self.by, "clusters": self.clusters, **ends}
+
+
+@dataclass(frozen=True, kw_only=True)
 class BattleMetrics:
     """A run's scores beside those of the uniform prior [1/3, 1/3, 1/3] on the same rows, and what they rest on.
 
@@ -169,6 +188,7 @@ class BattleMetrics:
     measured: int
     scores: Scores = Scores()
     uniform: Scores = Scores()
+    intervals: Intervals = Intervals()
     confusion: tuple[tuple[float, ...], ...] | None = None
     log_loss_with_fallback: float | None = None
     label_mass: float | None = None
@@ -198,6 +218,7 @@ class BattleMetrics:
             "log_loss_with_fallback": self.log_loss_with_fallback,
             "confusion": [list(row) for row in self.confusion] if self.confusion else None,
             "uniform": {**asdict(self.uniform), **base},
+            "intervals": self.intervals.to_dict(),
             **{key: value for key, value in known.items() if value is not None},
         }
 

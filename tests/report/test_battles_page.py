@@ -1,6 +1,7 @@
 import json
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from lib.report import sample
 from lib.report.battle_measures import measure
 from lib.report.battles_page import summary, write_report
 from lib.report.predictions import Failure, Predictions
+from lib.scoring.inference.clusters import row_keys
 from lib.scoring.metrics import log_loss
 from lib.scoring.probabilities import davidson, swap_ab
 from tests.scoring import oof
@@ -97,7 +99,7 @@ def test_a_handful_of_labels_is_not_fitted(n, fitted):
 
 def test_summary_sets_the_uniform_prior_beside_each_score(judged):
     lines = summary(measure([judged]).metrics).splitlines()
-    assert lines[0].split() == ["this", "run", "uniform"]
+    assert lines[0].split() == ["this", "run", "uniform", "95", "%"]
     table = {line[:8].strip(): line[8:].split() for line in lines[1:6]}
     assert list(table) == ["log loss", "accuracy", "Brier", "ECE", "kappa"]
     assert table["log loss"][1] == "1.0986"
@@ -105,7 +107,9 @@ def test_summary_sets_the_uniform_prior_beside_each_score(judged):
     assert table["kappa"][1] == "0.0000"
     text = "\n".join(lines[6:])
     assert "300 rows: 298 scored (coverage 99.33%), 2 failed; 300 with labels, 298 measured." in text
-    assert "Position bias: the first response shown is favoured" in text
+    assert table["log loss"][3] == "to"
+    assert "Intervals: 95 %, as if no two rows were about one question." in text
+    assert "Position bias: the first response shown is favoured by 0." in text
     assert "no better" not in text
     assert "where a row failed it is" in text
 
@@ -116,6 +120,43 @@ def test_summary_says_when_the_run_is_no_better_than_the_uniform_prior(judged, p
     lines = summary(measure([Predictions(probabilities=p, labels=judged.labels)]).metrics)
     assert "is no better than the 1.0986 of always answering" in lines
     assert "worth no more than a guess" in lines
+
+
+def test_a_figure_whose_interval_holds_the_guess_is_no_finding() -> None:
+    """Probabilities that know nothing, of 60 rows: neither better nor worse than a guess, and no favour for a place."""
+    rng = np.random.default_rng(3)
+    ab, ba, labels = rng.dirichlet([9, 9, 9], 60), rng.dirichlet([9, 9, 9], 60), rng.integers(0, 3, 60).astype(np.int8)
+    metrics = measure([Predictions(probabilities=(ab + ba) / 2, labels=labels, ab=ab, ba=ba)]).metrics
+    found = metrics.intervals.found
+    assert found["log_loss"].low < np.log(3) < found["log_loss"].high
+    text = summary(metrics)
+    assert "is not shown to differ from the 1.0986 of always answering 1/3, 1/3, 1/3, a guess." in text
+    assert "Position bias: no favour for either place is shown" in text
+    assert "no better" not in text
+
+
+def test_rows_about_one_question_widen_the_intervals(judged: Predictions) -> None:
+    four = {"labels": np.tile(judged.labels, 4), "probabilities": np.tile(judged.probabilities, (4, 1))}
+    by_row = measure([Predictions(**four)]).metrics
+    by_question = measure([Predictions(**four, questions=np.tile(row_keys(0, 300), 4))]).metrics
+    alone = measure([judged]).metrics
+    for name in ("log_loss", "accuracy", "brier", "kappa"):
+        width, by_rows, once = (
+            m.intervals.found[name].high - m.intervals.found[name].low for m in (by_question, by_row, alone)
+        )
+        assert width == pytest.approx(once)
+        assert width > 1.9 * by_rows
+    assert by_question.to_dict()["intervals"]["by"] == "question"
+    assert by_question.to_dict()["intervals"]["clusters"] == 298
+    assert "rows about one question depend on each other (298 questions)." in summary(by_question)
+
+
+def test_one_question_has_no_intervals(judged: Predictions, tmp_path: Path) -> None:
+    one = replace(judged, questions=np.ones(300, np.uint64))
+    metrics = write_report([one], tmp_path, title="One", details={})
+    assert json.loads((tmp_path / "metrics.json").read_text())["intervals"] == {"by": "question", "clusters": 1}
+    assert "There are no intervals: one question tells nothing about others." in summary(metrics)
+    assert "is not shown to differ from the 1.0986" in summary(metrics)
 
 
 def test_a_run_without_labels_has_a_report_too(judged, tmp_path):
@@ -161,7 +202,7 @@ def test_hard_verdicts_have_no_log_loss() -> None:
     hard = np.eye(3)[[0, 1, 2, 0]]
     metrics = measure([Predictions(probabilities=hard, labels=np.array([0, 1, 2, 1], np.int8))]).metrics
     assert (metrics.scores.log_loss, metrics.scores.accuracy) == (None, 0.75)
-    assert "agree with the labels in 75.0% of the rows" in summary(metrics)
+    assert "agree with the labels in 75.0% (0.0% to 100.0%) of the rows" in summary(metrics)
     assert metrics.to_dict()["log_loss"] is None
 
 

@@ -56,6 +56,16 @@ def test_a_judge_result_has_its_orders_and_an_arena_result_its_scores(tmp_path):
     assert arena.ab is None
 
 
+def test_rows_are_told_apart_by_their_questions_where_these_are_known(tmp_path):
+    (read,) = from_result(write_result(tmp_path / "some.parquet", extra={"question": ["x", None, "x", None]}))
+    assert read.questions[0] == read.questions[2]
+    assert len(set(read.questions.tolist())) == 3
+    (read,) = from_result(
+        write_result(tmp_path / "none.parquet", extra={"question": pa.array([None] * 4, pa.string())})
+    )
+    assert read.questions is None
+
+
 def test_only_the_first_failures_are_kept_but_all_are_counted(tmp_path):
     n = 1_000
     nothing = pa.array([None] * n, pa.float64())
