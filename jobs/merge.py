@@ -13,9 +13,10 @@ from typing import Any
 
 from jobs import OUTCOMES
 from lib.config import require_local, require_unset
+from lib.data.battle_files.blending import blend_submissions
 from lib.data.delivery import copy_out, require_writable
 from lib.data.manifest import read_manifest
-from lib.data.submission import SubmissionConfig, blend_submissions
+from lib.data.submission import SubmissionConfig
 from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.command import Command
