@@ -3,12 +3,15 @@
 python -m jobs.evaluate run.dir=DIR
 python -m jobs.evaluate run.dir=DIR qrels=FILE
 python -m jobs.evaluate 'runs=runs/generate-*'
+python -m jobs.evaluate 'runs=[DIR,DIR]' out=DIR
 python -m jobs.evaluate submission=FILE labels=FILE
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 from jobs import OUTCOMES
 from lib.config import require_local, require_unset
@@ -18,11 +21,11 @@ from lib.errors import ConfigError, InputError
 from lib.launch import launch
 from lib.pipeline.command import Command
 from lib.pipeline.outcomes.base import EvaluateConfig, Outcome
-from lib.pipeline.outcomes.battle_outcome import print_report
+from lib.pipeline.outcomes.battle_outcome import BATTLES, print_report
 from lib.pipeline.run_config import RunDir
 from lib.report.predictions import from_submission
 
-_WHAT = ("run", "runs", "submission", "labels", "out")  # keys that say what is measured
+_WHAT = ("run", "runs", "submission", "out")  # keys that say what is measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,31 +33,42 @@ class Config(EvaluateConfig):
     """`conf/evaluate.yaml`.
 
     partial: measure the ids that submission and labels both have, where one has more; normalise: take rows that do not
-    sum to 1, divided by their sum. runs: a glob of the run folders of a sweep. out: where the metrics.json and
-    report.html of a submission or of several runs go.
+    sum to 1, divided by their sum. runs: run folders, as a glob or a list; beside those of battles also submissions.
+    out: where the metrics.json and report.html of a submission or of several runs go.
     """
 
     run: RunDir
-    runs: str | None = None
+    runs: Any = None  # OmegaConf knows no type of a text or a list
     submission: str | None = None
-    labels: str | None = None
     partial: bool = False
     normalise: bool = False
     out: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("submission", "labels", "out", "runs"):
+        for name in ("submission", "labels", "out"):
             require_local(name, getattr(self, name))
+        for path in self.compared:
+            require_local("runs", path)
         of_files = self.submission is not None and self.labels is not None
         if sum((self.run.dir is not None, of_files, self.runs is not None)) != 1:
-            raise ConfigError("give run.dir=DIR, or runs=GLOB, or submission=FILE and labels=FILE")
+            raise ConfigError("give run.dir=DIR, or runs=GLOB or [DIR,DIR], or submission=FILE and labels=FILE")
         if self.run.dir is not None and self.out is not None:
             raise ConfigError(f"out={self.out}: has no effect with run.dir, into which the report goes; leave it out")
-        if not of_files and (self.submission is not None or self.labels is not None):
-            raise ConfigError("submission, labels: have an effect together only, and without run.dir and runs")
+        if not of_files and (self.submission is not None or (self.labels is not None and self.runs is None)):
+            raise ConfigError("submission, labels: have an effect together only, and without run.dir; labels with runs")
+        if self.runs is None and self.metric is not None:
+            raise ConfigError(f"metric={self.metric.name}: has no effect without runs; leave it out")
         if of_files:
-            require_unset("", self, "on a submission", but=[*_WHAT, "partial", "normalise"])
+            require_unset("", self, "on a submission", but=[*_WHAT, "labels", "partial", "normalise"])
+
+    @property
+    def compared(self) -> list[str]:
+        """What `runs` names. Raises ConfigError where it is neither a text nor a list of texts."""
+        found = self.runs if isinstance(self.runs, list) else [] if self.runs is None else [self.runs]
+        if (self.runs is not None and not found) or not all(isinstance(path, str) for path in found):
+            raise ConfigError(f"runs={self.runs}: must be a glob, or a list of run folders and submissions")
+        return found
 
 
 def main(config: Config) -> None:
@@ -63,7 +77,7 @@ def main(config: Config) -> None:
         folder = Path(config.run.dir)
         _outcome(folder, config).evaluate(folder, config)
     elif config.runs is not None:
-        _compare(config.runs, config)
+        _compare(config)
     else:
         assert config.submission is not None
         assert config.labels is not None
@@ -74,14 +88,30 @@ def main(config: Config) -> None:
         print_report([predictions], out, f"evaluate: {submission.name}", details)
 
 
-def _compare(runs: str, config: Config) -> None:
-    folders = [Path(path) for path in sorted(glob(runs)) if (Path(path) / RESULT).is_file()]
-    if not folders:
-        raise InputError(f"runs={runs}: matches no folder of a finished run; put it into quotes, with a *")
-    jobs = [read_manifest(folder).job for folder in folders]
-    if other := next((n for n, job in enumerate(jobs) if job != jobs[0]), 0):
-        raise InputError(f"{folders[other]}: is a run of jobs.{jobs[other]}, and {folders[0]} of jobs.{jobs[0]}")
-    _outcome(folders[0], config).compare(folders, config, Path(config.out or "runs/sweep"))
+def _compare(config: Config) -> None:
+    paths = _paths(config.compared)
+    outcomes = [_outcome(path, config) if path.is_dir() else _of_submission(config) for path in paths]
+    if other := next((n for n, outcome in enumerate(outcomes) if outcome is not outcomes[0]), 0):
+        kinds = [f"a run of jobs.{read_manifest(path).job}" if path.is_dir() else "a submission" for path in paths]
+        raise InputError(f"{paths[other]}: is {kinds[other]}, and {paths[0]} is {kinds[0]}")
+    outcomes[0].compare(paths, config, Path(config.out or "runs/sweep"))
+
+
+def _paths(given: Sequence[str]) -> list[Path]:
+    """What is there by a name; else the finished runs that a glob matches. Raises InputError for one without any."""
+    found: list[Path] = []
+    for name in given:
+        some = [Path(name)] if Path(name).exists() else [Path(path) for path in sorted(glob(name))]
+        some = [path for path in some if path.is_file() or (path / RESULT).is_file()]
+        if not some:
+            raise InputError(f"runs={name}: matches no folder of a finished run; put it into quotes, with a *")
+        found += some
+    return found
+
+
+def _of_submission(config: Config) -> Outcome:
+    require_unset("", config, "on submissions that are compared", but=[*_WHAT, *BATTLES.measured_by])
+    return BATTLES
 
 
 def _outcome(folder: Path, config: Config) -> Outcome:

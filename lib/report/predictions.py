@@ -105,7 +105,7 @@ def from_submission(submission: Path, labels: Path, *, partial: bool = False, no
     Raises InputError where one has ids that the other lacks, an id is there twice, or a label is none.
     """
     submitted = read_submission(submission, normalise=normalise)
-    truth = read_labels(labels)
+    truth = read_labels(labels, questions=True)
     ids = truth.ids
     positions = pc.index_in(submitted.ids, value_set=ids)
     foreign = submitted.ids.filter(pc.is_null(positions))
@@ -118,11 +118,13 @@ def from_submission(submission: Path, labels: Path, *, partial: bool = False, no
     shared = positions.is_valid().to_numpy(zero_copy_only=False)
     if not shared.any():
         raise InputError(f"{submission} and {labels} have no id in common")
-    known, alone = truth.labels, unmet.to_numpy(zero_copy_only=False)
+    alone = np.flatnonzero(unmet.to_numpy(zero_copy_only=False))
+    taken = np.concatenate([positions.drop_null().to_numpy(), alone])
     return Predictions(
-        probabilities=np.concatenate([submitted.probabilities[shared], np.full((alone.sum(), 3), np.nan)]),
-        labels=np.concatenate([known[positions.drop_null().to_numpy()], known[alone]]),
-        reasons=Counter({"not in the submission": int(alone.sum())} if alone.any() else {}),
+        probabilities=np.concatenate([submitted.probabilities[shared], np.full((len(alone), 3), np.nan)]),
+        labels=truth.labels[taken],
+        questions=None if truth.groups is None else truth.groups[taken],
+        reasons=Counter({"not in the submission": len(alone)} if len(alone) else {}),
     )
 
 

@@ -64,6 +64,7 @@ ARGUMENTS = {
     "store.dir=runs/store": "store.dir={files}/store",
     "retriever.corpus=runs/corpus": "retriever.corpus={files}/corpus",
     "run.dir=runs/found": "run.dir={files}/found",
+    "runs=[a.csv,b.csv]": "runs=[{files}/a.csv,{files}/b.csv]",
     "runs=runs/generate-*": "runs={files}/generate-*",
     "tournament.answers={one: runs/one, other: runs/other}": (
         "tournament.answers={{one: {files}/one, other: {files}/other}}"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,14 +21,27 @@ from lib.scoring.diversity import WordTokenizer
 _SHOWN = ("engine.model", "engine.revision", "engine.dtype", "engine.quantization", "engine.max_model_len")
 
 
+class Metric(Enum):  # members in lower case, since OmegaConf knows them by their names
+    """A score of battles."""
+
+    log_loss = "log_loss"
+    accuracy = "accuracy"
+    brier = "brier"
+    kappa = "kappa"
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
     """How runs are measured.
 
-    qrels: judgements of retrieved passages (BEIR or TREC). cutoff: the k of nDCG@k and its like. tokenizer: of the
-    diversity of samples; null: as suits the texts.
+    labels: a file of labels by id, for a submission, or for runs of battles and submissions in place of what they know
+    themselves. metric: the score in which several of these are compared first; null: log loss. qrels: judgements of
+    retrieved passages (BEIR or TREC). cutoff: the k of nDCG@k and its like. tokenizer: of the diversity of samples;
+    null: as suits the texts.
     """
 
+    labels: str | None = None
+    metric: Metric | None = None
     qrels: str | None = None
     cutoff: int = 10
     tokenizer: WordTokenizer | None = None
@@ -81,7 +95,10 @@ class Outcome:
         raise ConfigError(f"{folder}: there is nothing to measure in a run of jobs.{read_manifest(folder).job}")
 
     def compare(self, folders: Sequence[Path], config: EvaluateConfig, out: Path) -> None:
-        """Measure several merged runs side by side. out: folder of the table and the page."""
+        """Measure several merged runs side by side. out: folder of the table and the page.
+
+        folders: of battles also files of submissions.
+        """
         raise ConfigError(f"{folders[0]}: runs of jobs.{read_manifest(folders[0]).job} are not compared side by side")
 
     def score(self, metrics: Mapping[str, object]) -> str | None:

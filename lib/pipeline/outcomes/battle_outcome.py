@@ -1,18 +1,26 @@
 """Battles: a score beside that of a guess, a report, and a checked submission."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import pyarrow as pa
 
+from lib.data.atomic import write_text
+from lib.data.battle_files.labels import read_labels
 from lib.data.manifest import read_manifest
 from lib.data.merging import MergeConfig
 from lib.data.reading.input_file import read_ids
 from lib.data.row_names import name_blocks
-from lib.data.run_folder import RESULT, SUBMISSION
+from lib.data.run_folder import METRICS, REPORT, RESULT, SUBMISSION
 from lib.data.submission import SubmissionConfig, require_same_ids, write_submission
-from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, print_places, run_details, run_figures
+from lib.errors import ConfigError, InputError
+from lib.pipeline.outcomes.base import EvaluateConfig, Metric, Outcome, print_places, run_details, run_figures
 from lib.pipeline.run import Run
+from lib.report.battles.comparison import compare
+from lib.report.battles.comparison_page import comparison_lines, render_comparisons
+from lib.report.battles.paired_rows import paired
 from lib.report.battles_page import summary, write_report
 from lib.report.predictions import Predictions, from_result
 
@@ -21,6 +29,7 @@ class BattleOutcome(Outcome):
     """Of jobs whose rows are battles."""
 
     merge = SubmissionConfig
+    measured_by = ("labels", "metric")
     without_failed = " and, for a submission, merge.on_failed=uniform or prior"
 
     def check(self, run: Run, config: MergeConfig) -> None:
@@ -50,6 +59,28 @@ class BattleOutcome(Outcome):
     def evaluate(self, folder: Path, config: EvaluateConfig) -> None:
         """The report again."""
         self.report(folder)
+
+    def compare(self, folders: Sequence[Path], config: EvaluateConfig, out: Path) -> None:
+        """Every two of them on the rows that both scored. Raises InputError where these are none."""
+        metric = (config.metric or Metric.log_loss).value
+        if len(folders) < 2:
+            raise InputError(f"{folders[0]}: is alone; give two or more run folders or submissions to be compared")
+        labels = None if config.labels is None else read_labels(Path(config.labels), questions=True)
+        pairs = [compare(paired(one, other, labels), str(one), str(other)) for one, other in combinations(folders, 2)]
+        if labels is not None and not any(found.measured for found in pairs):
+            raise InputError(f"{config.labels}: has no id of a row that two of {', '.join(map(str, folders))} scored")
+        if all(found.scores and metric not in found.scores for found in pairs):
+            raise ConfigError(
+                f"metric={metric}: the runs have hard verdicts only, of which there is none; give metric=accuracy"
+            )
+        out.mkdir(parents=True, exist_ok=True)
+        contents = [found.content(metric) for found in pairs]
+        together = {"metric": metric, "runs": [str(folder) for folder in folders], "pairs": contents}
+        content = contents[0] if len(pairs) == 1 else together
+        write_text(out / METRICS, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(out / REPORT, render_comparisons(pairs, metric, f"{len(folders)} runs side by side"))
+        print("\n".join(comparison_lines(pairs, metric)))
+        print_places(out)
 
     def score(self, metrics: Mapping[str, object]) -> str | None:
         """The log loss, where there are labels."""

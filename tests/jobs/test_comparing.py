@@ -1,0 +1,61 @@
+"""`jobs.evaluate runs=…` on runs of battles and on submissions."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Job
+
+Battles = Callable[..., Path]
+DUMMY = ("data=arena", "engine=dummy", "executor=inline")
+
+
+@pytest.fixture
+def two(quick_job: Job, battles: Battles, tmp_path: Path) -> list[Path]:
+    """Two runs about the same 60 battles."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for seed, folder in enumerate(folders):
+        quick_job("judge", *DUMMY, f"data.path={battles(60)}", f"engine.seed={seed}", f"run.dir={folder}")
+    return folders
+
+
+def test_two_runs_are_compared_row_by_row(two: list[Path], quick_job: Job, battles: Battles, tmp_path: Path) -> None:
+    out = tmp_path / "compared"
+    done = quick_job("evaluate", f"runs=[{two[0]},{two[1]}]", f"out={out}")
+    assert "No difference in log loss shown: " in done.stdout
+    content = json.loads((out / "metrics.json").read_text())
+    alone = [json.loads((folder / "metrics.json").read_text())["log_loss"] for folder in two]
+    assert content["difference"] == pytest.approx(alone[0] - alone[1])
+    assert content["low"] < content["difference"] < content["high"]
+    assert 0 < content["p"] <= 1
+    assert (content["measured"], content["by"]) == (60, "question")
+    assert len(content["differ_most"]) == 20
+    assert "Where they differ most" in (out / "report.html").read_text()
+
+    quick_job("evaluate", f"runs={tmp_path}/[ot][nw][eo]", f"out={out}", "metric=accuracy")
+    assert json.loads((out / "metrics.json").read_text())["metric"] == "accuracy"
+
+    files = f"[{two[0]}/submission.csv,{two[1]}/submission.csv,{two[0]}]"
+    quick_job("evaluate", f"runs={files}", f"labels={battles(60)}", f"out={out}")
+    pairs = json.loads((out / "metrics.json").read_text())["pairs"]
+    assert [pair["measured"] for pair in pairs] == [60, 60, 60]
+    assert pairs[0]["difference"] == pytest.approx(content["difference"], abs=1e-5)
+    assert pairs[1]["difference"] == pytest.approx(0, abs=1e-5)
+
+
+def test_what_cannot_be_compared_is_one_line(two: list[Path], quick_job: Job, tmp_path: Path) -> None:
+    def said(*line: str) -> str:
+        return quick_job("evaluate", *line, code=2).stderr.splitlines()[-1]
+
+    assert "is alone; give two or more run folders or submissions" in said(f"runs=[{two[0]}]")
+    assert "runs=3: must be a glob, or a list of run folders and submissions" in said("runs=3")
+    assert "runs=[]: must be a glob" in said("runs=[]")
+    assert "gone: matches no folder of a finished run" in said(f"runs=[{two[0]},{tmp_path}/gone]")
+    assert "metric=kappa: has no effect without runs; leave it out" in said(f"run.dir={two[0]}", "metric=kappa")
+    assert "cutoff=3: has no effect on a run of jobs.judge" in said(f"runs=[{two[0]},{two[1]}]", "cutoff=3")
+    files = f"runs=[{two[0]}/submission.csv,{two[1]}/submission.csv]"
+    assert "partial=true: has no effect on submissions that are compared" in said(files, "partial=true")
+    (tmp_path / "labels.csv").write_text("id,label\nx,A\n")
+    assert "labels.csv: has no id of a row that two of" in said(files, f"labels={tmp_path}/labels.csv")
