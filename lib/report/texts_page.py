@@ -17,12 +17,11 @@ from lib.errors import InputError
 from lib.report.heat_maps import heat_map
 from lib.report.page import Figure, Section, Table, render
 from lib.report.tables import text_table
-from lib.scoring.diversity import WordTokenizer, choose_tokenizer, diversity
+from lib.scoring.diversity import FIGURES, WordTokenizer, choose_tokenizer, diversity
 
 _SHOWN = 10
 _BLOCK_ROWS = 4096
 _TELLING = 300  # texts from which a tokenizer is chosen
-DIVERSITY = ("self_bleu", "distinct_1", "distinct_2", "duplicates")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +92,7 @@ def text_lines(metrics: TextMetrics) -> list[str]:
         f"{metrics.prompt_tokens:,} tokens of prompts ({metrics.cut_rows:,} of them cut), {metrics.new_tokens:,} new.",
     ]
     if metrics.diversity is not None:
-        values = ", ".join(f"{name.replace('_', '-')} {_number(metrics.diversity[name])}" for name in DIVERSITY)
+        values = ", ".join(f"{name.replace('_', '-')} {_number(metrics.diversity[name])}" for name in FIGURES)
         lines.append(f"Diversity of a row's samples ({metrics.tokenizer}): {values}.")
     return lines
 
@@ -124,11 +123,11 @@ class Point:
 def sweep_table(points: Sequence[Point]) -> tuple[list[str], list[tuple[str, ...]]]:
     """Header and rows: the settings that differ between runs, then their diversity."""
     keys = differing(points)
-    header = [*(key.rpartition(".")[2] for key in keys), *(name.replace("_", "-") for name in DIVERSITY), "new tokens"]
+    header = [*(key.rpartition(".")[2] for key in keys), *(name.replace("_", "-") for name in FIGURES), "new tokens"]
     rows = [
         (
             *(str(point.settings.get(key)) for key in keys),
-            *(_number((point.metrics.diversity or {}).get(name)) for name in DIVERSITY),
+            *(_number((point.metrics.diversity or {}).get(name)) for name in FIGURES),
             f"{point.metrics.new_tokens:,}",
         )
         for point in points

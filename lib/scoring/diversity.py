@@ -1,5 +1,6 @@
 """How much the samples of one row differ from each other: self-BLEU, distinct n-grams, duplicates."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,22 @@ from lib.scoring.probabilities import FloatArray, IntArray
 
 _ORDERS = 4  # of BLEU
 _KANA = re.compile("[\u3040-\u30ff\uff66-\uff9f]")
-_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uff66-\uff9f]")
+# Chinese characters and kana, Thai, Lao, Tibetan, Burmese, Khmer, the other Tai scripts, Chinese of the second plane.
+_UNSPACED = re.compile(
+    "[\u3040-\u30ff\u3400-\u9fff\uff66-\uff9f\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df"
+    "\u1a20-\u1aaf\U00020000-\U0003ffff]"
+)
+
+VOCABULARY = 30_522
+"""Tokens that `ead_1` and `ead_2` suppose, the same for all runs, so that these can be compared: BERT's, as a size."""
+
+DRAWN = 50
+"""N-grams of which `rarefied_1` and `rarefied_2` tell how many are different."""
+
+FIGURES = (
+    "self_bleu", "distinct_1", "distinct_2", "ead_1", "ead_2", "rarefied_1", "rarefied_2", "duplicates",
+)  # fmt: skip
+"""What is measured: the fields of `Diversity` with a value for each row."""
 
 
 class WordTokenizer(Enum):
@@ -32,7 +48,12 @@ class Diversity:
     """Of n rows, each [n]; NaN where a row has too little text to tell.
 
     self_bleu: mean BLEU of each sample against the row's others, in [0, 1]; 1 is all the same. At least two samples.
-    distinct_1, distinct_2: different n-grams / n-grams of all samples together; 1 is no repetition.
+    distinct_1, distinct_2: different n-grams / n-grams of all samples together; 1 is no repetition. The longer the
+    texts, the lower it is, however they are written.
+    ead_1, ead_2: different n-grams / those to be expected if as many were drawn from all that VOCABULARY allows
+    (expectation-adjusted distinct). Of n-grams that are few against that, it is near distinct-n.
+    rarefied_1, rarefied_2: the share of different ones to be expected among DRAWN of the row's n-grams; the same for
+    texts of any length that are written alike. NaN where there are fewer.
     duplicates: share of the samples that are exactly like an earlier one, from 0 to (samples - 1) / samples.
     samples: how many samples a row has, without those that are None.
     """
@@ -42,20 +63,25 @@ class Diversity:
     self_bleu: FloatArray
     distinct_1: FloatArray
     distinct_2: FloatArray
+    ead_1: FloatArray
+    ead_2: FloatArray
+    rarefied_1: FloatArray
+    rarefied_2: FloatArray
     duplicates: FloatArray
 
     @property
     def means(self) -> dict[str, float | None]:
         """Name -> mean over the rows that have a value; None where none has."""
-        values = {name: getattr(self, name) for name in ("self_bleu", "distinct_1", "distinct_2", "duplicates")}
+        values = {name: getattr(self, name) for name in FIGURES}
         known = {name: column[~np.isnan(column)] for name, column in values.items()}
         return {name: float(column.mean()) if len(column) else None for name, column in known.items()}
 
 
 def choose_tokenizer(texts: Iterable[str]) -> WordTokenizer:
-    """The tokenizer that suits texts: `words`, unless a fifth or more is kana and Chinese characters.
+    """The tokenizer that suits texts: `words`, unless a fifth or more is of a script without blanks between words.
 
-    Of those, `ja_mecab` where there is any kana, else `char`. A few hundred texts tell.
+    Of those, `ja_mecab` where there is any kana, else `char` (Chinese, Thai, Lao, Khmer, Burmese, Tibetan). A few
+    hundred texts tell.
     """
     text = "".join(texts)
     letters = len(text) - sum(map(text.count, " \n\t"))
@@ -68,7 +94,9 @@ def diversity(rows: Iterable[Sequence[str | None]], tokenizer: WordTokenizer) ->
     """Measure the samples of each row; None is a sample that failed, and is left out.
 
     Self-BLEU is Zhu et al.'s (Texygen, 2018) with sacrebleu's sentence BLEU: up to 4-grams, exponential smoothing,
-    orders that a sample is too short for left out. Distinct-n is Li et al.'s (2016), here per n-gram.
+    orders that a sample is too short for left out. Distinct-n is Li et al.'s (2016), here per n-gram. The
+    expectation-adjusted one is Liu et al.'s (Rethinking and refining the distinct metric, ACL 2022). Rarefaction is
+    Hurlbert's (Ecology 1971); of words, with 42 drawn, it is HD-D (McCarthy and Jarvis 2010).
     Raises InputError where there are no rows.
     """
     tokenize = _tokenize(tokenizer)
@@ -77,14 +105,23 @@ def diversity(rows: Iterable[Sequence[str | None]], tokenizer: WordTokenizer) ->
         texts = [text for text in samples if text is not None]
         counts = _ngram_counts([tokenize(text) for text in texts])
         duplicates = 1 - len(set(texts)) / len(texts) if texts else np.nan
-        measured.append((len(texts), _self_bleu(counts), _distinct(counts[0]), _distinct(counts[1]), duplicates))
+        measured.append(
+            (
+                len(texts),
+                _self_bleu(counts),
+                *_by_order(_distinct, counts),
+                *_by_order(_adjusted, counts),
+                *_by_order(_rarefied, counts),
+                duplicates,
+            )
+        )
     if not measured:
         raise InputError("no rows: diversity is measured on the samples of at least one row")
     samples, *columns = np.array(measured, dtype=np.float64).T
     return Diversity(
         tokenizer=tokenizer,
         samples=samples.astype(np.int64),
-        **dict(zip(("self_bleu", "distinct_1", "distinct_2", "duplicates"), columns, strict=True)),
+        **dict(zip(FIGURES, columns, strict=True)),
     )
 
 
@@ -138,6 +175,29 @@ def _self_bleu(counts: list[IntArray]) -> float:
     return total / n
 
 
-def _distinct(count: IntArray) -> float:
+def _by_order(figure: Callable[[IntArray, int], float], counts: list[IntArray]) -> list[float]:
+    """A figure of words and of pairs of them, from how often all samples together have each."""
+    return [figure(counts[n - 1].sum(axis=0), n) for n in (1, 2)]
+
+
+def _distinct(often: IntArray, n: int) -> float:
     """Different n-grams / n-grams; NaN without any."""
-    return count.shape[1] / float(count.sum()) if count.size else np.nan
+    return len(often) / float(often.sum()) if len(often) else np.nan
+
+
+def _adjusted(often: IntArray, n: int) -> float:
+    """Different n-grams / V (1 - ((V - 1) / V)^C), V being all possible ones and C those that there are."""
+    if not len(often):
+        return np.nan
+    possible = VOCABULARY**n
+    return float(len(often) / (-possible * math.expm1(float(often.sum()) * math.log1p(-1 / possible))))
+
+
+def _rarefied(often: IntArray, n: int) -> float:
+    """Expected different n-grams among DRAWN of them, without putting back, / DRAWN."""
+    total = int(often.sum())
+    if total < DRAWN:
+        return np.nan
+    drawn = np.arange(DRAWN)
+    absent = np.clip((total - often[:, None] - drawn) / (total - drawn), 0, 1).prod(axis=1)
+    return float((1 - absent).sum() / DRAWN)

@@ -68,7 +68,8 @@ def test_several_runs_side_by_side(prompts: Path, quick_job: Job, tmp_path: Path
     quick_job("generate", "--multirun", *common, *sweep)
     done = quick_job("evaluate", f"runs={tmp_path}/generate-*", f"out={tmp_path}/sweep")
     assert done.stdout.splitlines()[0].split() == [
-        "temperature", "top_p", "self-bleu", "distinct-1", "distinct-2", "duplicates", "new", "tokens",
+        "temperature", "top_p", "self-bleu", "distinct-1", "distinct-2", "ead-1", "ead-2",
+        "rarefied-1", "rarefied-2", "duplicates", "new", "tokens",
     ]  # fmt: skip
     page = (tmp_path / "sweep" / "report.html").read_text()
     assert "<svg" in page

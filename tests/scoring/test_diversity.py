@@ -6,9 +6,7 @@ import pytest
 from sacrebleu.metrics.bleu import BLEU
 
 from lib.errors import InputError
-from lib.scoring.diversity import WordTokenizer, choose_tokenizer, diversity
-
-NAMES = ("self_bleu", "distinct_1", "distinct_2", "duplicates")
+from lib.scoring.diversity import FIGURES, VOCABULARY, WordTokenizer, choose_tokenizer, diversity
 
 
 def by_sacrebleu(samples, tokenizer):
@@ -64,6 +62,39 @@ def test_distinct_and_duplicates_worked_by_hand():
     assert measured.means["distinct_2"] == pytest.approx(2 / 3)
 
 
+def test_expectation_adjusted_distinct_is_the_papers_formula() -> None:
+    measured = diversity([["a b a", "a b"], ["x"], [""]], WordTokenizer.words)
+    expected = [v * (1 - ((v - 1) / v) ** c) for v, c in ((VOCABULARY, 5), (VOCABULARY**2, 3))]
+    assert measured.ead_1[0] == pytest.approx(2 / expected[0])
+    assert measured.ead_2[0] == pytest.approx(2 / expected[1])
+    assert measured.ead_1[1] == 1
+    assert np.isnan([measured.ead_2[1], measured.ead_1[2]]).all()
+    rng = np.random.default_rng(0)
+    drawn = [" ".join(map(str, rng.integers(0, VOCABULARY, words))) for words in (1_000, 100_000)]
+    short, long = diversity([[text] for text in drawn], WordTokenizer.words).ead_1
+    assert (short, long) == pytest.approx((1, 1), abs=0.01)
+
+
+def test_rarefied_distinct_is_the_mean_of_draws_and_the_same_for_texts_of_any_length() -> None:
+    rng = np.random.default_rng(1)
+    words = 1 / np.arange(1, 3_001)
+    texts = [" ".join(map(str, rng.choice(3_000, size, p=words / words.sum()))) for size in (200, 20_000)]
+    measured = diversity([[text] for text in texts], WordTokenizer.words)
+    drawn = [len(set(rng.choice(texts[0].split(), 50, replace=False))) / 50 for _ in range(4_000)]
+    assert measured.rarefied_1[0] == pytest.approx(np.mean(drawn), abs=0.005)
+    assert measured.rarefied_1[0] == pytest.approx(measured.rarefied_1[1], abs=0.03)
+    assert measured.distinct_1[0] > 3 * measured.distinct_1[1]
+    few = diversity([["a b c"], ["a " * 50]], WordTokenizer.words)
+    assert np.isnan(few.rarefied_1[0])
+    assert few.rarefied_1[1] == pytest.approx(1 / 50)
+
+
+def test_languages_without_blanks_have_a_self_bleu() -> None:
+    for samples in (["ผมชอบกินข้าวผัด", "ผมชอบกินข้าวต้ม"], ["ខ្ញុំចូលចិត្តបាយ", "ខ្ញុំចូលចិត្តទឹក"], ["我喜欢吃米饭", "我喜欢吃面条"]):
+        assert by_sacrebleu(samples, WordTokenizer.words) < 0.01
+        assert diversity([samples], choose_tokenizer(samples)).self_bleu[0] > 0.4
+
+
 def test_n_grams_do_not_cross_from_one_sample_to_the_next():
     measured = diversity([["a b", "c d", "b c"]], WordTokenizer.words)
     assert measured.distinct_2[0] == 1
@@ -75,7 +106,7 @@ def test_samples_that_failed_are_left_out():
         diversity([["a b", "a c"]], WordTokenizer.words),
         diversity([[None, "a b", None, "a c"]], WordTokenizer.words),
     )
-    for name in (*NAMES, "samples"):
+    for name in (*FIGURES, "samples"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(with_gaps, name))
 
 
@@ -84,7 +115,7 @@ def test_what_cannot_be_told_is_nan_and_not_in_the_means():
     assert np.isnan(measured.self_bleu).tolist() == [True, True, True, False]
     assert np.isnan(measured.distinct_1).tolist() == [True, True, True, False]
     assert measured.means["distinct_1"] == 1 / 4
-    assert diversity([[]], WordTokenizer.words).means == dict.fromkeys(NAMES)
+    assert diversity([[]], WordTokenizer.words).means == dict.fromkeys(FIGURES)
     with pytest.raises(InputError, match="no rows"):
         diversity([], WordTokenizer.words)
 
@@ -104,6 +135,13 @@ def test_japanese_is_not_split_at_blanks():
         (["LLMの推論時スケーリング (inference-time scaling) とは"], WordTokenizer.ja_mecab),
         (["ﾊﾝｶｸ ｶﾅ"], WordTokenizer.ja_mecab),
         (["今天天气很好"], WordTokenizer.char),
+        (["สวัสดีครับ ยินดีที่ได้รู้จัก"], WordTokenizer.char),
+        (["ខ្ញុំសូមជម្រាបសួរ"], WordTokenizer.char),
+        (["ສະບາຍດີ"], WordTokenizer.char),
+        (["မင်္ဂလာပါ"], WordTokenizer.char),
+        (["བཀྲ་ཤིས་བདེ་ལེགས།"], WordTokenizer.char),
+        (["𠮷野家𠮷野家"], WordTokenizer.char),
+        (["नमस्ते दुनिया", "مرحبا بالعالم", "Xin chào"], WordTokenizer.words),
         (["한국어는 띄어 씁니다"], WordTokenizer.words),
         ([], WordTokenizer.words),
         (["", " \n"], WordTokenizer.words),
