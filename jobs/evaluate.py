@@ -5,6 +5,7 @@ python -m jobs.evaluate run.dir=DIR qrels=FILE
 python -m jobs.evaluate 'runs=runs/generate-*'
 python -m jobs.evaluate 'runs=[DIR,DIR]' out=DIR
 python -m jobs.evaluate submission=FILE labels=FILE
+python -m jobs.evaluate annotations=FILE
 """
 
 from collections.abc import Sequence
@@ -15,17 +16,19 @@ from typing import Any
 
 from jobs import OUTCOMES
 from lib.config import require_local, require_unset
+from lib.data.battle_files.annotations import RatingKind, read_annotations
 from lib.data.manifest import read_manifest
 from lib.data.run_folder import RESULT
 from lib.errors import ConfigError, InputError
 from lib.launch import launch
 from lib.pipeline.command import Command
 from lib.pipeline.outcomes.base import EvaluateConfig, Outcome
-from lib.pipeline.outcomes.battle_outcome import BATTLES, print_report
+from lib.pipeline.outcomes.battle_outcome import BATTLES, print_agreement, print_report
 from lib.pipeline.run_config import RunDir
-from lib.report.predictions import from_submission
+from lib.report.predictions import from_submission, read_verdicts
 
 _WHAT = ("run", "runs", "submission", "out")  # keys that say what is measured
+_OF_ANNOTATIONS = ("run", "submission", "annotations", "ratings", "out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,25 +37,37 @@ class Config(EvaluateConfig):
 
     partial: measure the ids that submission and labels both have, where one has more; normalise: take rows that do not
     sum to 1, divided by their sum. runs: run folders, as a glob or a list; beside those of battles also submissions.
-    out: where the metrics.json and report.html of a submission or of several runs go.
+    annotations: ratings by several annotators: how far they agree with each other, and with the verdicts of run.dir or
+    submission where one is given. ratings: what they are. out: where metrics.json and report.html go, but of a run.
     """
 
     run: RunDir
     runs: Any = None  # OmegaConf knows no type of a text or a list
     submission: str | None = None
+    annotations: str | None = None
+    ratings: RatingKind | None = None
     partial: bool = False
     normalise: bool = False
     out: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("submission", "labels", "out"):
+        for name in ("submission", "labels", "annotations", "out"):
             require_local(name, getattr(self, name))
         for path in self.compared:
             require_local("runs", path)
+        if self.annotations is not None:
+            require_unset("", self, "on annotations", but=_OF_ANNOTATIONS)
+            if self.run.dir is not None and self.submission is not None:
+                raise ConfigError("annotations: are compared with run.dir or submission; give one of them")
+            return
+        if self.ratings is not None:
+            raise ConfigError(f"ratings={self.ratings.name}: has no effect without annotations; leave it out")
         of_files = self.submission is not None and self.labels is not None
         if sum((self.run.dir is not None, of_files, self.runs is not None)) != 1:
-            raise ConfigError("give run.dir=DIR, or runs=GLOB or [DIR,DIR], or submission=FILE and labels=FILE")
+            raise ConfigError(
+                "give run.dir=DIR, or runs=GLOB or [DIR,DIR], or submission=FILE and labels=FILE, or annotations=FILE"
+            )
         if self.run.dir is not None and self.out is not None:
             raise ConfigError(f"out={self.out}: has no effect with run.dir, into which the report goes; leave it out")
         if not of_files and (self.submission is not None or (self.labels is not None and self.runs is None)):
@@ -73,7 +88,9 @@ class Config(EvaluateConfig):
 
 def main(config: Config) -> None:
     """Run the job."""
-    if config.run.dir is not None:
+    if config.annotations is not None:
+        _annotations(config.annotations, config)
+    elif config.run.dir is not None:
         folder = Path(config.run.dir)
         _outcome(folder, config).evaluate(folder, config)
     elif config.runs is not None:
@@ -86,6 +103,15 @@ def main(config: Config) -> None:
         details = {"submission": str(submission), "labels": str(labels)}
         predictions = from_submission(submission, labels, partial=config.partial, normalise=config.normalise)
         print_report([predictions], out, f"evaluate: {submission.name}", details)
+
+
+def _annotations(path: str, config: Config) -> None:
+    found = read_annotations(path, config.ratings)
+    judge = config.run.dir or config.submission
+    if judge is not None:
+        found = found.joined(judge, read_verdicts(Path(judge)))
+    out = Path(config.out) if config.out else Path(path).with_name(f"{Path(path).stem}-agreement")
+    print_agreement(found, out, f"evaluate: {Path(path).name}")
 
 
 def _compare(config: Config) -> None:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from lib.data import parquet
 from lib.data.battle_files.labels import LabelArray, read_labels
 from lib.data.repeats import Hashes, text_hashes
+from lib.data.run_folder import RESULT
 from lib.data.submission import read_submission
 from lib.errors import InputError
 from lib.log import log
@@ -126,6 +127,24 @@ def from_submission(submission: Path, labels: Path, *, partial: bool = False, no
         questions=None if truth.groups is None else truth.groups[taken],
         reasons=Counter({"not in the submission": len(alone)} if len(alone) else {}),
     )
+
+
+def read_verdicts(path: Path) -> dict[str, str]:
+    """The verdict (A, B or tie) of each row with an id that a run of battles, or a submission, has scored.
+
+    Equal best probabilities have the first of their verdicts. Raises as `from_result` and `read_submission` do.
+    """
+    if path.is_dir():
+        blocks = parquet.blocks(path / RESULT, BLOCK_ROWS, ["id"])
+        ids = chain.from_iterable(block["id"].to_pylist() for block in blocks)
+        probabilities = np.concatenate([block.probabilities for block in from_result(path / RESULT)])
+    else:
+        read = read_submission(path)
+        ids, probabilities = iter(read.ids.to_pylist()), read.probabilities
+    scored = ~np.isnan(probabilities).any(axis=1)
+    likeliest = np.nan_to_num(probabilities).argmax(axis=1)
+    rows = zip(ids, scored.tolist(), likeliest.tolist(), strict=True)
+    return {name: VERDICTS[verdict] for name, known, verdict in rows if known and name is not None}
 
 
 def _lack(path: Path, other: Path, ids: pa.Array) -> str:

@@ -65,6 +65,7 @@ ARGUMENTS = {
     "retriever.corpus=runs/corpus": "retriever.corpus={files}/corpus",
     "run.dir=runs/found": "run.dir={files}/found",
     "runs=[a.csv,b.csv]": "runs=[{files}/a.csv,{files}/b.csv]",
+    "annotations=annotations.csv": "annotations={files}/annotations.csv",
     "runs=runs/generate-*": "runs={files}/generate-*",
     "tournament.answers={one: runs/one, other: runs/other}": (
         "tournament.answers={{one: {files}/one, other: {files}/other}}"
@@ -114,6 +115,9 @@ def files(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
     job("judge", *line, f"run.dir={folder / 'run'}")
     for name in ("submission.csv", "a.csv", "b.csv"):
         shutil.copy(folder / "run" / "submission.csv", folder / name)
+    ids = [row["id"] for row in csv.DictReader(train.open(encoding="utf-8", newline=""))]
+    ratings = [f"{key},A,{('A', 'tie')[n % 2]}" for n, key in enumerate(ids)]
+    (folder / "annotations.csv").write_text("\n".join(["id,label_ann,label_ben", *ratings]) + "\n")
     _texts(folder)
     dummy = ["engine=dummy", "executor=inline"]
     job("chunk", f"data.path={folder}/talk.txt", f"run.dir={folder}/chunks")

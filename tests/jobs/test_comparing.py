@@ -59,3 +59,21 @@ def test_what_cannot_be_compared_is_one_line(two: list[Path], quick_job: Job, tm
     assert "partial=true: has no effect on submissions that are compared" in said(files, "partial=true")
     (tmp_path / "labels.csv").write_text("id,label\nx,A\n")
     assert "labels.csv: has no id of a row that two of" in said(files, f"labels={tmp_path}/labels.csv")
+
+
+def test_a_judge_is_compared_with_annotators(two: list[Path], quick_job: Job, tmp_path: Path) -> None:
+    lines = [f"{1000 + n},{'AB'[n % 2]},{('A', 'B', 'tie')[n % 3]}" for n in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,label_ann,label_ben", *lines]) + "\n")
+    done = quick_job("evaluate", f"annotations={tmp_path}/a.csv")
+    assert "120 ratings of 60 items by 2 annotators" in done.stdout
+    quick_job("evaluate", f"annotations={tmp_path}/a.csv", f"run.dir={two[0]}")
+    content = json.loads((tmp_path / "a-agreement" / "metrics.json").read_text())
+    assert [pair["annotators"][1] for pair in content["pairs"]] == ["ben", str(two[0]), str(two[0])]
+    assert content["pairs"][1]["cohen_kappa"].keys() == {"none", "linear", "quadratic"}
+
+    def said(*line: str) -> str:
+        return quick_job("evaluate", *line, code=2).stderr.splitlines()[-1]
+
+    assert "metric=kappa: has no effect on annotations" in said(f"annotations={tmp_path}/a.csv", "metric=kappa")
+    assert "ratings=words: has no effect without annotations" in said(f"run.dir={two[0]}", "ratings=words")
+    assert "no such file" in said(f"annotations={tmp_path}/gone.csv")

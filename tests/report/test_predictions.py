@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lib.errors import InputError, RunFolderError
-from lib.report.predictions import Failure, from_result, from_submission
+from lib.report.predictions import Failure, from_result, from_submission, read_verdicts
 
 NAMES = ("p_a", "p_b", "p_tie")
 KAGGLE = Path(__file__).parents[3] / "shared/data/arena_kaggle/train_first100.csv"
@@ -64,6 +64,12 @@ def test_rows_are_told_apart_by_their_questions_where_these_are_known(tmp_path):
         write_result(tmp_path / "none.parquet", extra={"question": pa.array([None] * 4, pa.string())})
     )
     assert read.questions is None
+
+
+def test_verdicts_are_those_of_scored_rows_with_ids(tmp_path):
+    assert read_verdicts(write_result(tmp_path / "result.parquet").parent) == {"x0": "A"}
+    file = write(tmp_path / "s.csv", HEADER + "x,0.2,0.4,0.4\ny,0.1,0.1,0.8\n")
+    assert read_verdicts(file) == {"x": "B", "y": "tie"}
 
 
 def test_only_the_first_failures_are_kept_but_all_are_counted(tmp_path):

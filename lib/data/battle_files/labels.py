@@ -18,7 +18,7 @@ from lib.types import VERDICTS
 
 LabelArray = npt.NDArray[np.int8]
 
-_WORDS = {
+LABEL_WORDS = {
     **dict.fromkeys(("0", "0.0", "a", "model_a"), 0),
     **dict.fromkeys(("1", "1.0", "b", "model_b"), 1),
     **dict.fromkeys(("2", "2.0", "tie", "tie (bothbad)", "both_bad", "bothbad"), 2),
@@ -98,7 +98,7 @@ def _one_hot(path: Path, table: pa.Table) -> LabelArray:
 
 
 def _one_column(path: Path, table: pa.Table, name: str) -> LabelArray:
-    labels = _read_cells(table[name], lambda cell: _WORDS.get(cell.strip().casefold(), -1))
+    labels = _read_cells(table[name], lambda cell: LABEL_WORDS.get(cell.strip().casefold(), -1))
     cell = table[name][int(np.argmax(labels < 0))].as_py() if len(labels) else ""
     _refuse(
         path,

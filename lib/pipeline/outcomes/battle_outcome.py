@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lib.data.atomic import write_text
+from lib.data.battle_files.annotations import Annotations
 from lib.data.battle_files.labels import read_labels
 from lib.data.manifest import read_manifest
 from lib.data.merging import MergeConfig
@@ -18,6 +19,7 @@ from lib.data.submission import SubmissionConfig, require_same_ids, write_submis
 from lib.errors import ConfigError, InputError
 from lib.pipeline.outcomes.base import EvaluateConfig, Metric, Outcome, print_places, run_details, run_figures
 from lib.pipeline.run import Run
+from lib.report.battles.annotators import agreement_lines, measure_agreement, render_agreement
 from lib.report.battles.comparison import compare
 from lib.report.battles.comparison_page import comparison_lines, render_comparisons
 from lib.report.battles.paired_rows import paired
@@ -89,6 +91,17 @@ class BattleOutcome(Outcome):
 
 
 BATTLES = BattleOutcome()
+
+
+def print_agreement(found: Annotations, out: Path, title: str) -> None:
+    """Write how far annotators agree into `out`, as `metrics.json` and `report.html`, and print it."""
+    agreement = measure_agreement(found)
+    out.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(agreement.content(), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(out / METRICS, content + "\n")
+    write_text(out / REPORT, render_agreement(agreement, title))
+    print("\n".join(agreement_lines(agreement)))
+    print_places(out)
 
 
 def print_report(
