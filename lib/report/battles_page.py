@@ -11,6 +11,8 @@ import numpy as np
 from lib.data.atomic import write_text
 from lib.data.run_folder import METRICS, REPORT
 from lib.report.battle_measures import Measured, measure
+from lib.report.battles.bias import Bias
+from lib.report.battles.bias_page import bias_sections
 from lib.report.battles.words import INTERVAL, ends, number, percent, with_ends
 from lib.report.figures import confusion_matrix, reliability_diagram
 from lib.report.page import Figure, Section, Table, render
@@ -36,19 +38,21 @@ def write_report(
     title: str,
     details: Mapping[str, str],
     run: Mapping[str, object] | None = None,
+    bias: Bias | None = None,
 ) -> BattleMetrics:
     """Measure, write `metrics.json` and `report.html` into `out_dir` (each whole or not at all), return the metrics.
 
     blocks: the rows, part by part. details: what the reader should know of the run (model, data, prompt, …), shown as
-    it is. run: what `metrics.json` says of it besides; None for predictions that come from no run.
+    it is. run: what `metrics.json` says of it besides; None for predictions that come from no run. bias: shown where
+    there is something in it.
     """
     measured = measure(blocks)
     metrics = measured.metrics
     out_dir.mkdir(parents=True, exist_ok=True)
-    content = {**metrics.to_dict(), **(run or {})}
+    content = {**metrics.to_dict(), **({"bias": bias.content()} if bias else {}), **(run or {})}
     write_text(out_dir / METRICS, json.dumps(content, indent=2, allow_nan=False) + "\n")
     lead = [*_rows_lines(metrics), *_verdict_lines(metrics)]
-    write_text(out_dir / REPORT, render(title, lead, _sections(measured, details)))
+    write_text(out_dir / REPORT, render(title, lead, _sections(measured, details, bias)))
     return metrics
 
 
@@ -169,7 +173,7 @@ def _interval_lines(metrics: BattleMetrics) -> list[str]:
     return [f"Intervals: 95 %; rows about one question depend on each other ({of}{intervals.clusters:,} questions)."]
 
 
-def _sections(measured: Measured, details: Mapping[str, str]) -> list[Section]:
+def _sections(measured: Measured, details: Mapping[str, str], bias: Bias | None) -> list[Section]:
     sections, metrics = [], measured.metrics
     if metrics.measured:
         assert metrics.confusion is not None
@@ -200,6 +204,8 @@ def _sections(measured: Measured, details: Mapping[str, str]) -> list[Section]:
     diagnostics = [*_order_lines(metrics), *_fit_lines(metrics)]
     if diagnostics:
         sections.append(Section(heading="Diagnostics", text=diagnostics))
+    if bias:
+        sections += bias_sections(bias)
     if measured.reasons:
         rows = [(reason, f"{count:,}") for reason, count in measured.reasons.most_common(20)]
         sections.append(Section(heading="Why rows failed", table=Table(header=("reason", "rows"), rows=rows)))

@@ -32,6 +32,8 @@ def test_two_runs_are_compared_row_by_row(two: list[Path], quick_job: Job, battl
     assert 0 < content["p"] <= 1
     assert (content["measured"], content["by"]) == (60, "question")
     assert len(content["differ_most"]) == 20
+    row = content["differ_most"][0]
+    assert row["prompt"] == f"Question number {int(row['name']) - 1000}?"
     assert "Where they differ most" in (out / "report.html").read_text()
 
     quick_job("evaluate", f"runs={tmp_path}/[ot][nw][eo]", f"out={out}", "metric=accuracy")
@@ -59,6 +61,39 @@ def test_what_cannot_be_compared_is_one_line(two: list[Path], quick_job: Job, tm
     assert "partial=true: has no effect on submissions that are compared" in said(files, "partial=true")
     (tmp_path / "labels.csv").write_text("id,label\nx,A\n")
     assert "labels.csv: has no id of a row that two of" in said(files, f"labels={tmp_path}/labels.csv")
+
+
+def test_a_report_tells_of_bias_by_what_is_at_hand(quick_job: Job, tmp_path: Path) -> None:
+    """Longer answers win, and the labels know nothing of the judge; the models are of the judge's family or not."""
+    lines = []
+    for n in range(80):
+        a, b = "word " * (1 + n % 7), "word " * (1 + n % 5) + "\n\n# Header" * (n % 2)
+        label = "A" if len(a) > len(b) else "B"
+        cells = {"model_a": "gpt-4", "model_b": "claude-2", "language": ("en", "ja")[n % 2], "winner": label}
+        lines.append(json.dumps({"id": n, "prompt": f"q{n // 4}", "response_a": a, "response_b": b, **cells}))
+    (tmp_path / "x.jsonl").write_text("\n".join(lines))
+    line = [*DUMMY, f"data.path={tmp_path}/x.jsonl", "data.turns=text", "data.columns.label=winner"]
+    line.append("data.carry=[language]")
+    done = quick_job("judge", *line, f"run.dir={tmp_path}/run", f"store.dir={tmp_path}/store")
+    assert "Preference for longer answers: correlation " in done.stdout
+    bias = json.loads((tmp_path / "run" / "metrics.json").read_text())["bias"]
+    assert bias["rows"] == 80
+    assert bias["length"]["labels"]["low"] > 0.3
+    assert bias["markdown"].keys() == {"rows", "judge", "labels", "more"}
+    assert [part["name"] for part in bias["by"]["language"]] == ["en", "ja"]
+    assert sum(part["rows"] for part in bias["by_length"]) == 80
+    assert "self_preference" not in bias  # the dummy engine is of no family
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(f"<h2>{heading}</h2>" in page for heading in ("Bias", "By length", "By language"))
+
+    # Remembered rows have their texts in the source alone; when that is gone, nothing is said about texts.
+    again = quick_job("judge", *line, f"run.dir={tmp_path}/again", f"store.dir={tmp_path}/store")
+    assert "80 of 80 rows are remembered" in again.stderr
+    assert json.loads((tmp_path / "again" / "metrics.json").read_text())["bias"] == bias
+    (tmp_path / "x.jsonl").write_text("changed")
+    gone = quick_job("evaluate", f"run.dir={tmp_path}/again")
+    assert "nothing is said about texts, since the input is not at hand" in gone.stderr
+    assert json.loads((tmp_path / "again" / "metrics.json").read_text())["bias"].keys() == {"rows", "by"}
 
 
 def test_a_judge_is_compared_with_annotators(two: list[Path], quick_job: Job, tmp_path: Path) -> None:

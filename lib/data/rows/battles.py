@@ -36,6 +36,7 @@ NAMES = ("id", "model_a", "model_b", "question")
 WINNERS = ("winner_a", "winner_b", "winner_tie")
 _TRUTH = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0}
 _HASH_BYTES = 8
+_TAKEN = (*SCHEMA.names, "winner")
 _UNEQUAL = "rows with unequal numbers of turns (kept as they are)"
 
 
@@ -79,15 +80,21 @@ class BattlesConfig(Rows):
     """Battles, and what their columns are called.
 
     label_values: what A, B and tie are called in `columns.label`. turns: `json` cells hold a list of turns, or one
-    turn, as JSON; `text` cells are one turn as it stands.
+    turn, as JSON; `text` cells are one turn as it stands. carry: columns of names, such as a category or a language,
+    that the result keeps, and by which it is reported.
     """
 
     columns: BattleColumns = field(default_factory=BattleColumns)
     label_values: list[str] = field(default_factory=lambda: list(VERDICTS))
     turns: Turns = Turns.json
+    carry: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if taken := sorted(set(self.carry).intersection(_TAKEN)):
+            raise ConfigError(f"data.carry={self.carry}: a result has a {taken[0]} of its own; rename the column")
+        if len(set(self.carry)) != len(self.carry):
+            raise ConfigError(f"data.carry={self.carry}: a column is there twice")
         if len(self.label_values) != 3 or len(set(self.label_values)) != 3:
             raise ConfigError(
                 f"data.label_values={self.label_values}: must be three different values, for A, B and tie"
@@ -96,12 +103,13 @@ class BattlesConfig(Rows):
     @property
     def schema(self) -> pa.Schema:
         """The columns of canonical battles."""
-        return SCHEMA
+        place = SCHEMA.get_field_index("label")
+        return pa.schema([*list(SCHEMA)[:place], *((name, pa.string()) for name in self.carry), *list(SCHEMA)[place:]])
 
     @property
     def carried(self) -> Sequence[str]:
         """The columns that a result keeps."""
-        return ("file", "row", "id", "model_a", "model_b", "question", "label")
+        return ("file", "row", "id", "model_a", "model_b", "question", *self.carry, "label")
 
     @property
     def id_column(self) -> str | None:
@@ -130,7 +138,15 @@ class BattlesConfig(Rows):
                 problem = "is there twice" if name in names else "is missing"
                 hint = f"data.columns.{role}=NAME names the column to be used"
                 raise InputError(f"{file}: column {name!r} {problem}; the columns are {list(names)}; {hint}")
-        return list(dict.fromkeys(name for name in roles.values() if name in names))
+        self.require_carried(names, file)
+        return list(dict.fromkeys([*(name for name in roles.values() if name in names), *self.carry]))
+
+    def require_carried(self, names: Sequence[str], file: str) -> None:
+        """Raise InputError where a column is missing that the result is to keep."""
+        if missing := [name for name in self.carry if names.count(name) != 1]:
+            raise InputError(
+                f"{file}: column {missing[0]!r} of data.carry is not there once; the columns are {list(names)}"
+            )
 
     def canonical(self, cells: Cells, file: str, first_row: int, first_source_row: int = 0) -> Canonical:
         """Canonical form of consecutive rows of a file, of the columns that `present_columns` gave.
@@ -145,10 +161,13 @@ class BattlesConfig(Rows):
             name = getattr(self.columns, role)
             reader.values[role] = reader.read(name, cells.get(name), read_name)
         reader.values["label"] = _labels(cells, self, reader)
-        return self.named(reader.table(SCHEMA, self.needed_id(cells)))
+        return self.finished(reader, cells)
 
-    def named(self, found: Canonical) -> Canonical:
-        """The same rows, each with a name of what was asked, where there is no column of such names."""
+    def finished(self, reader: CellReader, cells: Cells) -> Canonical:
+        """What was read, with what is carried, and a name of what was asked where there is no column of such names."""
+        for name in self.carry:
+            reader.values[name] = reader.read(name, cells[name], read_name)
+        found = reader.table(self.schema, self.needed_id(cells))
         return found if self.columns.question is not None else found._replace(table=_by_prompt(found.table))
 
     @property
@@ -173,7 +192,9 @@ class BattlesConfig(Rows):
         if self.needed_id(found) is not None and table["id"].null_count:
             raise Odd(table["id"].is_null())
         table["label"] = self._label_column(found, nulls)
-        rows = pa.table({**table, "error": nulls}, schema=SCHEMA)
+        for name in self.carry:
+            table[name] = columns.names(found[name])
+        rows = pa.table({**table, "error": nulls}, schema=self.schema)
         return rows if self.columns.question is not None else _by_prompt(rows)
 
     def _label_column(self, found: Mapping[str, pa.Array], nulls: pa.Array) -> pa.Array:

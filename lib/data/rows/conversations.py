@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from lib.data.reading.cells import Cells
 from lib.data.rows.base import Canonical, CellReader, kind, read_name
-from lib.data.rows.battles import NAMES, SCHEMA, BattleColumns, BattlesConfig, Turns
+from lib.data.rows.battles import NAMES, BattleColumns, BattlesConfig, Turns
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError, InputError
 from lib.types import BATTLE_TEXTS, VERDICTS, content_text
@@ -54,8 +54,8 @@ class ConversationsConfig(BattlesConfig):
     @property
     def schema(self) -> pa.Schema:
         """The columns of canonical battles, and the winner as it was written."""
-        place = SCHEMA.get_field_index("label") + 1
-        return SCHEMA.insert(place, pa.field(_WINNER, pa.string()))
+        schema = super().schema
+        return schema.insert(schema.get_field_index("label") + 1, pa.field(_WINNER, pa.string()))
 
     @property
     def carried(self) -> Sequence[str]:
@@ -72,7 +72,8 @@ class ConversationsConfig(BattlesConfig):
                     "texts are data=arena"
                 )
         others = [_WINNER, *(getattr(self.columns, role) for role in NAMES)]
-        return list(dict.fromkeys([*wanted, *(name for name in others if name in names)]))
+        self.require_carried(names, file)
+        return list(dict.fromkeys([*wanted, *(name for name in others if name in names), *self.carry]))
 
     @property
     def in_columns(self) -> bool:
@@ -93,7 +94,7 @@ class ConversationsConfig(BattlesConfig):
         winners = reader.read(_WINNER, cells.get(_WINNER), read_name)
         reader.values[_WINNER] = winners
         reader.values["label"] = reader.read(_WINNER, winners, lambda winner: (_label(winner, labels), 0))
-        return self.named(reader.table(self.schema, self.needed_id(cells)))
+        return self.finished(reader, cells)
 
 
 def _label(winner: str | None, labels: dict[str, str]) -> str | None:

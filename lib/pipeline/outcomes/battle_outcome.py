@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -18,9 +19,12 @@ from lib.data.run_folder import METRICS, REPORT, RESULT, SUBMISSION
 from lib.data.submission import SubmissionConfig, require_same_ids, write_submission
 from lib.errors import ConfigError, InputError
 from lib.pipeline.outcomes.base import EvaluateConfig, Metric, Outcome, print_places, run_details, run_figures
+from lib.pipeline.outcomes.battle_input import beginnings, bias_rows
 from lib.pipeline.run import Run
 from lib.report.battles.annotators import agreement_lines, measure_agreement, render_agreement
-from lib.report.battles.comparison import compare
+from lib.report.battles.bias import Bias, measure_bias
+from lib.report.battles.bias_page import bias_lines
+from lib.report.battles.comparison import Comparison, compare
 from lib.report.battles.comparison_page import comparison_lines, render_comparisons
 from lib.report.battles.paired_rows import paired
 from lib.report.battles_page import summary, write_report
@@ -49,7 +53,8 @@ class BattleOutcome(Outcome):
         """Log loss and more where there are labels, and what the verdicts are like."""
         manifest = read_manifest(folder)
         title, details = f"{manifest.job}: {folder.name}", run_details(manifest, folder)
-        print_report(from_result(folder / RESULT), folder, title, details, run_figures(manifest, folder))
+        bias = measure_bias(bias_rows(folder), manifest.identity.get("engine.model"))
+        print_report(from_result(folder / RESULT), folder, title, details, run_figures(manifest, folder), bias)
 
     def deliver(self, folder: Path, config: MergeConfig) -> None:
         """Write and check `submission.csv`. Raises RunFailed where a row failed and `merge.on_failed` is `fail`."""
@@ -68,7 +73,10 @@ class BattleOutcome(Outcome):
         if len(folders) < 2:
             raise InputError(f"{folders[0]}: is alone; give two or more run folders or submissions to be compared")
         labels = None if config.labels is None else read_labels(Path(config.labels), questions=True)
-        pairs = [compare(paired(one, other, labels), str(one), str(other)) for one, other in combinations(folders, 2)]
+        pairs = [
+            _with_texts(compare(paired(one, other, labels), str(one), str(other)), one, other)
+            for one, other in combinations(folders, 2)
+        ]
         if labels is not None and not any(found.measured for found in pairs):
             raise InputError(f"{config.labels}: has no id of a row that two of {', '.join(map(str, folders))} scored")
         if all(found.scores and metric not in found.scores for found in pairs):
@@ -93,6 +101,14 @@ class BattleOutcome(Outcome):
 BATTLES = BattleOutcome()
 
 
+def _with_texts(found: Comparison, *paths: Path) -> Comparison:
+    """The same, the rows that differ most with the beginnings of their texts, where a run's input is at hand."""
+    names = [row.name for row in found.differ_most]
+    texts = next((some for path in paths if path.is_dir() and (some := beginnings(path, names))), {})
+    differing = tuple(replace(row, texts=texts.get(row.name, {})) for row in found.differ_most)
+    return replace(found, differ_most=differing)
+
+
 def print_agreement(found: Annotations, out: Path, title: str) -> None:
     """Write how far annotators agree into `out`, as `metrics.json` and `report.html`, and print it."""
     agreement = measure_agreement(found)
@@ -110,7 +126,10 @@ def print_report(
     title: str,
     details: Mapping[str, str],
     run: Mapping[str, object] | None = None,
+    bias: Bias | None = None,
 ) -> None:
-    """Write `metrics.json` and `report.html` into `out`, and print the table. blocks, run: as of `write_report`."""
-    print(summary(write_report(blocks, out, title=title, details=details, run=run)))
+    """Write `metrics.json` and `report.html` into `out`, and print the table. Arguments: as of `write_report`."""
+    print(summary(write_report(blocks, out, title=title, details=details, run=run, bias=bias)))
+    for line in [] if bias is None else bias_lines(bias):
+        print(line)
     print_places(out)

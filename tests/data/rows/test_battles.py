@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
@@ -138,3 +139,29 @@ def test_columns_that_do_not_fit(names: list[str], columns: dict[str, Any], mess
     config = BattlesConfig(path="x", columns=BattleColumns(**columns))
     with pytest.raises(InputError, match=f"^x.csv: {message}"):
         config.present_columns(names, "x.csv")
+
+
+def test_carried_columns_are_read_by_columns_and_by_cells_alike(tmp_path: Path):
+    config = BattlesConfig(path="x", turns=Turns.text, carry=["language", "grade"])
+    texts = {"prompt": ["p", "q"], "response_a": ["a", "b"], "response_b": ["c", "d"]}
+    cells: dict[str, Any] = {**texts, "language": ["en", None], "grade": [1, 2]}
+    by_cell, by_column = config.canonical(cells, "x", 0), config.columnar(pa.RecordBatch.from_pydict(cells), "x", 0)
+    assert by_cell.table.equals(by_column)
+    assert by_column.select(["language", "grade"]).to_pydict() == {"language": ["en", None], "grade": ["1", "2"]}
+    assert set(config.carry) <= set(config.carried) <= set(config.schema.names)
+    bad = config.canonical({**cells, "grade": [1, ["x"]]}, "x", 0).bad
+    assert [(cell.row, cell.column) for cell in bad] == [(1, "grade")]
+
+
+@pytest.mark.parametrize(
+    ("carry", "message"),
+    [(["prompt"], "a result has a prompt of its own"), (["x", "x"], "a column is there twice")],
+)
+def test_columns_that_cannot_be_carried(carry: list[str], message: str):
+    with pytest.raises(ConfigError, match=message):
+        BattlesConfig(path="x", carry=carry)
+
+
+def test_a_carried_column_must_be_there():
+    with pytest.raises(InputError, match=r"f.csv: column 'topic' of data.carry is not there once; the columns are"):
+        BattlesConfig(path="x", carry=["topic"]).present_columns(ARENA, "f.csv")
