@@ -19,6 +19,8 @@ from lib.data.run_folder import METRICS, REPORT, RESULT, SUBMISSION
 from lib.data.submission import SubmissionConfig, write_submission
 from lib.errors import ConfigError
 from lib.pipeline.outcomes.base import require_result, run_details
+from lib.pipeline.outcomes.battle_input import bias_rows
+from lib.report.battles.bias import measure_bias
 from lib.report.battles_page import summary, write_report
 from lib.report.predictions import from_result
 from lib.scoring.probabilities import FloatArray
@@ -92,7 +94,9 @@ def submit_by(rule: BattleRule, folder: Path, out: Path, config: SubmissionConfi
         with parquet.writer(concluded, _schema(result)) as file:
             for block in _concluded(result, rule):
                 file.write_table(block)
-        found = write_report(from_result(concluded), Path(place), title=f"{manifest.job}: {out.name}", details=details)
+        bias = measure_bias(bias_rows(folder, concluded), manifest.identity.get("engine.model"))
+        title = f"{manifest.job}: {out.name}"
+        found = write_report(from_result(concluded), Path(place), title=title, details=details, bias=bias)
         submission = write_submission(concluded, out, config)
         (Path(place) / METRICS).rename(metrics)
         (Path(place) / REPORT).rename(report)

@@ -20,7 +20,7 @@ from lib.data.rows.battles import BattlesConfig
 from lib.data.rows.columns import canonical
 from lib.data.rows.conversations import ConversationsConfig
 from lib.data.rows.style import STYLE, style_counts
-from lib.data.run_folder import RESULT, read_config
+from lib.data.run_folder import read_config
 from lib.errors import OvernightError, RunFolderError
 from lib.log import log
 from lib.report.battles.bias import MOST_ROWS, BiasRows, Counts
@@ -33,12 +33,12 @@ _NUMBERS = pa.schema([("row", pa.int64())])
 _MOST_CHARACTERS = 160
 
 
-def bias_rows(folder: Path) -> Iterator[BiasRows]:
+def bias_rows(folder: Path, result: Path) -> Iterator[BiasRows]:
     """The rows of a merged run for its bias report: at most MOST_ROWS of them, evenly spread.
 
-    Texts are counted where the input is at hand as it was.
+    result: the run's own, or one by another rule. Texts are counted where the input is at hand as it was.
     """
-    manifest, result = read_manifest(folder), folder / RESULT
+    manifest = read_manifest(folder)
     there, step = parquet.schema(result).names, -(-manifest.rows // MOST_ROWS)
     data = _data_or_none(folder)
     groups = [name for name in ([] if data is None else data.carry) if name in there]

@@ -53,7 +53,7 @@ class BattleOutcome(Outcome):
         """Log loss and more where there are labels, and what the verdicts are like."""
         manifest = read_manifest(folder)
         title, details = f"{manifest.job}: {folder.name}", run_details(manifest, folder)
-        bias = measure_bias(bias_rows(folder), manifest.identity.get("engine.model"))
+        bias = measure_bias(bias_rows(folder, folder / RESULT), manifest.identity.get("engine.model"))
         print_report(from_result(folder / RESULT), folder, title, details, run_figures(manifest, folder), bias)
 
     def deliver(self, folder: Path, config: MergeConfig) -> None:
