@@ -64,7 +64,7 @@ def prune(table: AnswerTable, days: float | None) -> tuple[int, int]:
     """
     before = None if days is None else time.time() - days * _DAY
     old = [segment for segment in table.segments() if before is None or segment.created < before]
-    _remove(old)
+    table.remove(old)
     return sum(segment.rows for segment in old), sum(segment.bytes for segment in old)
 
 
@@ -80,13 +80,15 @@ def compact(table: AnswerTable) -> tuple[int, int]:
     schema = old[0].metadata.schema.to_arrow_schema().remove_metadata()
     new: list[Path] = []
     try:
-        for tables in _batches(_sorted(old)):
-            new.append(write_segment(tables, schema, table.folder, table.hash, max(segment.created for segment in old)))
+        with table.adding(instead_of=old) as place:
+            for tables in _batches(_sorted(old)):
+                new.append(write_segment(tables, schema, place, table.hash, max(segment.created for segment in old)))
     except UNREADABLE as error:
         for path in new:
-            path.unlink()
-        raise StoreError(f"{table.folder}: cannot be compacted ({error}); nothing was changed") from error
-    _remove(old)
+            path.unlink(missing_ok=True)
+        hint = "" if table.mirror is None else f"; {table.folder} is a copy of it: delete that, and do it again"
+        raise StoreError(f"{table.name}: cannot be compacted ({error}); nothing was changed{hint}") from error
+    table.remove(old)
     return len(old), len(new)
 
 
@@ -124,8 +126,3 @@ def _batches(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
             waiting, rows, size = [], 0, 0
     if waiting:
         yield waiting
-
-
-def _remove(segments: list[Segment]) -> None:
-    for segment in segments:
-        segment.path.unlink(missing_ok=True)
