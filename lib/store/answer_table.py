@@ -13,15 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lib.data.atomic import write_new_text, write_text
+from lib.data.atomic import remove_leftovers, write_new_text, write_text
 from lib.data.joining.key_group import KeyGroup, Numbers
 from lib.data.joining.keys import KEY, KEY_TYPE
 from lib.data.manifest import fingerprint
 from lib.data.parquet import UNREADABLE
 from lib.errors import StoreError
 from lib.log import log
-from lib.store.mirror import Mirror
+from lib.store.mirror import PUTTING, Mirror
 from lib.store.segment import (
+    LEFTOVERS,
     SUFFIX,
     Segment,
     open_segment,
@@ -101,6 +102,11 @@ class AnswerTable:
             raise StoreError(
                 f"{self.name}/{QUESTION}: is not the question that the folder is called after; move the folder away"
             )
+        self.remove_leftovers()
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed processes left, where it is old enough to be that."""
+        remove_leftovers(self.folder, LEFTOVERS + PUTTING)
 
     def adding(self, instead_of: Collection[Segment] = ()) -> AbstractContextManager[Path]:
         """A folder to write new files into: they are the table's at the end at the latest.

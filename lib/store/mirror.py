@@ -16,7 +16,9 @@ from lib.errors import StoreError
 from lib.log import log
 from lib.urls import reason, without_secrets
 
-PUTTING = "putting-"  # folders of files that are on their way
+_PUTTING = "putting-"  # folders of files that are on their way
+PUTTING = (f"{_PUTTING}????????",)
+"""Those that killed processes leave, as a pattern for `remove_leftovers`."""
 _KINDS = (".parquet", ".json")
 _PROBE = ".writable"  # one for all runs: who may write need not be allowed to delete
 _AT_ONCE = 8  # files that are fetched
@@ -189,7 +191,7 @@ class Mirror:
     @contextmanager
     def _new_folder(self) -> Iterator[Path]:
         self._make_folder()
-        with TemporaryDirectory(prefix=PUTTING, dir=self.folder, ignore_cleanup_errors=True) as place:
+        with TemporaryDirectory(prefix=_PUTTING, dir=self.folder, ignore_cleanup_errors=True) as place:
             yield Path(place)
 
     def _make_folder(self) -> None:

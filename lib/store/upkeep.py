@@ -71,9 +71,10 @@ def prune(table: AnswerTable, days: float | None) -> tuple[int, int]:
 def compact(table: AnswerTable) -> tuple[int, int]:
     """Make few segments of many, with one answer for each key. Returns the numbers of segments before and after.
 
-    Runs may read and write meanwhile: the new ones are there before the old ones go. Raises StoreError where one can't
-    be read: which answers it has lost, nobody would know later.
+    Runs may read and write meanwhile: the new ones are there before the old ones go. What killed processes left goes,
+    too. Raises StoreError where one can't be read: which answers it has lost, nobody would know later.
     """
+    table.remove_leftovers()
     old = list(table.segments())
     if len(old) < 2:
         return len(old), len(old)

@@ -1,5 +1,6 @@
 """A store behind a URL: machines see what others add and remove, whatever happens on the way, and show no secret."""
 
+import os
 import random
 import resource
 from collections.abc import Callable, Iterator
@@ -288,3 +289,15 @@ def test_a_copy_is_found_again_with_other_keys_and_shows_none(tmp_path: Path) ->
     assert one.below("x").name == other.below("x").name == "s3://bucket/store/x"
     assert "a:b" not in repr(one)
     assert place_of("s3://bucket/other").folder != one.folder  # type: ignore[union-attr]
+
+
+def test_what_a_killed_process_was_putting_goes_a_day_later(machine: Machine) -> None:
+    table = machine("one")
+    for name, age in (("putting-a1b2c3_d", 1e9), ("putting-e1b2c3_d", None)):
+        (table.folder / name).mkdir()
+        (table.folder / name / "x.parquet").write_text("")
+        if age is not None:
+            for path in (table.folder / name / "x.parquet", table.folder / name):
+                os.utime(path, (age, age))
+    machine("one")
+    assert [path.name for path in table.folder.glob("putting-*")] == ["putting-e1b2c3_d"]
