@@ -82,6 +82,7 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "jobs/test_written_judging.py": _COMMANDS,
     "pipeline/test_remembering.py": _COMMANDS,
     "cluster/test_shared_nights.py": _COMMANDS,
+    "store/test_object_store.py": _COMMANDS,
     "engines/vllm/test_vllm_config.py": replace(FAST, needs="vllm"),  # refused before vLLM is imported
 }
 
