@@ -85,7 +85,7 @@ def take_in(
     passed over.
 
     Parquet of which every row is chosen is checked only, and read where it lies (unless its row groups are too large to
-    be read by range). Memory: a few thousand rows, and 8 bytes for each row's id. suffix: of the files' names, so that
+    be read by range). Memory is the same for however many rows. suffix: of the files' names, so that
     two plans at once in one folder don't write the same file. seen: the sources, where they were looked at already.
     see: is shown the chosen rows, in canonical form, in their order.
 
@@ -99,7 +99,7 @@ def take_in(
         source: config.present_columns(column_names(source, config.dialect, end(config)), source.url)
         for source in sources
     }
-    check = _Check(config, _selection(config, columns), has_ids=_has_ids(config, columns), see=see)
+    check = _Check(config, _selection(config, columns), folder, has_ids=_has_ids(config, columns), see=see)
     check.report.empty_files = len(seen) - len(sources)
     inputs = []
     for number, file in enumerate(seen):
@@ -136,13 +136,19 @@ class _Check:
     """Goes through the input once, counting and collecting what is wrong."""
 
     def __init__(
-        self, config: Rows, selection: Selection, *, has_ids: bool, see: Callable[[pa.Table], None] | None
+        self,
+        config: Rows,
+        selection: Selection,
+        folder: Path,
+        *,
+        has_ids: bool,
+        see: Callable[[pa.Table], None] | None,
     ) -> None:
         self.selection = selection
         self._see = see
         self._config = config
         self.report = Report(has_ids=has_ids)
-        self._ids = IdCheck(config.id_column or "id", config.without_ids)
+        self._ids = IdCheck(config.id_column or "id", config.without_ids, folder)
         self._bad: list[str] = []
         self._reasons: set[str] = set()
         self._bad_rows = 0
