@@ -9,24 +9,32 @@ from lib.report.drawing import FILL, INK, POINTS, inches, labels, plain, plot, s
 from lib.scoring.probabilities import FloatArray
 
 _WIDTH = 3.2
-_ROW = 0.3
+_ROW, _MANY, _LOW_ROW = 0.3, 40, 0.2
 _GAP = 0.15
 _AXIS = 0.55
 """Room for the numbers of an axis and its title."""
 
 
-def ratings_chart(names: Sequence[str], ratings: FloatArray, low: FloatArray, high: FloatArray) -> str:
+def ratings_chart(
+    names: Sequence[str],
+    ratings: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    *,
+    title: str = "rating (log-odds)",
+    centre: float = 0.0,
+) -> str:
     """A dot for each rating [s], with a whisker from low to high (none where they are NaN); first on top.
 
-    Dashed: 0, the mean of the ratings.
+    title: what the numbers are. Dashed: the centre, the mean of the ratings or their anchor.
     """
     shown = labels(names)
     rows = np.arange(len(names))
-    axes = _rows(shown, _ROW * len(names), right=_GAP, bottom=_AXIS)
-    axes.axvline(0, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
+    axes = _rows(shown, (_ROW if len(names) <= _MANY else _LOW_ROW) * len(names), right=_GAP, bottom=_AXIS)
+    axes.axvline(centre, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
     axes.hlines(rows, low, high, color=FILL, linewidth=2, alpha=0.55)
     axes.plot(ratings, rows, color=FILL, linewidth=0, marker="o", markersize=6, clip_on=False)
-    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel="rating (log-odds)")
+    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=title)
     axes.margins(x=0.05)
     axes.set_yticks(rows, shown, parse_math=False, fontsize=POINTS)
     return svg(axes.figure)

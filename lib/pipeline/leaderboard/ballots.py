@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data.rows.votes import BOTH_BAD
+from lib.errors import InputError
 from lib.scoring.probabilities import FloatArray, IntArray
 from lib.scoring.ranking.style import style_covariates
 from lib.scoring.ranking.votes import Votes
@@ -17,8 +18,8 @@ from lib.types import PROBABILITIES, VERDICTS
 
 @dataclass(frozen=True, kw_only=True)
 class Ballots:
-    """n votes. names: of the models. category: [n] places in `categories`, -1 for none. counts: [n] of each count in each
-    answer. left_out: why votes don't count, and how many."""
+    """n votes. names: of the models. category: [n] places in `categories`, -1 for none. counts: [n] of each count in
+    each answer. left_out: why votes don't count, and how many."""
 
     names: tuple[str, ...]
     first: IntArray
@@ -101,8 +102,10 @@ class BallotBox:
                 self._put(name, rows[name].to_numpy().astype(np.float32))
 
     def ballots(self) -> Ballots:
-        """All of them."""
-        whole = {name: np.concatenate(parts) for name, parts in self._parts.items() if not self._parts.update({name: []})}
+        """All of them. Raises InputError where there are none."""
+        if not self._parts:
+            raise InputError("no vote can be used: " + ", ".join(f"{n:,} {why}" for why, n in self.left_out.items()))
+        whole = {name: np.concatenate(self._parts.pop(name)) for name in list(self._parts)}
         known = ("first", "second", "outcomes", "question", "weight", "category")
         return Ballots(
             names=tuple(self._number),
@@ -129,7 +132,7 @@ class BallotBox:
         encoded = column.combine_chunks().dictionary_encode()
         own = np.array([numbers.setdefault(name, len(numbers)) for name in encoded.dictionary.to_pylist()], np.int64)
         places = pc.fill_null(encoded.indices, -1).to_numpy()
-        return np.append(own, -1)[places]
+        return np.asarray(np.append(own, -1)[places])
 
     def _outcomes(self, rows: pa.Table) -> FloatArray:
         """[n, 3] probabilities; NaN where a vote doesn't count."""

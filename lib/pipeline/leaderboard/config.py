@@ -48,7 +48,9 @@ class LeaderboardConfig:
         if self.seed < 0:
             raise ConfigError(f"leaderboard.seed={self.seed}: must not be negative")
         if self.seed and not self.bootstrap:
-            raise ConfigError(f"leaderboard.seed={self.seed}: has no effect without leaderboard.bootstrap; leave it out")
+            raise ConfigError(
+                f"leaderboard.seed={self.seed}: has no effect without leaderboard.bootstrap; leave it out"
+            )
         if self.model is RatingModel.elo:
             for key in ("position", "style", "bootstrap"):
                 if value := getattr(self, key):

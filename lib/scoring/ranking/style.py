@@ -8,8 +8,8 @@ from lib.scoring.probabilities import FloatArray
 
 
 def style_covariates(counts: Mapping[str, tuple[FloatArray, FloatArray]]) -> dict[str, FloatArray]:
-    """name -> [n], from the counts in both answers: (a - b) / (a + b), 0 where there is nothing in either, less its mean
-    and divided by its standard deviation. What is the same in all votes is left out.
+    """name -> [n], from the counts in both answers: (a - b) / (a + b), 0 where there is nothing in either, less its
+    mean and divided by its standard deviation. What is the same in all votes is left out.
 
     So in LMArena's "Does style matter?" (2024); its length is in tokens.
     """

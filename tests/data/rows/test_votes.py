@@ -137,7 +137,5 @@ def test_missing_columns_are_named(load, columns, options, message):
 
 @pytest.mark.parametrize("winners", [{"A": ["a"]}, {"A": ["x"], "B": ["X"], "tie": [], "both_bad": []}])
 def test_winners_must_be_four_different_things(winners):
-    with pytest.raises(
-        ConfigError, match=r"data.winners=.*: must name A, B, tie, both_bad, each with values of its own"
-    ):
+    with pytest.raises(ConfigError, match=r"data.winners=.*: must name A, B, tie, both_bad, each with"):
         VotesConfig(winners=winners)
