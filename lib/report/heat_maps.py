@@ -74,7 +74,9 @@ def _shades(rows: Sequence[str], strength: FloatArray, *, title: str) -> str:
     from matplotlib.path import Path
 
     s = len(rows)
-    axes: Any = plot(max(_NARROW * s, 4.0), _LOW * s, left=inches(rows) + _GAP, right=_GAP, top=2 * _LINE, bottom=0.05)
+    across = max(_NARROW * s, 4.0)
+    right = max(_GAP, inches([title]) - across)
+    axes: Any = plot(across, _LOW * s, left=inches(rows) + _GAP, right=right, top=2 * _LINE, bottom=0.05)
     shade = np.where(np.isnan(strength), -1, np.minimum(np.nan_to_num(strength) * _SHADES, _SHADES - 1)).astype(int)
     shapes: dict[int, list[Path]] = {}
     for i, row in enumerate(shade):

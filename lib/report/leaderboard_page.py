@@ -59,6 +59,7 @@ def render_leaderboard(
                 ),
                 description="Rating of each model with its interval",
                 wide=len(board.names) > _SHOWN,
+                scrolls=len(board.names) > _SHOWN,
             ),
         ),
         Section(

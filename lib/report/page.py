@@ -76,6 +76,7 @@ th, td { padding: .3rem 1.25rem .3rem 0; border-bottom: 1px solid var(--line); t
 th { color: var(--quiet); font-weight: 500; font-size: .875rem; }
 td:last-child { overflow-wrap: anywhere; min-width: 4rem; }
 .numbers :is(th, td):not(:first-child) { text-align: right; white-space: nowrap; }
+.numbers td:first-child { min-width: 8rem; }
 .prose td { white-space: pre-wrap; }
 svg { display: block; width: 100%; height: auto; }
 .scroll > svg { min-width: 34rem; }

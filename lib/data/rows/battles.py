@@ -29,8 +29,9 @@ SCHEMA = pa.schema(
     }
 )
 """Canonical battles. row: number of the record in its file, from 0. Turns may be null. question: what was asked, by
-the user's own name or as a hash of the prompt; null where the row can't be used. label: one of VERDICTS. error: why the
-row can't be used, with the column's name. Null is what is unknown (or, in `error`, not there)."""
+the user's own name or as a hash of the prompt; null where no model is named, or the row can't be used. label: one of
+VERDICTS. error: why the row can't be used, with the column's name. Null is what is unknown (or, in `error`, not
+there)."""
 
 NAMES = ("id", "model_a", "model_b", "question")
 WINNERS = ("winner_a", "winner_b", "winner_tie")
@@ -206,10 +207,13 @@ class BattlesConfig(Rows):
 
 
 def _by_prompt(rows: pa.Table) -> pa.Table:
-    """Canonical rows, whose questions are hashes of their prompts."""
+    """Canonical rows, whose questions are hashes of their prompts, where they name the models."""
+    known = pc.and_(rows["error"].is_null(), pc.or_(rows["model_a"].is_valid(), rows["model_b"].is_valid()))
+    if not pc.any(known).as_py():
+        return rows
     keys = content_keys(rows, ["prompt"]).to_pylist()
     names = pa.array([key[:_HASH_BYTES].hex() for key in keys], pa.string())
-    names = pc.if_else(rows["error"].is_null(), names, pa.scalar(None, pa.string()))
+    names = pc.if_else(known, names, pa.scalar(None, pa.string()))
     return rows.set_column(rows.column_names.index("question"), "question", names)
 
 

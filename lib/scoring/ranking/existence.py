@@ -58,13 +58,15 @@ def has_maximum(rows: Rows, s: int, *, tied: bool) -> bool:
 
 
 def extremes(rows: Rows, s: int) -> Extremes:
-    """The systems that won, or lost, everything against all others that they met."""
+    """The systems that won, or lost, everything against all others that they met; the largest group is the others."""
     beaten, drawn = _edges(rows)
     both = np.concatenate([beaten, drawn, drawn[:, ::-1]])
     label = components(both, s, directed=True)
     above, below = label[both[:, 0]], label[both[:, 1]]
     across = above != below
-    lost, won = np.isin(label, below[across]), np.isin(label, above[across])
+    size = np.bincount(label)
+    main = (label == np.argmax(size)) & (size.max() > 1)
+    lost, won = np.isin(label, below[across]) | main, np.isin(label, above[across]) | main
     return Extremes(
         undefeated=tuple(np.flatnonzero(won & ~lost).tolist()), winless=tuple(np.flatnonzero(lost & ~won).tolist())
     )
