@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,12 +35,14 @@ class Ballots:
 
     def votes(self, styles: Sequence[str], *, position: bool, category: int | None = None) -> Votes:
         """Those of a category, or all; systems without votes that count are left out."""
-        kept = ~np.isnan(self.outcomes[:, 0])
+        kept: Any = ~np.isnan(self.outcomes[:, 0])
         if self.weight is not None:
             kept &= self.weight > 0
         if category is not None:
             assert self.category is not None
             kept &= self.category == category
+        if kept.all():
+            kept = slice(None)  # no copies
         first, second = self.first[kept], self.second[kept]
         there = np.zeros(len(self.names), np.bool_)
         there[first] = there[second] = True

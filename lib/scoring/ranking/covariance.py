@@ -1,11 +1,14 @@
 """How sure fitted parameters are: covariances between them, by the questions that were asked."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from lib.scoring.probabilities import FloatArray
+from lib.scoring.probabilities import FloatArray, IntArray
 from lib.scoring.ranking.newton import Likelihood
+
+_VOTES = 1 << 17  # that are looked at together
 
 
 def posterior(likelihood: Likelihood, best: FloatArray) -> FloatArray:
@@ -19,9 +22,8 @@ def sandwich(likelihood: Likelihood, best: FloatArray) -> FloatArray:
     Liang and Zeger, Longitudinal data analysis using generalized linear models (Biometrika 1986). It holds where votes
     about one question depend on each other, and where outcomes are probabilities.
     """
-    bread, scores = posterior(likelihood, best), _scores(likelihood, best)
-    q = likelihood.rows.clusters
-    meat = (scores.T @ scores).toarray()
+    bread, q = posterior(likelihood, best), likelihood.rows.clusters
+    meat = sum((scores.T @ scores).toarray() for scores in _scores(likelihood, best))
     return np.asarray(bread @ meat @ bread * q / (q - 1), dtype=np.float64)
 
 
@@ -49,15 +51,28 @@ def bootstrap(likelihood: Likelihood, best: FloatArray, resamples: int, seed: in
     return np.asarray(spread * (q + 1) / (q - 1), dtype=np.float64)
 
 
-def _scores(likelihood: Likelihood, best: FloatArray) -> Any:
-    """[q, m] gradient of the log-likelihood of each cluster, sparse."""
+def _scores(likelihood: Likelihood, best: FloatArray) -> Iterator[Any]:
+    """[q, m] gradient of the log-likelihood of each cluster, sparse, some thousands of clusters at a time."""
     from scipy.sparse import csr_array, hstack
 
     rows, curves = likelihood.rows, likelihood.curves(best)
-    slope = (rows.outcomes * curves.z[rows.row]).sum(axis=1)
-    by_row = csr_array((slope, (rows.cluster, rows.row)), shape=(rows.clusters, len(rows.counts)))
-    scores = by_row @ rows.features
-    if not likelihood.tied:
-        return scores
-    by_tie = np.bincount(rows.cluster, (rows.outcomes * curves.t[rows.row]).sum(axis=1), minlength=rows.clusters)
-    return hstack([scores, csr_array(by_tie[:, None])], format="csr")
+    for part in _whole_clusters(rows.cluster):
+        first, last = rows.cluster[part[0]], rows.cluster[part[-1]]
+        cluster, row, outcomes = rows.cluster[part] - first, rows.row[part], rows.outcomes[part]
+        shape = (last - first + 1, len(rows.counts))
+        scores = csr_array(((outcomes * curves.z[row]).sum(axis=1), (cluster, row)), shape=shape) @ rows.features
+        if likelihood.tied:
+            by_tie = np.bincount(cluster, (outcomes * curves.t[row]).sum(axis=1))
+            scores = hstack([scores, csr_array(by_tie[:, None])], format="csr")
+        yield scores
+
+
+def _whole_clusters(cluster: IntArray) -> Iterator[IntArray]:
+    """Numbers of votes in the order of their clusters, in parts that end with one."""
+    order = np.argsort(cluster, kind="stable")
+    ordered, start = cluster[order], 0
+    while start < len(order):
+        last = ordered[min(start + _VOTES, len(order)) - 1]
+        stop = int(np.searchsorted(ordered, last, side="right"))
+        yield order[start:stop]
+        start = stop

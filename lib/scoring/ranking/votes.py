@@ -95,11 +95,13 @@ class Rows:
 
 def distinct_rows(votes: Votes) -> Rows:
     """The different rows of votes. Covariates change their sign with the side that is first, as log-odds do."""
-    scored = votes.scored
+    scored: Any = votes.scored
+    if scored.all():
+        scored = slice(None)  # no copies
     first, second, s = votes.first[scored], votes.second[scored], len(votes.names)
     turned = first > second
     outcomes = normalise(votes.outcomes[scored])
-    outcomes[turned] = outcomes[turned][:, [1, 0, 2]]
+    outcomes[turned, :2] = outcomes[turned, 1::-1]
     columns = [np.where(turned, -column[scored], column[scored]) for column in votes.covariates.values()]
     row, where = _numbered([np.minimum(first, second) * s + np.maximum(first, second), *columns])
     u = len(where)

@@ -4,6 +4,7 @@ import pytest
 from scipy.optimize import minimize
 
 from lib.errors import ConfigError, InputError
+from lib.scoring.ranking import covariance
 from lib.scoring.ranking.outcomes import RatingModel
 from lib.scoring.ranking.ratings import rate
 from lib.scoring.ranking.votes import Votes, wins
@@ -229,6 +230,17 @@ def test_the_sandwich_of_two_systems_is_worked_by_hand():
     half = 2.776445 * np.sqrt(variance) / 2  # Student's t with 4 degrees of freedom; a rating is half the difference
     np.testing.assert_allclose(fit.high - fit.ratings, [half, half], rtol=1e-6)
     np.testing.assert_allclose(fit.ratings - fit.low, [half, half], rtol=1e-6)
+
+
+@pytest.mark.parametrize("model", FITTED)
+def test_scores_are_the_same_however_many_votes_are_looked_at_together(model, monkeypatch):
+    data = some(model, 5, 20, position=0.3)
+    shuffled = np.random.default_rng(0).permutation(len(data.first))
+    columns = {name: getattr(data, name)[shuffled] for name in ("first", "second", "outcomes", "question")}
+    data = Votes(names=data.names, **columns, covariates=data.covariates)
+    whole = rate(data, model)
+    monkeypatch.setattr(covariance, "_VOTES", 7)
+    np.testing.assert_allclose(rate(data, model).low, whole.low, rtol=1e-12)
 
 
 def test_an_anchor_stands_still_and_the_others_are_told_from_it():
