@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from lib.data import parquet
 from lib.data.answers import Answer, read_all_answers
-from lib.data.rows.battles import BattlesConfig, Turns
+from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
 from lib.errors import ConfigError, InputError
 from lib.log import log
-from lib.scoring.pairings import pairings
+from lib.scoring.ranking.pairings import pairings
 from lib.types import BATTLE_TEXTS
 
 
@@ -65,7 +65,7 @@ def draw_battles(config: TournamentConfig, folder: Path) -> BattlesConfig:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         parquet.write(table, path)
-    return BattlesConfig(path=str(path), turns=Turns.text)
+    return BattlesConfig(path=str(path), turns=Turns.text, columns=BattleColumns(question="question"))
 
 
 def _require_same_questions(answers: Mapping[str, Mapping[str, Answer]]) -> None:

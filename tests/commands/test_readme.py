@@ -64,6 +64,10 @@ ARGUMENTS = {
     "store.dir=runs/store": "store.dir={files}/store",
     "retriever.corpus=runs/corpus": "retriever.corpus={files}/corpus",
     "run.dir=runs/found": "run.dir={files}/found",
+    "data.path=votes.csv": "data.path={files}/votes.csv",
+    "out=DIR": "out={files}/board",
+    "runs=[DIR,DIR]": "runs=[{files}/judged,{files}/judged]",
+    "leaderboard.anchor=gpt-4:1000": "leaderboard.anchor=gpt-4:1000",
     "runs=runs/generate-*": "runs={files}/generate-*",
     "tournament.answers={one: runs/one, other: runs/other}": (
         "tournament.answers={{one: {files}/one, other: {files}/other}}"
@@ -71,7 +75,7 @@ ARGUMENTS = {
 }
 AS_IT_IS = [
     "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=", "judge.",
-    "store.prune_days=", "store.compact=",
+    "store.prune_days=", "store.compact=", "leaderboard.model=",
 ]  # fmt: skip
 DUMMIES = [
     "engine@embedder=dummy", "engine@generator=dummy", "engine@reranker=dummy", "generator.max_model_len=4096",
@@ -111,6 +115,13 @@ def files(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_csv(train, folder / "sample_submission.csv", ["id", *WINNERS])
     line = ["data=arena", f"data.path={train}", "engine=dummy", "executor=inline", f"store.dir={folder / 'store'}"]
     job("judge", *line, f"run.dir={folder / 'run'}")
+    _votes(folder)
+    job(
+        "judge",
+        f"data.path={folder}/named.csv",
+        *[word for word in line if "path" not in word],
+        f"run.dir={folder}/judged",
+    )
     for name in ("submission.csv", "a.csv", "b.csv"):
         shutil.copy(folder / "run" / "submission.csv", folder / name)
     _texts(folder)
@@ -129,6 +140,19 @@ def files(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
         draws = ["generate.n=2", f"generate.temperature={temperature}", f"run.root={folder}"]
         job("generate", *dummy, "data=table", f"data.path={folder}/prompts.csv", *draws)
     return folder
+
+
+def _votes(folder: Path) -> None:
+    """Votes, and battles that name their models."""
+    votes = [
+        ("gpt-4", "llama", "model_a"),
+        ("llama", "gpt-4", "A"),
+        ("gpt-4", "llama", "tie"),
+        ("llama", "gpt-4", "both_bad"),
+    ]
+    (folder / "votes.csv").write_text("model_a,model_b,winner\n" + "".join(",".join(vote) + "\n" for vote in votes))
+    battles = "".join(f'{n},gpt-4,llama,"[""Q{n}?""]","[""a{n}""]","[""b""]"\n' for n in range(6))
+    (folder / "named.csv").write_text(f"id,model_a,model_b,prompt,response_a,response_b\n{battles}")
 
 
 def _texts(folder: Path) -> None:

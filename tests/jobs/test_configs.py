@@ -15,6 +15,7 @@ from jobs import (
     evaluate,
     generate,
     judge,
+    leaderboard,
     memory,
     merge,
     plan,
@@ -32,8 +33,8 @@ from lib.launch import typed
 CONF = Path(conf.__file__).parent
 JOBS: dict[str, Any] = {
     "arena": arena, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate, "judge": judge,
-    "memory": memory, "merge": merge, "plan": plan, "rag": rag, "rerank": rerank, "retrieve": retrieve,
-    "status": status, "store": store, "submit": submit, "tournament": tournament,
+    "leaderboard": leaderboard, "memory": memory, "merge": merge, "plan": plan, "rag": rag, "rerank": rerank,
+    "retrieve": retrieve, "status": status, "store": store, "submit": submit, "tournament": tournament,
 }  # fmt: skip
 _ROWS = {  # jobs about rows, and what must be given to them
     "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "judge": [],
@@ -46,6 +47,7 @@ _DATA = {  # which data a job reads
     "embed": _TEXTS,
     "generate": _TEXTS,
     "judge": ("arena", "arena_conversations", "autoj", "rakuda", "sample"),
+    "leaderboard": ("votes",),
     "rerank": _TEXTS,
     "retrieve": ("table", "tutorial"),
 }
@@ -54,6 +56,7 @@ _OPTIONS = {
     "embed": ("data",),
     "generate": ("data",),
     "judge": ("data", "engine", "prompt", "executor"),
+    "leaderboard": ("data",),
     "rerank": ("data",),
     "retrieve": ("data", "retriever"),
     "status": ("notify",),
@@ -85,6 +88,10 @@ def test_other_commands_compose() -> None:
     assert make("submit").job == "judge"
     assert make("evaluate", "run.dir=x").run.dir == "x"
     assert len(make("memory", "out=x").memory.formats) == 6
+    board = make(
+        "leaderboard", "data.path=x", "leaderboard.anchor=gpt-4:1000", "leaderboard.model=rao_kupper"
+    ).leaderboard
+    assert (board.anchor_name, board.points.origin, board.model.value) == ("gpt-4", 1000, "rao_kupper")
     assert make("merge", "merge.submissions=[a,b]", "merge.weights=[0.5,0.5]", "merge.out=c").merge.out == "c"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.data.joining.keys import content_keys
 from lib.data.reading.cells import Cells
 from lib.data.rows import columns
 from lib.data.rows.base import ITEMS, PLACE, Canonical, CellReader, Odd, Rows, read_items, read_name
@@ -22,16 +23,20 @@ SCHEMA = pa.schema(
         **dict.fromkeys(BATTLE_TEXTS, ITEMS),
         "model_a": pa.string(),
         "model_b": pa.string(),
+        "question": pa.string(),
         "label": pa.string(),
         "error": pa.string(),
     }
 )
-"""Canonical battles. row: number of the record in its file, from 0. Turns may be null. label: one of VERDICTS.
-error: why the row can't be used, with the column's name. Null is what is unknown (or, in `error`, not there)."""
+"""Canonical battles. row: number of the record in its file, from 0. Turns may be null. question: what was asked, by
+the user's own name or as a hash of the prompt; null where no model is named, or the row can't be used. label: one of
+VERDICTS. error: why the row can't be used, with the column's name. Null is what is unknown (or, in `error`, not
+there)."""
 
-NAMES = ("id", "model_a", "model_b")
+NAMES = ("id", "model_a", "model_b", "question")
 WINNERS = ("winner_a", "winner_b", "winner_tie")
 _TRUTH = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0}
+_HASH_BYTES = 8
 _UNEQUAL = "rows with unequal numbers of turns (kept as they are)"
 
 
@@ -46,7 +51,8 @@ class Turns(Enum):
 class BattleColumns:
     """Names of the user's columns. The texts must be there; the others where they are named otherwise than here.
 
-    label: one column instead of the three one-hot winners, its values given by `data.label_values`.
+    question: tells the questions of votes apart; null: the prompts do. label: one column instead of the three one-hot
+    winners, its values given by `data.label_values`.
     """
 
     id: str | None = "id"
@@ -55,6 +61,7 @@ class BattleColumns:
     response_b: str = "response_b"
     model_a: str | None = "model_a"
     model_b: str | None = "model_b"
+    question: str | None = None
     winner_a: str | None = "winner_model_a"
     winner_b: str | None = "winner_model_b"
     winner_tie: str | None = "winner_tie"
@@ -95,7 +102,7 @@ class BattlesConfig(Rows):
     @property
     def carried(self) -> Sequence[str]:
         """The columns that a result keeps."""
-        return ("file", "row", "id", "label")
+        return ("file", "row", "id", "model_a", "model_b", "question", "label")
 
     @property
     def id_column(self) -> str | None:
@@ -134,12 +141,16 @@ class BattlesConfig(Rows):
         reader = CellReader(cells, file, first_row)
         for role in BATTLE_TEXTS:
             name = getattr(self.columns, role)
-            reader.values[role] = reader.read(name, cells[name], lambda cell: _turns(cell, self.turns))
+            reader.values[role] = reader.read(name, cells[name], lambda cell: read_turns(cell, self.turns))
         for role in NAMES:
             name = getattr(self.columns, role)
             reader.values[role] = reader.read(name, cells.get(name), read_name)
         reader.values["label"] = _labels(cells, self, reader)
-        return reader.table(SCHEMA, self.needed_id(cells))
+        return self.named(reader.table(SCHEMA, self.needed_id(cells)))
+
+    def named(self, found: Canonical) -> Canonical:
+        """The same rows, each with a name of what was asked, where there is no column of such names."""
+        return found if self.columns.question is not None else found._replace(table=_by_prompt(found.table))
 
     @property
     def in_columns(self) -> bool:
@@ -163,7 +174,8 @@ class BattlesConfig(Rows):
         if self.needed_id(found) is not None and table["id"].null_count:
             raise Odd(table["id"].is_null())
         table["label"] = self._label_column(found, nulls)
-        return pa.table({**table, "error": nulls}, schema=SCHEMA)
+        rows = pa.table({**table, "error": nulls}, schema=SCHEMA)
+        return rows if self.columns.question is not None else _by_prompt(rows)
 
     def _label_column(self, found: Mapping[str, pa.Array], nulls: pa.Array) -> pa.Array:
         if self.columns.label is not None:
@@ -171,7 +183,7 @@ class BattlesConfig(Rows):
             return columns.by_value([found[self.columns.label]], lambda cells: _label(cells[0], values))
         winners = [str(getattr(self.columns, role)) for role in WINNERS]
         there = all(name in found for name in winners)
-        return columns.by_value([found[name] for name in winners], _one_hot) if there else nulls
+        return columns.by_value([found[name] for name in winners], one_hot) if there else nulls
 
     def way_out(self, bad: Collection[str]) -> str:
         """Cells may be plain text."""
@@ -194,7 +206,19 @@ class BattlesConfig(Rows):
         return parts + [f"{what}: {count:,}" for what, count in findings.items() if count]
 
 
-def _turns(cell: object, form: Turns) -> tuple[list[str | None], int]:
+def _by_prompt(rows: pa.Table) -> pa.Table:
+    """Canonical rows, whose questions are hashes of their prompts, where they name the models."""
+    known = pc.and_(rows["error"].is_null(), pc.or_(rows["model_a"].is_valid(), rows["model_b"].is_valid()))
+    if not pc.any(known).as_py():
+        return rows
+    keys = content_keys(rows, ["prompt"]).to_pylist()
+    names = pa.array([key[:_HASH_BYTES].hex() for key in keys], pa.string())
+    names = pc.if_else(known, names, pa.scalar(None, pa.string()))
+    return rows.set_column(rows.column_names.index("question"), "question", names)
+
+
+def read_turns(cell: object, form: Turns) -> tuple[list[str | None], int]:
+    """The turns of a cell, and the repairs made in them. Raises ValueError where there are none."""
     if isinstance(cell, str) and form is Turns.json:
         try:
             cell = json.loads(cell)
@@ -215,7 +239,7 @@ def _labels(cells: Cells, config: BattlesConfig, reader: CellReader) -> list[str
     if not all(name in cells for name in winners):
         return [None] * reader.rows
     triples = zip(*(cells[name] for name in winners), strict=True)
-    return reader.read("/".join(winners), triples, lambda triple: (_one_hot(triple), 0))
+    return reader.read("/".join(winners), triples, lambda triple: (one_hot(triple), 0))
 
 
 def _label(cell: object, values: dict[str, str]) -> str | None:
@@ -227,7 +251,7 @@ def _label(cell: object, values: dict[str, str]) -> str | None:
     return values[value]
 
 
-def _one_hot(cells: tuple[Any, Any, Any]) -> str | None:
+def one_hot(cells: tuple[Any, Any, Any]) -> str | None:
     """Which of three is 1, the others being 0; None where all three are null (no label)."""
     if cells == (None, None, None):
         return None

@@ -26,7 +26,7 @@ class ConversationsConfig(BattlesConfig):
 
     Both have the same questions; a content is a text, or a list of parts of type text. winners: what A, B and tie are
     called in the column winner, which the result keeps as it is: there are two kinds of ties. Of columns only id,
-    model_a and model_b count.
+    model_a, model_b and question count.
     """
 
     winners: dict[str, list[str]] = field(
@@ -93,7 +93,7 @@ class ConversationsConfig(BattlesConfig):
         winners = reader.read(_WINNER, cells.get(_WINNER), read_name)
         reader.values[_WINNER] = winners
         reader.values["label"] = reader.read(_WINNER, winners, lambda winner: (_label(winner, labels), 0))
-        return reader.table(self.schema, self.needed_id(cells))
+        return self.named(reader.table(self.schema, self.needed_id(cells)))
 
 
 def _label(winner: str | None, labels: dict[str, str]) -> str | None:

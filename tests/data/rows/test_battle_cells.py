@@ -89,6 +89,7 @@ def test_the_whole_table():
             **{text: ["fine"] for text in BATTLE_TEXTS},
             "model_a": model,
             "model_b": None,
+            "question": model and "855a966dc42fa2b5",  # a hash of the prompt
             "label": label,
             "error": None,
         }
