@@ -70,6 +70,7 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "data/test_delivery.py": _COMMANDS,
     "engines/retrieval/test_web.py": _COMMANDS,
     "jobs/test_another_rule.py": _COMMANDS,
+    "jobs/test_calibrate.py": _COMMANDS,
     "jobs/test_case_files.py": _COMMANDS,
     "jobs/test_every_job.py": _COMMANDS,
     "jobs/test_jobs.py": _COMMANDS,
