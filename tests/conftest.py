@@ -81,6 +81,7 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "jobs/test_settings_without_effect.py": _COMMANDS,
     "jobs/test_web_runs.py": _COMMANDS,
     "jobs/test_written_judging.py": _COMMANDS,
+    "pipeline/calibrating": _COMMANDS,
     "pipeline/test_remembering.py": _COMMANDS,
     "cluster/test_shared_nights.py": _COMMANDS,
     "engines/vllm/test_vllm_config.py": replace(FAST, needs="vllm"),  # refused before vLLM is imported

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lib.report.predictions import Failure, Predictions
-from lib.report.sample import Sample
 from lib.scoring.battle_sums import BattleSums, BiasSums
 from lib.scoring.calibrating.base import Calibrator, Inputs
 from lib.scoring.calibrating.choosing import held_out_loss
@@ -15,6 +14,7 @@ from lib.scoring.calibrating.davidson import Davidson
 from lib.scoring.calibrating.temperature import TemperatureTie
 from lib.scoring.metrics import BattleMetrics, Reliability, normalise
 from lib.scoring.probabilities import mean_of_orders
+from lib.scoring.sample import Sample
 
 _FIT_FROM_ROWS = 50
 _MOST_REASONS = 10_000  # of which the most frequent are kept

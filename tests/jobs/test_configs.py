@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 import conf
 from jobs import (
     arena,
+    calibrate,
     chunk,
     embed,
     evaluate,
@@ -31,7 +32,8 @@ from lib.launch import typed
 
 CONF = Path(conf.__file__).parent
 JOBS: dict[str, Any] = {
-    "arena": arena, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate, "judge": judge,
+    "arena": arena, "calibrate": calibrate, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate,
+    "judge": judge,
     "memory": memory, "merge": merge, "plan": plan, "rag": rag, "rerank": rerank, "retrieve": retrieve,
     "status": status, "store": store, "submit": submit, "tournament": tournament,
 }  # fmt: skip
@@ -84,6 +86,7 @@ def test_other_commands_compose() -> None:
     assert make("plan").plan.job == "judge"
     assert make("submit").job == "judge"
     assert make("evaluate", "run.dir=x").run.dir == "x"
+    assert make("calibrate", "run.dir=x", "out=y").out == "y"
     assert len(make("memory", "out=x").memory.formats) == 6
     assert make("merge", "merge.submissions=[a,b]", "merge.weights=[0.5,0.5]", "merge.out=c").merge.out == "c"
 

@@ -23,10 +23,10 @@ from lib.pipeline.calibrating.battle_texts import read_texts
 from lib.pipeline.outcomes.another_rule import RULES, keys_of_rule
 from lib.pipeline.outcomes.base import require_result
 from lib.report.predictions import BLOCK_ROWS, Predictions, from_result
-from lib.report.sample import Sample
 from lib.scoring.calibrating.base import Inputs
 from lib.scoring.metrics import Labels, normalise
 from lib.scoring.probabilities import FloatArray, mean_of_orders
+from lib.scoring.sample import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
