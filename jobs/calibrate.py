@@ -13,6 +13,7 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from lib.config import require_local
+from lib.data.battle_files.calibration_file import require_free
 from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.calibrating.fitting import CalibrateConfig, fit_calibration
@@ -26,7 +27,7 @@ class Config:
     """`conf/calibrate.yaml`.
 
     submission, labels: a submission and a file of labels, in place of a run; normalise: take rows of it that do not sum
-    to 1, divided by their sum. out: the calibration to write; what was there is replaced.
+    to 1, divided by their sum. out: the calibration to write; one that is there is replaced, another file is not.
     """
 
     run: RunDir
@@ -51,6 +52,7 @@ class Config:
 def main(config: Config) -> None:
     """Run the job."""
     out = Path(config.out)
+    require_free(out)
     place = out.absolute().parent
     place.mkdir(parents=True, exist_ok=True)
     if config.run.dir is not None:

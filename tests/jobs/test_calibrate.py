@@ -211,6 +211,7 @@ def test_a_real_submission_with_labels(shared: Path, quick_job: Job, tmp_path: P
     ("name", "line", "why"),
     [
         ("calibrate", ["run.dir={made}/judge"], "out: must be given"),
+        ("calibrate", ["run.dir=x", "out={made}/labelled.csv"], "labelled.csv: is there already, and is no calib"),
         ("calibrate", ["out=c.json"], "give run.dir=DIR, or submission=FILE and labels=FILE, or calibrate.runs"),
         ("calibrate", ["out=c.json", "run.dir=x", "labels=y"], "submission, labels: have an effect together only"),
         ("calibrate", ["out=c.json", "run.dir=x", "normalise=true"], "normalise=true: has no effect on a run"),
