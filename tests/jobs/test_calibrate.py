@@ -1,12 +1,14 @@
 """A calibration is fitted on a labelled run and applied to another, without its engine."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from lib.data import parquet
 from lib.data.submission import read_submission
 from lib.scoring.metrics import log_loss
 from tests.jobs.calibrated_runs import battles, columns, labelled_arena, labelled_judge, log_length, orders, run, write
@@ -205,6 +207,16 @@ def test_a_real_submission_with_labels(shared: Path, quick_job: Job, tmp_path: P
     quick_job("merge", f"merge.submissions=[{tmp_path}/raw.csv]", *out)
     fitted = log_loss(read_submission(tmp_path / "new.csv").probabilities, table["label"].to_numpy())
     assert 0.9460 < fitted < content["held_out"]["methods"]["vector"]["log_loss"]
+
+
+def test_a_result_that_lacks_rows_is_named(made: Path, quick_job: Job, tmp_path: Path) -> None:
+    shutil.copytree(made / "judge", tmp_path / "run")
+    path = tmp_path / "run" / "result.parquet"
+    parquet.write(parquet.read(path)[:-1], path)
+    for line in (["calibrate", f"out={tmp_path}/c.json"],
+                 ["merge", f"merge.calibration={made}/judge.json", f"merge.out={tmp_path}/new.csv"]):  # fmt: skip
+        said = quick_job(line[0], f"run.dir={tmp_path}/run", *line[1:], code=2).stderr
+        assert "result.parquet: has 599 rows, and its run 600; jobs.merge run.dir=" in said
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from lib.data.submission import Submission
 from lib.errors import ConfigError
 from lib.log import log
 from lib.pipeline.calibrating.battle_texts import read_texts
-from lib.pipeline.calibrating.labelled import described, inputs_of
+from lib.pipeline.calibrating.labelled import described, inputs_of, require_whole
 from lib.pipeline.outcomes.another_submission import Conclusion
 from lib.report.predictions import Predictions
 from lib.scoring.calibrating.base import Inputs
@@ -32,6 +32,7 @@ def conclude_calibrated(path: Path, manifest: Manifest, folder: Path, place: Pat
     calibration, key = read_calibration(path), f"merge.calibration={path}"
     calibrator = calibration.calibrator
     _require_suit(calibration, key, manifest)
+    require_whole(manifest, folder)
     _warn_of_another(calibration, key, manifest)
     lengths = read_texts(manifest, folder, place).log_length if isinstance(calibrator, DavidsonLength) else None
 

@@ -17,7 +17,7 @@ from lib.data.battle_files.labels import read_labels
 from lib.data.manifest import Manifest, fingerprint, read_manifest
 from lib.data.row_names import name_blocks
 from lib.data.submission import Submission, read_submission
-from lib.errors import ConfigError, InputError
+from lib.errors import ConfigError, InputError, RunFolderError
 from lib.log import log
 from lib.pipeline.calibrating.battle_texts import read_texts
 from lib.pipeline.outcomes.another_rule import RULES, keys_of_rule
@@ -65,7 +65,7 @@ def of_run(folder: Path, place: Path) -> Labelled:
     InputError where none is labelled.
     """
     manifest = require_battles(folder)
-    result = require_result(folder)
+    result = require_whole(manifest, folder)
     notes: list[str] = []
     groups, lengths = _of_texts(manifest, folder, place, notes)
     sample, names, first = Sample(), [""], 0
@@ -112,7 +112,7 @@ def of_runs(folders: Sequence[Path], place: Path) -> Labelled:
     place: as of `of_run`. Raises ConfigError and InputError as that, and InputError where ids or labels differ.
     """
     manifests = [require_battles(folder) for folder in folders]
-    found = [_whole(folder) for folder in folders]
+    found = [_whole(require_whole(*run)) for run in zip(manifests, folders, strict=True)]
     members = aligned(list(map(str, folders)), [submission for submission, _ in found])
     marks = [Submission(submission.ids, labels[:, None].astype(np.float64)) for submission, labels in found]
     labels = aligned(list(map(str, folders)), marks)[:, :, 0]
@@ -162,6 +162,18 @@ def require_battles(folder: Path) -> Manifest:
     return manifest
 
 
+def require_whole(manifest: Manifest, folder: Path) -> Path:
+    """The result of a run. Raises InputError where it is not merged yet, RunFolderError where it lacks rows."""
+    result = require_result(folder)
+    with parquet.opened(result) as file:
+        rows = file.metadata.num_rows
+    if rows != manifest.rows:
+        raise RunFolderError(
+            f"{result}: has {rows:,} rows, and its run {manifest.rows:,}; jobs.merge run.dir={folder} makes it again"
+        )
+    return result
+
+
 def require_labels(labels: Labels, where: str) -> None:
     """Raise InputError where there is no labelled row."""
     if not len(labels):
@@ -197,9 +209,8 @@ def _of_texts(
     return texts.groups, texts.log_length
 
 
-def _whole(folder: Path) -> tuple[Submission, npt.NDArray[np.int8]]:
-    """All rows of a run by their names, and their labels (-1 where unknown); rows without a name are left out."""
-    result = require_result(folder)
+def _whole(result: Path) -> tuple[Submission, npt.NDArray[np.int8]]:
+    """All rows of a result by their names, and their labels (-1 where unknown); rows without a name are left out."""
     blocks, ids = list(from_result(result)), pa.concat_arrays(list(_names(result)))
     probabilities = np.concatenate([block.probabilities for block in blocks])
     labels = np.concatenate([block.labels for block in blocks])
