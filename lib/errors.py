@@ -61,6 +61,10 @@ class RunFailed(OvernightError):
     """The run ended without a usable result: the message says why."""
 
 
+class CalibrationError(OvernightError):
+    """A calibration that is worth nothing: says what it was measured against."""
+
+
 class DeliveryError(OvernightError):
     """A finished run that could not be copied to `run.out`: says which file, why, and that the run itself is whole."""
 

@@ -1,35 +1,30 @@
-"""Submissions in the Kaggle "LMSYS – Chatbot Arena" format: writing, checking, blending.
+"""Submissions in the Kaggle "LMSYS – Chatbot Arena" format: writing, checking, reading.
 
 The rules: every id once, in the order of the input; values in [0, 1]; rows sum to 1 at 6 decimals.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 
 from lib.data import parquet
-from lib.data.atomic import atomic_path
+from lib.data.battle_files.csv_texts import csv_blocks, csv_columns, read_csv
+from lib.data.battle_files.submission_csv import COLUMNS, WINNERS, write_csv
 from lib.data.merging import MergeConfig
 from lib.data.repeats import Repeats, text_hashes
 from lib.data.row_names import name_blocks
 from lib.errors import ConfigError, InputError, RunFailed
 from lib.log import log
-from lib.scoring.probabilities import blend, to_millionths
 from lib.types import PROBABILITIES
 
-WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
-COLUMNS = ("id", *WINNERS)
 _BLOCK_ROWS = 16_384
 _TWICE = "the id is there twice"
-_SPECIAL = '[,"\r\n]'
 
 
 class OnFailed(Enum):
@@ -112,7 +107,7 @@ def write_submission(result: Path, path: Path, config: SubmissionConfig) -> int:
 
     if config.sample is not None:
         require_same_ids(names, Path(config.sample))
-    rows = _write_csv(path, zip(names(), _filled(result, config.filler), strict=True))
+    rows = write_csv(path, zip(names(), _filled(result, config.filler), strict=True))
     if left_out := sum(block.null_count for block in names()):
         log.warning("%s: %s failed rows without an id are left out", path, f"{left_out:,}")
     _check_written(path, (block.drop_null() for block in names()))
@@ -125,7 +120,7 @@ def read_submission(path: Path, *, normalise: bool = False) -> Submission:
     normalise: take rows that sum to something else, divided by their sum; how many is logged. Raises InputError naming
     file, row and column.
     """
-    table = _read_csv(path)
+    table = read_csv(path)
     submission = _checked_rows(path, table, 0, normalise=normalise)
     repeated = np.ones(len(submission.ids), dtype=bool)
     repeated[np.unique(submission.ids.dictionary_encode().indices, return_index=True)[1]] = False
@@ -139,7 +134,7 @@ def require_same_ids(ids: Callable[[], Iterator[pa.Array]], sample: Path) -> Non
         raise InputError(f"{sample}: no column id; it has {', '.join(names)}")
 
     def wanted() -> Iterator[pa.Array]:
-        return (block["id"] for block in _csv_blocks(sample))
+        return (block["id"] for block in csv_blocks(sample))
 
     difference = _first_difference(ids(), wanted())
     if difference is None:
@@ -149,36 +144,6 @@ def require_same_ids(ids: Callable[[], Iterator[pa.Array]], sample: Path) -> Non
         raise InputError(f"{sample}: {need} ids, but the submission has {have}")
     row, ours, theirs = difference
     raise InputError(f"{sample}, row {row}: id {theirs}, but the submission has {ours} there")
-
-
-def blend_submissions(
-    paths: Sequence[Path], weights: Sequence[float], out: Path, *, normalise: bool = False
-) -> Submission:
-    """Write the weighted mean of several submissions of the same ids, in the order of the first.
-
-    normalise: as of `read_submission`.
-
-    Raises ConfigError where the weights are no simplex or `out` is one of the files, InputError where the ids differ.
-    """
-    require_simplex(weights, "merge.weights", size=len(paths))
-    if out.resolve() in [path.resolve() for path in paths]:
-        raise ConfigError(f"merge.out={out}: is one of merge.submissions, which would be lost; choose another file")
-    submissions = [read_submission(path, normalise=normalise) for path in paths]
-    ids = submissions[0].ids
-    aligned = [submissions[0].probabilities]
-    for path, submission in zip(paths[1:], submissions[1:], strict=True):
-        positions = pc.index_in(ids, submission.ids)
-        if positions.null_count or len(submission.ids) != len(ids):
-            missing = ids.filter(pc.is_null(positions))[:5].to_pylist()
-            foreign = submission.ids.filter(pc.is_null(pc.index_in(submission.ids, ids)))[:5].to_pylist()
-            raise InputError(
-                f"{path}: {len(submission.ids)} ids, but {len(ids)} in {paths[0]}; missing here: {missing or 'none'}, "
-                f"missing there: {foreign or 'none'}"
-            )
-        aligned.append(submission.probabilities[positions.to_numpy()])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _write_csv(out, [(ids, blend(aligned, list(weights)))])
-    return read_submission(out)
 
 
 def _filled(result: Path, filler: npt.NDArray[np.float64] | None) -> Iterator[npt.NDArray[np.float64]]:
@@ -196,51 +161,13 @@ def _filled(result: Path, filler: npt.NDArray[np.float64] | None) -> Iterator[np
         yield block
 
 
-def _write_csv(path: Path, blocks: Iterable[tuple[pa.Array, npt.NDArray[np.float64]]]) -> int:
-    """Write ids (strings, [n]) and probabilities [n, 3], but for rows without an id; returns how many were written."""
-    rows = 0
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(",".join(COLUMNS).encode() + b"\n")
-        for ids, probabilities in blocks:
-            named = ids.is_valid().to_numpy(zero_copy_only=False)
-            lines = pc.binary_join_element_wise(_quoted(ids.drop_null()), _numbers_of_lines(probabilities[named]), "")
-            _, offsets, content = lines.buffers()
-            ends = np.frombuffer(offsets, np.int32)
-            if len(lines):
-                file.write(memoryview(content)[ends[lines.offset] : ends[lines.offset + len(lines)]])
-            rows += len(lines)
-    return rows
-
-
-def _quoted(ids: pa.Array) -> pa.Array:
-    """Cells. The csv module leaves a lone carriage return unquoted, at which readers would end the row."""
-    special = pc.match_substring_regex(ids, _SPECIAL)
-    if not pc.any(special).as_py():
-        return ids
-    escaped = pc.replace_substring(ids, '"', '""')
-    return pc.if_else(special, pc.binary_join_element_wise('"', escaped, '"', ""), ids)
-
-
-def _numbers_of_lines(probabilities: npt.NDArray[np.float64]) -> pa.Array:
-    """What follows the id in each line: ",0.333333,0.333333,0.333334" and the line's end."""
-    lines = np.empty((len(probabilities), 28), np.uint8)
-    for column, millionths in enumerate(to_millionths(probabilities).T):
-        cell = lines[:, 9 * column : 9 * column + 9]
-        cell[:, 0], cell[:, 2] = ord(","), ord(".")
-        for place, power in enumerate((1_000_000, 100_000, 10_000, 1000, 100, 10, 1)):
-            cell[:, place + (place > 0) + 1] = ord("0") + millionths // power % 10
-    lines[:, 27] = ord("\n")
-    offsets = np.arange(0, lines.size + 1, 28, dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), len(lines), [None, pa.py_buffer(offsets), pa.py_buffer(lines)])
-
-
 def _check_written(path: Path, ids: Iterator[pa.Array]) -> None:
     """Read a submission of ours block by block. Raises InputError where it breaks a rule. ids: that it must have."""
     with Repeats(path.parent) as seen:
 
         def checked() -> Iterator[pa.Array]:
             first = 0
-            for block in _csv_blocks(path):
+            for block in csv_blocks(path):
                 found = _checked_rows(path, pa.Table.from_batches([block]), first, normalise=False).ids
                 seen.add(found)
                 yield found
@@ -256,7 +183,7 @@ def _check_written(path: Path, ids: Iterator[pa.Array]) -> None:
 def _refuse_repeated(path: Path, repeated: npt.NDArray[np.uint64]) -> None:
     """Raise InputError where ids with these hashes are indeed the same."""
     first, before = 0, set[str]()
-    for block in _csv_blocks(path):
+    for block in csv_blocks(path):
         ids = block["id"]
         for row in np.flatnonzero(np.isin(text_hashes(ids), repeated)).tolist():
             if (name := ids[row].as_py()) in before:
@@ -304,46 +231,6 @@ def _checked_rows(path: Path, table: pa.Table, first: int, *, normalise: bool) -
         wrong = "the values do not sum to 1 at 6 decimals (normalise=true divides by their sum)"
         _refuse(path, unequal, ids, first, wrong)
     return Submission(ids=ids, probabilities=probabilities)
-
-
-def _read_csv(path: Path) -> pa.Table:
-    options = _csv_options(path)
-    try:
-        return pacsv.read_csv(path, **options)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a CSV file ({error})") from error
-
-
-def _csv_blocks(path: Path) -> Iterator[pa.RecordBatch]:
-    """The same, block by block."""
-    options = _csv_options(path)
-    try:
-        with pacsv.open_csv(path, **options) as reader:
-            yield from reader
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a CSV file ({error})") from error
-
-
-def _csv_options(path: Path) -> dict[str, Any]:
-    types = {name: pa.string() for name in csv_columns(path)}
-    return {
-        "parse_options": pacsv.ParseOptions(newlines_in_values=True),
-        "convert_options": pacsv.ConvertOptions(column_types=types, strings_can_be_null=False),
-    }
-
-
-def csv_columns(path: Path) -> list[str]:
-    """The names of the columns of a CSV file. Raises InputError where it is none, or two columns have one name."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        with pacsv.open_csv(path, parse_options=pacsv.ParseOptions(newlines_in_values=True)) as reader:
-            names: list[str] = reader.schema.names
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:  # the latter of names
-        raise InputError(f"{path}: not a CSV file ({error})") from error
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"{path}: two columns are called {', '.join(map(repr, twice))}; which one counts?")
-    return names
 
 
 def _numbers(path: Path, column: pa.ChunkedArray, name: str, ids: pa.Array, first: int) -> npt.NDArray[np.float64]:

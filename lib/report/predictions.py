@@ -7,19 +7,16 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 
 from lib.data import parquet
-from lib.data.submission import WINNERS, csv_columns, read_submission
+from lib.data.battle_files.labels import LabelArray, read_labels
+from lib.data.submission import read_submission
 from lib.errors import InputError
 from lib.log import log
 from lib.scoring.probabilities import FloatArray
 from lib.types import PROBABILITIES, VERDICTS
-
-LabelArray = npt.NDArray[np.int8]
 
 BLOCK_ROWS = 65_536
 """Rows in memory at a time."""
@@ -93,14 +90,15 @@ def from_result(path: Path) -> Iterator[Predictions]:
 
 
 def from_submission(submission: Path, labels: Path, *, partial: bool = False, normalise: bool = False) -> Predictions:
-    """Read a submission and look its ids up in a CSV with `id` and one-hot `winner_model_a/b`, `winner_tie`.
+    """Read a submission and look its ids up in a file of labels, as `read_labels` reads it.
 
     partial: measure the ids that both have, and log how many one of them lacks; ids that only the labels have come
     last, as failed rows, so that the coverage is of all labels. normalise: as of `read_submission`.
-    Raises InputError where one has ids that the other lacks, an id is there twice, or a label is not one-hot.
+    Raises InputError where one has ids that the other lacks, an id is there twice, or a label is none.
     """
     submitted = read_submission(submission, normalise=normalise)
-    ids, one_hot = _read_labels(labels)
+    truth = read_labels(labels)
+    ids = truth.ids
     positions = pc.index_in(submitted.ids, value_set=ids)
     foreign = submitted.ids.filter(pc.is_null(positions))
     unmet = pc.is_null(pc.index_in(ids, value_set=submitted.ids))
@@ -112,7 +110,7 @@ def from_submission(submission: Path, labels: Path, *, partial: bool = False, no
     shared = positions.is_valid().to_numpy(zero_copy_only=False)
     if not shared.any():
         raise InputError(f"{submission} and {labels} have no id in common")
-    known, alone = one_hot.argmax(axis=1).astype(np.int8), unmet.to_numpy(zero_copy_only=False)
+    known, alone = truth.labels, unmet.to_numpy(zero_copy_only=False)
     return Predictions(
         probabilities=np.concatenate([submitted.probabilities[shared], np.full((alone.sum(), 3), np.nan)]),
         labels=np.concatenate([known[positions.drop_null().to_numpy()], known[alone]]),
@@ -153,29 +151,3 @@ def _failures(path: Path) -> tuple[Failure, ...]:
         if len(found) == _EXAMPLES:
             break
     return tuple(found)
-
-
-def _read_labels(path: Path) -> tuple[pa.Array, FloatArray]:
-    """Ids (strings [m]) and one-hot labels [m, 3] of a labels file; its texts are not read."""
-    names = ["id", *WINNERS]
-    if missing := [name for name in names if name not in (there := csv_columns(path))]:
-        raise InputError(f"{path}: no column {', '.join(missing)}; it has {', '.join(there)}")
-    types = {"id": pa.string(), **dict.fromkeys(WINNERS, pa.float64())}
-    try:
-        table = pacsv.read_csv(
-            path,
-            parse_options=pacsv.ParseOptions(newlines_in_values=True),
-            convert_options=pacsv.ConvertOptions(include_columns=names, column_types=types),
-        ).combine_chunks()
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a CSV file of labels ({error})") from error
-    ids = table["id"].combine_chunks()
-    one_hot = np.stack([table[name].to_numpy() for name in WINNERS], axis=1)
-    wrong = ~(np.isin(one_hot, (0, 1)).all(axis=1) & (one_hot.sum(axis=1) == 1))
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise InputError(f"{path}, row {row} (id {ids[row]}): exactly one of {', '.join(WINNERS)} must be 1")
-    if len(ids.unique()) < len(ids):
-        repeated = next(item["values"] for item in ids.value_counts().to_pylist() if item["counts"] > 1)
-        raise InputError(f"{path}: id {repeated} is there twice, so it is unclear which label holds")
-    return ids, one_hot

@@ -34,10 +34,17 @@ def average_orders(ab: FloatArray, ba: FloatArray) -> FloatArray:
     return (ab + ba) / 2
 
 
-def davidson(score_a: npt.ArrayLike, score_b: npt.ArrayLike, *, scale: float, bias: float, log_nu: float) -> FloatArray:
+def mean_of_orders(ab: FloatArray, ba: FloatArray | None) -> FloatArray:
+    """[n, 3]: the mean of both orders, or A first alone where nothing else was asked of any row."""
+    return ab if ba is None or np.isnan(ba).all() else average_orders(ab, ba)
+
+
+def davidson(
+    score_a: npt.ArrayLike, score_b: npt.ArrayLike, *, scale: float, bias: float | FloatArray, log_nu: float
+) -> FloatArray:
     """P(A) : P(B) : P(tie) = e^{z/2} : e^{-z/2} : nu, with z = scale * (a - b) + bias; [n, 3].
 
-    No finite score overflows. A pair with a NaN or infinite score is NaN.
+    bias: one for all, or one for each pair [n]. No finite score overflows. A pair with a NaN or infinite score is NaN.
     Davidson, On extending the Bradley-Terry model to accommodate ties (JASA 1970).
     """
     a, b = _pairs(score_a, score_b)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from lib.config import identity, of_rule, transient
 from lib.errors import ConfigError
-from lib.scoring.calibration import TemperatureParameters, apply_temperature
+from lib.scoring.calibrating.temperature import TemperatureTie
 from lib.scoring.probabilities import FloatArray, average_orders, normalise_labels, swap_ab
 from lib.tasks.base import Prepared, Result, Task, as_table
 from lib.tasks.battle_requests import (
@@ -95,7 +95,7 @@ class PairwiseConfig:
         mean = average_orders(ab, ba) if self.swap is Swap.both else ab
         if (self.temperature, self.tie_offset) == (1, 0):  # not by way of logarithms, which would change the last digit
             return mean
-        return apply_temperature(TemperatureParameters(temperature=self.temperature, tie_offset=self.tie_offset), mean)
+        return TemperatureTie(temperature=self.temperature, tie_offset=self.tie_offset).of_probabilities(mean)
 
 
 ORDER_FIELDS = [(f"{order}_{name}", pa.float64()) for order in ("ab", "ba") for name in PROBABILITIES]

@@ -40,10 +40,18 @@ ARGUMENTS = {
     "run.dir=DIR": "run.dir={files}/run",
     "submission=submission.csv": "submission={files}/submission.csv",
     "labels=train.csv": "labels={files}/train.csv",
+    "submission=a.csv": "submission={files}/a.csv",
+    "labels=labels.csv": "labels={files}/labels.csv",
     "merge.submissions=[a.csv,b.csv]": "merge.submissions=[{files}/a.csv,{files}/b.csv]",
     "merge.weights=[0.6,0.4]": "merge.weights=[0.6,0.4]",
     "merge.out=blend.csv": "merge.out={files}/blend.csv",
     "merge.out=cooler.csv": "merge.out={files}/cooler.csv",
+    "merge.out=calibrated.csv": "merge.out={files}/calibrated.csv",
+    "merge.out=fitted.csv": "merge.out={files}/fitted.csv",
+    "merge.fit=labels.csv": "merge.fit={files}/labels.csv",
+    "merge.calibration=calibration.json": "merge.calibration={files}/calibration.json",
+    "out=calibration.json": "out={files}/calibration.json",
+    "run.dir=runs/labelled": "run.dir={files}/labelled",
     "--cfg": "--cfg",
     "--multirun": "--multirun",
     "job": "job",
@@ -92,6 +100,7 @@ MORE = {  # so that a command is quick and leaves its run in a folder of the tes
     "generate": ["executor=inline", "run.root={run}"],
     "rag": [*DUMMIES, "run.root={run}"],
     "tournament": ["run.root={run}", "engine.max_model_len=4096"],
+    "calibrate": ["calibrate.force=true"],  # the dummy engine knows nothing of the labels
     "memory": ["memory.measure=false", "engine=smollm2_135m", "out={run}"],
 }  # fmt: skip
 CONTEST = {"experiment=lecture/all": "rag.tournament=['engine=dummy','engine.max_model_len=4096','prompt=pairwise_ja']"}
@@ -122,8 +131,8 @@ def files(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
         *[word for word in line if "path" not in word],
         f"run.dir={folder}/judged",
     )
-    for name in ("submission.csv", "a.csv", "b.csv"):
-        shutil.copy(folder / "run" / "submission.csv", folder / name)
+    shutil.copy(folder / "run" / "submission.csv", folder)
+    _labelled(folder, job)
     _texts(folder)
     dummy = ["engine=dummy", "executor=inline"]
     job("chunk", f"data.path={folder}/talk.txt", f"run.dir={folder}/chunks")
@@ -153,6 +162,23 @@ def _votes(folder: Path) -> None:
     (folder / "votes.csv").write_text("model_a,model_b,winner\n" + "".join(",".join(vote) + "\n" for vote in votes))
     battles = "".join(f'{n},gpt-4,llama,"[""Q{n}?""]","[""a{n}""]","[""b""]"\n' for n in range(6))
     (folder / "named.csv").write_text(f"id,model_a,model_b,prompt,response_a,response_b\n{battles}")
+
+
+def _labelled(folder: Path, job: Job) -> None:
+    """A run on enough labelled rows to fit a calibration on, its submission, and the calibration."""
+    with (folder / "train.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({**row, "id": f"{copy}-{n}", "prompt": json.dumps([f"{copy} {n}"])}
+                         for copy in range(3) for n, row in enumerate(rows))  # fmt: skip
+    labelled = folder / "labelled"
+    job("judge", "data=arena", f"data.path={folder}/labels.csv", "engine=dummy", "executor=inline", "store.dir=null",
+        f"run.dir={labelled}")  # fmt: skip
+    for name in ("a.csv", "b.csv"):
+        shutil.copy(labelled / "submission.csv", folder / name)
+    job("calibrate", f"run.dir={labelled}", f"out={folder}/calibration.json", "calibrate.force=true")
 
 
 def _texts(folder: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lib.data.submission import read_submission
-from lib.scoring.calibration import TemperatureParameters, apply_temperature
+from lib.scoring.calibrating.temperature import TemperatureTie
 from lib.scoring.probabilities import threshold
 from tests.running import Job, in_process
 
@@ -80,9 +80,8 @@ def test_the_threshold_rule_in_place_of_davidsons(runs: Path, quick_job: Job, tm
 def test_a_temperature_and_a_tie_offset(name: str, line: list[str], runs: Path, quick_job: Job, tmp_path: Path) -> None:
     rule = ["judge.temperature=2", "judge.tie_offset=-0.5"]
     quick_job("merge", f"run.dir={runs / name}", f"merge.out={tmp_path}/cool.csv", *rule)
-    expected = apply_temperature(
-        TemperatureParameters(temperature=2, tie_offset=-0.5), columns(runs / name, "p_a", "p_b", "p_tie")
-    )
+    raw = columns(runs / name, "p_a", "p_b", "p_tie")
+    expected = TemperatureTie(temperature=2, tie_offset=-0.5).of_probabilities(raw)
     np.testing.assert_allclose(read_submission(tmp_path / "cool.csv").probabilities, expected, atol=1e-6)
     quick_job("judge", *DUMMY, *line, *rule, f"run.dir={tmp_path}/anew")
     assert (tmp_path / "cool.csv").read_bytes() == (tmp_path / "anew" / "submission.csv").read_bytes()

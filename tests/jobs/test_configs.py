@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 import conf
 from jobs import (
     arena,
+    calibrate,
     chunk,
     embed,
     evaluate,
@@ -32,9 +33,10 @@ from lib.launch import typed
 
 CONF = Path(conf.__file__).parent
 JOBS: dict[str, Any] = {
-    "arena": arena, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate, "judge": judge,
-    "leaderboard": leaderboard, "memory": memory, "merge": merge, "plan": plan, "rag": rag, "rerank": rerank,
-    "retrieve": retrieve, "status": status, "store": store, "submit": submit, "tournament": tournament,
+    "arena": arena, "calibrate": calibrate, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate,
+    "judge": judge, "leaderboard": leaderboard, "memory": memory, "merge": merge, "plan": plan, "rag": rag,
+    "rerank": rerank, "retrieve": retrieve, "status": status, "store": store, "submit": submit,
+    "tournament": tournament,
 }  # fmt: skip
 _ROWS = {  # jobs about rows, and what must be given to them
     "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "judge": [],
@@ -87,6 +89,7 @@ def test_other_commands_compose() -> None:
     assert make("plan").plan.job == "judge"
     assert make("submit").job == "judge"
     assert make("evaluate", "run.dir=x").run.dir == "x"
+    assert make("calibrate", "run.dir=x", "out=y").out == "y"
     assert len(make("memory", "out=x").memory.formats) == 6
     board = make(
         "leaderboard", "data.path=x", "leaderboard.anchor=gpt-4:1000", "leaderboard.model=rao_kupper"

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.report import battle_measures
 from lib.report.battle_measures import measure
 from lib.report.battles_page import summary, write_report
 from lib.report.predictions import Failure, Predictions
+from lib.scoring import sample
 from lib.scoring.metrics import log_loss
 from lib.scoring.probabilities import davidson, swap_ab
 from tests.scoring import oof
@@ -191,7 +191,7 @@ def test_rows_in_blocks_are_measured_as_the_whole(judged: Predictions, tmp_path:
 def test_fits_of_more_rows_than_are_held_are_of_a_sample_which_the_page_says(
     judged: Predictions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(battle_measures, "_FIT_UP_TO_ROWS", 100)
+    monkeypatch.setattr(sample, "_MOST_ROWS", 100)
     metrics = measure([judged] * 3).metrics
     assert metrics.temperature_fit is not None
     assert metrics.temperature_fit["sample"] == 56  # every 16th of 894
@@ -200,7 +200,7 @@ def test_fits_of_more_rows_than_are_held_are_of_a_sample_which_the_page_says(
 
 
 def test_however_many_blocks_take_the_memory_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(battle_measures, "_FIT_UP_TO_ROWS", 1000)
+    monkeypatch.setattr(sample, "_MOST_ROWS", 1000)
 
     def peak(blocks: int) -> int:
         rng = np.random.default_rng(4)

@@ -147,9 +147,10 @@ def test_sums_are_checked_as_the_grader_does(tmp_path):
         (HEADER + "1,0.5,0.5,0\n", r"row 0 \(id 1\): exactly one"),
         (HEADER + "1,1,0,\n", r"row 0 \(id 1\): exactly one"),
         (HEADER + "1,1,0,0\n1,0,1,0\n", "id 1 is there twice"),
-        ("id,label\n1,0\n", "no column winner_model_a, winner_model_b, winner_tie; it has id, label"),
+        ("id,labels\n1,0\n", "no labels: give it a column label .* it has id, labels"),
         (HEADER.rstrip() + ",winner_tie\n1,0,0,1,0\n", "two columns are called 'winner_tie'; which one counts"),
-        (HEADER + "1,yes,0,0\n", "not a CSV file of labels"),
+        (HEADER + "1,yes,0,0\n", r"row 0 \(id 1\): exactly one"),
+        (HEADER + "1,0,0\n", "not a CSV file .*Expected 4 columns"),
         ("", "not a CSV file"),
     ],
 )
