@@ -13,6 +13,7 @@ from lib.data.rows.conversations import ConversationsConfig
 from lib.data.rows.documents import DocumentsConfig
 from lib.data.rows.openai_batch import OpenAiBatchConfig
 from lib.data.rows.table import TableConfig
+from lib.data.rows.votes import VotesConfig
 from lib.engines.dummy import DummyConfig
 from lib.engines.retrieval.bm25 import Bm25Config
 from lib.engines.retrieval.exact import ExactConfig
@@ -34,6 +35,7 @@ SCHEMAS = {
     "data/documents": DocumentsConfig,
     "data/openai_batch": OpenAiBatchConfig,
     "data/table": TableConfig,
+    "data/votes": VotesConfig,
     "engine/dummy": DummyConfig,
     "engine/transformers": TransformersConfig,
     "engine/vllm": VllmConfig,

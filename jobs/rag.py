@@ -20,7 +20,7 @@ from lib.data.run_folder import REPORT, RESULT, STAGES
 from lib.errors import ConfigError
 from lib.launch import command_line, compose_job, launch
 from lib.log import log
-from lib.pipeline.outcomes.rating_outcome import rate
+from lib.pipeline.outcomes.rating_outcome import rank
 from lib.pipeline.planning.estimate import EstimateConfig
 from lib.pipeline.staged.answering import Config, check_engines, require_effect
 from lib.pipeline.staged.questions import take_questions
@@ -190,7 +190,7 @@ def _contest(config: Config, root: Path, stages: dict[str, list[Stage]]) -> None
     write_stages([stage for done in stages.values() for stage in done], root / STAGES)
     judged = run_stage("tournament", tournament.JOB, contest)
     print(text_table(STAGE_HEADER, [*lines, judged.line]))
-    rate(Path(judged.folder), [*lines, judged.line])
+    rank(Path(judged.folder), [*lines, judged.line])
     copy_out(Path(judged.folder), config.run.out)
 
 

@@ -7,13 +7,12 @@ python -m jobs.store store.dir=DIR store.prune_days=30 store.compact=true
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.command import Command
 from lib.report.tables import text_table
-from lib.store.store import Store, StoreConfig
+from lib.store.store import Store, StoreConfig, place_of
 from lib.store.upkeep import Holding, compact, holding, prune
 
 
@@ -46,7 +45,7 @@ class Config:
 def main(config: Config) -> None:
     """Run the job."""
     asked = config.store
-    store = Store.at(Path(str(asked.dir)).resolve())
+    store = Store.at(place_of(str(asked.dir)))
     tables = list(store.tables())
     if asked.prune_days is not None or asked.prune_engine is not None:
         engines = {holding(table).engine for table in tables}
@@ -66,7 +65,7 @@ def main(config: Config) -> None:
 
 def _show(store: Store, held: Sequence[Holding]) -> None:
     answers, size = sum(one.answers for one in held), sum(one.bytes for one in held)
-    print(f"store:     {store.folder} ({answers:,} answers to {len(held):,} questions, {_size(size)})")
+    print(f"store:     {store.name} ({answers:,} answers to {len(held):,} questions, {_size(size)})")
     if not held:
         return
     header = ("question", "engine", "answers", "segments", "size", "remembered", "runs", "oldest", "newest")

@@ -7,7 +7,6 @@ python -m jobs.submit cluster=slurm job=judge data=arena data.path=FILE engine=s
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from jobs.plan import JOBS, require_known
 from lib.cluster.clusters import ClusterConfig
@@ -51,7 +50,7 @@ def main(config: Config, overrides: list[str]) -> None:
         run = job.plan(planned)
         folder, todo = run.folder, run.unfinished()[0] if run.manifest.computed else []
     here = f"run.dir={as_value(str(folder))}"
-    store = "null" if planned.store.dir is None else as_value(str(Path(planned.store.dir).resolve()))
+    store = "null" if planned.store.absolute is None else as_value(planned.store.absolute)
     named = ("run.dir=", "run.name=", "run.root=", "store.dir=")
     of_merge = [override for override in overrides if override.lstrip("+").startswith(("merge.", "run.out="))]
     request = PlannedRun(

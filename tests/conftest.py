@@ -70,19 +70,23 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "data/test_delivery.py": _COMMANDS,
     "engines/retrieval/test_web.py": _COMMANDS,
     "jobs/test_another_rule.py": _COMMANDS,
+    "jobs/test_calibrate.py": _COMMANDS,
     "jobs/test_case_files.py": _COMMANDS,
     "jobs/test_comparing.py": _COMMANDS,
     "jobs/test_every_job.py": _COMMANDS,
     "jobs/test_jobs.py": _COMMANDS,
     "jobs/test_kept_answers.py": _COMMANDS,
+    "jobs/test_leaderboard.py": _COMMANDS,
     "jobs/test_openai_batch_runs.py": _COMMANDS,
     "jobs/test_second_night.py": _COMMANDS,
     "jobs/test_secrets.py": _COMMANDS,
     "jobs/test_settings_without_effect.py": _COMMANDS,
     "jobs/test_web_runs.py": _COMMANDS,
     "jobs/test_written_judging.py": _COMMANDS,
+    "pipeline/calibrating": _COMMANDS,
     "pipeline/test_remembering.py": _COMMANDS,
     "cluster/test_shared_nights.py": _COMMANDS,
+    "store/test_object_store.py": _COMMANDS,
     "engines/vllm/test_vllm_config.py": replace(FAST, needs="vllm"),  # refused before vLLM is imported
 }
 

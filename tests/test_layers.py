@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib import ROOT
 
-GROUND = {"lib", "lib.types", "lib.errors", "lib.config", "lib.log", "lib.imports", "lib.urls", "lib.ahead"}
+GROUND = {"lib", *(f"lib.{name}" for name in ("types", "errors", "config", "log", "imports", "urls", "ahead", "cache"))}
 _SHARED = {f"lib.engines.{name}" for name in ("base", "byte_tokenizer", "checkpoints", "decoding", "sizing")}
 
 FLOORS = {  # room -> the rooms that its files may import, besides itself and the ground floor

@@ -1,10 +1,23 @@
-"""Write elsewhere, then rename: a file that exists is whole."""
+"""Write elsewhere, then rename: a file that exists is whole. What killed writers leave elsewhere is removed later."""
 
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from lib.log import log
+
+HEX = "[0-9a-f]"
+TEMPORARY = f"*.{HEX * 32}.tmp"
+PROBE = f".writable-{HEX * 32}"
+"""Names of files that are being written, and of those that try whether one can; to the letter, for `remove_leftovers`.
+
+A folder may hold the user's own things, too.
+"""
+
+_DAY = 86_400.0
 
 
 @contextmanager
@@ -57,6 +70,64 @@ def write_new_text(path: Path, text: str) -> bool:
     finally:
         temporary.unlink(missing_ok=True)
     return True
+
+
+def remove_leftovers(folder: Path, patterns: Collection[str], keep: Collection[str] = ()) -> None:
+    """Remove what matches in a folder and was not changed for more than a day, with all that is below it.
+
+    What is younger may belong to another process, here or on another machine. The time is the file system's, which is
+    that of a file written now: clocks of machines differ. keep: paths below the folder that stay. What can't be removed
+    is told in the log, and stays.
+    """
+    try:
+        found = [path for pattern in patterns for path in folder.glob(pattern)]
+        found = [path for path in found if path.relative_to(folder).as_posix() not in keep]
+        if not found:
+            return
+        now = _time_of(folder)
+    except OSError as error:
+        log.debug("%s: leftovers of killed processes stay (%s)", folder, error)
+        return
+    for path in found:
+        try:
+            if now - max(_times(path)) > _DAY:
+                _remove(path)
+                log.info("%s: left by a killed process, and removed", path)
+        except FileNotFoundError:
+            continue  # another process is at it
+        except OSError as error:
+            log.warning("%s: left by a killed process, and can't be removed (%s)", path, error.strerror or error)
+
+
+def _time_of(folder: Path) -> float:
+    """The file system's time, in seconds since 1970."""
+    probe = folder / f".writable-{uuid.uuid4().hex}"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _times(path: Path) -> Iterator[float]:
+    """When a file was changed, or a folder and each thing in it."""
+    yield path.lstat().st_mtime
+    if path.is_symlink() or not path.is_dir():
+        return
+    for place, folders, files in os.walk(path, onerror=_raise):
+        for name in (*folders, *files):
+            yield os.lstat(os.path.join(place, name)).st_mtime
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -171,16 +171,20 @@ def refuse_another_plan(manifest: Manifest, identity: Mapping[str, Any], folder:
     if manifest.fingerprint == fingerprint(identity):
         return
     known = sorted(manifest.identity.keys() | identity.keys())
-    keys = [key for key in known if manifest.identity.get(key) != identity.get(key)]
-    changes = [f"  {key}: was {_short(manifest.identity.get(key))}, now {_short(identity.get(key))}" for key in keys]
+    was, now = ([_text(one, key) for key in known] for one in (manifest.identity, identity))
+    differing = [(key, a, b) for key, a, b in zip(known, was, now, strict=True) if a != b]
     raise AnotherPlan(
         f"{folder} holds another plan; these keys differ:\n"
-        + "\n".join(changes)
+        + "\n".join(f"  {key}: was {_short(a)}, now {_short(b)}" for key, a, b in differing)
         + "\nUndo the change to resume that run, or give this one another run.dir (or none).",
-        keys,
+        [key for key, _, _ in differing],
     )
 
 
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+def _text(identity: Mapping[str, Any], key: str) -> str:
+    """A value as JSON; of a key that another version of the code knew, or knows, that there is none."""
+    return json.dumps(identity[key], ensure_ascii=False) if key in identity else "not there"
+
+
+def _short(text: str) -> str:
     return text if len(text) <= 80 else text[:60] + f"… ({len(text)} characters)"

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from lib.data.atomic import HEX, PROBE, TEMPORARY
 from lib.errors import RunFolderError
 
 CONFIG = "config.yaml"
@@ -32,6 +33,16 @@ SUBMIT = "submit"  # scripts, output and code of its submissions to a cluster
 DELIVERED = (CONFIG, MANIFEST, STAGES, RESULT, FAILURES, SUBMISSION, OPENAI_OUTPUT, OPENAI_ERRORS, METRICS, REPORT)
 """What is copied to `run.out`, as far as a run has it."""
 COMPLETE = "COMPLETE.json"  # there: written last, it names these files with their sizes and hashes
+
+LEFTOVERS = (
+    PROBE,
+    *(f"{name}-{HEX * 8}" for name in ("plan", "merge")),
+    TEMPORARY,
+    *(f"{name}/{TEMPORARY}" for name in (INPUT, REMEMBERED, REPEATED, f"{SHARDS}/*", SUBMIT)),
+)
+"""What killed processes leave, as patterns for `remove_leftovers`."""
+PLANNED = tuple(f"{name}/*-plan-{HEX * 8}*.parquet" for name in (INPUT, REMEMBERED, REPEATED))
+"""Files of the run's plan, and of plans that others made at the same time or did not end, as such patterns."""
 
 
 def read_object(path: Path, content: Callable[[str], Any] = json.loads) -> dict[str, Any]:

@@ -89,6 +89,8 @@ class Run:
         answers = _answers(store or StoreConfig(), task, asked) if model else None
 
         def begin(scratch: Path) -> Division | None:
+            if answers is not None:
+                answers.refresh()
             if answers is None or not answers.known:  # what was asked before was checked then
                 task.check(engine.load_tokenizer(), engine.max_tokens)
             if answers is not None:

@@ -9,13 +9,14 @@ from glob import escape
 from pathlib import Path
 
 from lib.config import identity
+from lib.data.atomic import remove_leftovers
 from lib.data.manifest import Manifest, fingerprint, flatten, read_manifest, refuse_another_plan
 from lib.data.reading import sources
 from lib.data.reading.input_file import relocated
 from lib.data.reading.intake import Intake, take_in
 from lib.data.reading.sources import Seen
 from lib.data.rows.base import Rows, Verify
-from lib.data.run_folder import LOG, MANIFEST, SHARDS
+from lib.data.run_folder import LEFTOVERS, LOG, MANIFEST, PLANNED, SHARDS
 from lib.errors import InputError, RunFolderError
 from lib.log import log, log_to
 from lib.pipeline.array import ArrayConfig
@@ -47,11 +48,14 @@ def find_or_plan(
     _make(folder)
     log_to(folder / array.file(LOG))
     log.info("run folder: %s", folder)
+    remove_leftovers(folder, LEFTOVERS)
     if not (folder / MANIFEST).exists():
         with _scratch(folder) as scratch:
             _plan(job, config, data, keys, folder, seen, begin(scratch), scratch.name)
     manifest = read_manifest(folder)
     refuse_another_plan(manifest, keys, folder)
+    ours = {path for file in manifest.inputs for path in (file.parquet, file.remembered_parquet, file.repeated_parquet)}
+    remove_leftovers(folder, PLANNED, keep=ours)
     manifest = replace(manifest, inputs=relocated(manifest.inputs, seen))
     if config.shard_rows not in (None, manifest.shard_rows):
         log.info("run.shard_rows=%s: the run keeps its shards of %s rows", config.shard_rows, manifest.shard_rows)

@@ -13,7 +13,7 @@ from lib.data.answers import Answer, read_all_answers
 from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
 from lib.errors import ConfigError, InputError
 from lib.log import log
-from lib.scoring.pairings import pairings
+from lib.scoring.ranking.pairings import pairings
 from lib.types import BATTLE_TEXTS
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.report.predictions import Failure, Predictions
-from lib.report.sample import Sample
 from lib.scoring.battle_sums import BattleSums, BiasSums
 from lib.scoring.calibrating.base import Calibrator, Inputs
 from lib.scoring.calibrating.choosing import held_out_loss
@@ -18,6 +17,7 @@ from lib.scoring.inference.battle_intervals import SCORES, BiasClusters, ScoreCl
 from lib.scoring.inference.clusters import row_keys
 from lib.scoring.metrics import BattleMetrics, Intervals, Reliability, normalise
 from lib.scoring.probabilities import mean_of_orders
+from lib.scoring.sample import Sample
 
 _FIT_FROM_ROWS = 50
 _MOST_REASONS = 10_000  # of which the most frequent are kept

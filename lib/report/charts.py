@@ -10,23 +10,35 @@ from lib.scoring.probabilities import FloatArray
 
 _WIDTH = 3.2
 _ROW = 0.3
+_MANY, _LOW_ROW, _WIDER = 40, 0.2, 5.5  # from so many rows on, these are lower, and the picture is wider
 _GAP = 0.15
 _AXIS = 0.55
 """Room for the numbers of an axis and its title."""
 
 
-def ratings_chart(names: Sequence[str], ratings: FloatArray, low: FloatArray, high: FloatArray) -> str:
+def ratings_chart(
+    names: Sequence[str],
+    ratings: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    *,
+    title: str = "rating (log-odds)",
+    centre: float = 0.0,
+) -> str:
     """A dot for each rating [s], with a whisker from low to high (none where they are NaN); first on top.
 
-    Dashed: 0, the mean of the ratings.
+    title: what the numbers are; many rows have them on top as well. Dashed: the centre, the mean of the ratings or
+    their anchor.
     """
-    shown = labels(names)
+    shown, many = labels(names), len(names) > _MANY
     rows = np.arange(len(names))
-    axes = _rows(shown, _ROW * len(names), right=_GAP, bottom=_AXIS)
-    axes.axvline(0, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
+    height, width, top = (_LOW_ROW, _WIDER, _AXIS / 2) if many else (_ROW, _WIDTH, _GAP)
+    axes = _rows(shown, height * len(names), right=_GAP, bottom=_AXIS, top=top, width=width)
+    axes.tick_params(axis="x", labeltop=many)
+    axes.axvline(centre, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
     axes.hlines(rows, low, high, color=FILL, linewidth=2, alpha=0.55)
-    axes.plot(ratings, rows, color=FILL, linewidth=0, marker="o", markersize=6, clip_on=False)
-    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel="rating (log-odds)")
+    axes.plot(ratings, rows, color=FILL, linewidth=0, marker="o", markersize=4 if many else 6, clip_on=False)
+    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=title)
     axes.margins(x=0.05)
     axes.set_yticks(rows, shown, parse_math=False, fontsize=POINTS)
     return svg(axes.figure)
@@ -68,10 +80,12 @@ def bar_chart(
     return svg(axes.figure)
 
 
-def _rows(names: Sequence[str], height: float, *, right: float, bottom: float, top: float = _GAP) -> Any:
+def _rows(
+    names: Sequence[str], height: float, *, right: float, bottom: float, top: float = _GAP, width: float = _WIDTH
+) -> Any:
     from matplotlib.ticker import MaxNLocator
 
-    axes: Any = plot(_WIDTH, height, left=inches(names) + _GAP, right=right, top=top, bottom=bottom)
+    axes: Any = plot(width, height, left=inches(names) + _GAP, right=right, top=top, bottom=bottom)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     plain(axes)
     axes.spines["left"].set_visible(False)

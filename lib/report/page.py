@@ -20,12 +20,13 @@ class Table:
 class Figure:
     """An `<svg>` element of ours (trusted, set in as it is), with the text that stands for it when read aloud.
 
-    wide: it takes the whole width of the page.
+    wide: it takes the whole width of the page. scrolls: on a narrow window it keeps a size at which it can be read.
     """
 
     svg: str
     description: str
     wide: bool = False
+    scrolls: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +76,10 @@ th, td { padding: .3rem 1.25rem .3rem 0; border-bottom: 1px solid var(--line); t
 th { color: var(--quiet); font-weight: 500; font-size: .875rem; }
 td:last-child { overflow-wrap: anywhere; min-width: 4rem; }
 .numbers :is(th, td):not(:first-child) { text-align: right; white-space: nowrap; }
+.numbers td:first-child { min-width: 8rem; }
 .prose td { white-space: pre-wrap; }
 svg { display: block; width: 100%; height: auto; }
+.scroll > svg { min-width: 34rem; }
 </style>
 </head>
 <body>
@@ -104,11 +107,6 @@ svg { display: block; width: 100%; height: auto; }
 </table></div>
 {% endif %}
 {% if section.figure %}
-<div role="img" aria-label="{{ section.figure.description }}">{{ section.figure.svg | safe }}</div>
-{% endif %}
-</section>
-{% endfor %}
-</div>
-</body>
-</html>
+<div{% if section.figure.scrolls %} class="scroll"{% endif %} role="img" aria-label="{{ section.figure.description
+}}">{{ section.figure.svg | safe }}</div> {% endif %} </section> {% endfor %} </div> </body> </html>
 """

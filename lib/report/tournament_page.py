@@ -13,7 +13,7 @@ from lib.report.heat_maps import win_heat_map
 from lib.report.page import Figure, Section, Table, render
 from lib.report.tables import text_table
 from lib.scoring.probabilities import IntArray
-from lib.scoring.ratings import Ratings
+from lib.scoring.ranking.ratings import Ratings
 
 _HEADER = ("system", "Davidson", "95 %", "Bradley-Terry", "won", "lost", "tied")
 
@@ -33,19 +33,18 @@ class Tournament:
     def content(self) -> dict[str, Any]:
         """For JSON; NaN, of intervals from one question, is null."""
         rated = self.davidson
-        low, high = rated.sandwich.low, rated.sandwich.high
         return {
             "battles": self.battles,
             "scored": self.scored,
             "questions": rated.questions,
-            "nu": rated.nu,
+            "nu": 0.0 if rated.tie_parameter is None else rated.tie_parameter.value,
             "regularised": rated.regularised,
             "systems": [
                 {
                     "name": rated.names[i],
                     "davidson": float(rated.ratings[i]),
-                    "low": _number(low[i]),
-                    "high": _number(high[i]),
+                    "low": _number(rated.low[i]),
+                    "high": _number(rated.high[i]),
                     "bradley_terry": float(self.bradley_terry.ratings[i]),
                     "won": int(self.wins[i].sum()),
                     "lost": int(self.wins[:, i].sum()),
@@ -76,7 +75,7 @@ def render_tournament(tournament: Tournament, title: str, stages: Sequence[Seque
             heading="Ratings",
             text=["Davidson's model; whiskers are 95 % intervals, where there are any."],
             figure=Figure(
-                svg=ratings_chart(names, rated.ratings[order], rated.sandwich.low[order], rated.sandwich.high[order]),
+                svg=ratings_chart(names, rated.ratings[order], rated.low[order], rated.high[order]),
                 description="Rating of each system",
             ),
         ),

@@ -77,8 +77,8 @@ class Keeper:
             self._works = False
             log.warning(
                 "%s: answers cannot be kept (%s); the run goes on, and other runs will compute them again. Make room, "
-                "or mend the folder, and run the same line again: that puts them there",
-                self._answers.folder,
+                "or mend the store, and run the same line again: that puts them there",
+                self._answers.name,
                 getattr(error, "strerror", None) or error,
             )
         self._waiting, self._numbers, self._bytes = [], [], 0
@@ -91,7 +91,7 @@ def _read_stored(folder: Path, answers: AnswerTable) -> set[int]:
     for path in folder.glob(f"{PurePath(STORED).stem}*.json"):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content["store"] == str(answers.folder):
+            if content["store"] == answers.name:
                 found.update(number for first, last in content["shards"] for number in range(first, last + 1))
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("%s: cannot be read (%s); the answers of its shards are put into the store again", path, error)
@@ -105,4 +105,4 @@ def _write_stored(path: Path, answers: AnswerTable, numbers: Iterable[int]) -> N
             ranges[-1][1] = number
         else:
             ranges.append([number, number])
-    write_text(path, json.dumps({"store": str(answers.folder), "shards": ranges}) + "\n")
+    write_text(path, json.dumps({"store": answers.name, "shards": ranges}) + "\n")

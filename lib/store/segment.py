@@ -16,11 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lib.data.atomic import HEX, PROBE, TEMPORARY
 from lib.data.joining.key_group import halves
 from lib.data.joining.keys import KEY
 from lib.data.parquet import require_rows, require_sound, writer
 
 SUFFIX = ".parquet"
+_NEW = ".new"
+LEFTOVERS = (PROBE, TEMPORARY, f"*-{HEX * 12}{_NEW}")
+"""What killed processes leave beside segments, as patterns for `remove_leftovers`."""
 GROUP_ROWS = 8192
 _QUESTION, _CREATED = b"overnight.question", b"overnight.created"
 
@@ -94,7 +98,7 @@ def write_segment(tables: Iterable[pa.Table], schema: pa.Schema, folder: Path, q
     are where, and pyarrow kills the process where the least key of a row group has lost a byte.
     """
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(created))
-    path = folder / f"{stamp}-{uuid.uuid4().hex[:12]}.new"
+    path = folder / f"{stamp}-{uuid.uuid4().hex[:12]}{_NEW}"
     about = {_QUESTION: question.encode(), _CREATED: repr(created).encode()}
     options: dict[str, Any] = {"write_statistics": [KEY], "use_dictionary": False}
     with writer(path, schema.with_metadata(about), **options) as file:

@@ -1,5 +1,6 @@
 """The store: answers by content, across runs. A folder that many runs may read and write at once, without a server."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -7,34 +8,58 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.config import require_local, transient
-from lib.data.atomic import write_new_text
+import fsspec
+
+from lib.cache import cache_folder
+from lib.config import transient
+from lib.data.atomic import write_new_text, write_text
 from lib.data.manifest import fingerprint
-from lib.errors import StoreError
+from lib.errors import ConfigError, StoreError
 from lib.store.answer_table import QUESTION, AnswerTable, read_question
+from lib.store.mirror import Mirror
+from lib.urls import without_secrets
 
 _ABOUT = "store.json"
 _VERSION = 1  # of the layout
+_CONTENT = json.dumps({"version": _VERSION}) + "\n"
 _NAME = 60  # letters of a question's name in that of its folder
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreConfig:
-    """dir: the folder of the store; null, or empty as OVERNIGHT_STORE may be: none. It changes no result."""
+    """dir: the folder of the store, or a URL of one on an object store (s3://bucket/folder, or what fsspec knows).
+
+    null, or empty as OVERNIGHT_STORE may be: none. It changes no result.
+    """
 
     dir: str | None = transient(default=None)
 
     def __post_init__(self) -> None:
         if self.dir == "":
             object.__setattr__(self, "dir", None)
-        require_local("store.dir", self.dir)
+        if self.dir is not None and "::" in self.dir:
+            raise ConfigError(
+                f"store.dir={without_secrets(self.dir)}: must be a folder, or the URL of one place, as "
+                "s3://bucket/folder"
+            )
+
+    @property
+    def absolute(self) -> str | None:
+        """dir, as it is called from any folder."""
+        return self.dir if self.dir is None or "://" in self.dir else str(Path(self.dir).resolve())
 
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of answer tables."""
+    """Answer tables, in folders of a folder. mirror: of a store behind a URL; `folder` then has copies of its files."""
 
     folder: Path
+    mirror: Mirror | None = None
+
+    @property
+    def name(self) -> str:
+        """Its folder or URL, as it may be shown."""
+        return str(self.folder) if self.mirror is None else self.mirror.name
 
     @staticmethod
     def open(config: StoreConfig) -> "Store | None":
@@ -44,46 +69,94 @@ class Store:
         """
         if config.dir is None:
             return None
-        folder = Path(config.dir).resolve()
+        place, shown = place_of(config.dir), f"store.dir={without_secrets(config.dir)}"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not (folder / _ABOUT).exists():
-                others = any(not path.name.startswith(_ABOUT) for path in folder.iterdir())
-                if others and not (folder / _ABOUT).exists():  # another run may begin it now
-                    raise StoreError(
-                        f"store.dir={config.dir}: is a folder with other things in it (it has no {_ABOUT}); choose "
-                        "another, or an empty one"
-                    )
-                write_new_text(folder / _ABOUT, json.dumps({"version": _VERSION}) + "\n")
+            if not (_begin_there(place) if isinstance(place, Mirror) else _begin_here(place)):
+                raise StoreError(
+                    f"{shown}: is a folder with other things in it (it has no {_ABOUT}); choose another, or an empty "
+                    "one"
+                )
         except OSError as error:
             raise StoreError(
-                f"store.dir={config.dir}: cannot be written ({error.strerror}); choose another folder, or "
+                f"{shown}: cannot be written ({error.strerror}); choose another folder, or "
                 "store.dir=null to do without a store"
             ) from error
-        return Store.at(folder)
+        return Store.at(place)
 
     @staticmethod
-    def at(folder: Path) -> "Store":
+    def at(place: Path | Mirror) -> "Store":
         """The store that is there. Raises StoreError where there is none, or one of another version."""
+        store = Store(place.folder, place) if isinstance(place, Mirror) else Store(place)
         try:
-            version = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))["version"]
+            if store.mirror is not None:
+                store.mirror.fetch(_ABOUT)
+            version = json.loads((store.folder / _ABOUT).read_text(encoding="utf-8"))["version"]
         except FileNotFoundError as error:
-            raise StoreError(f"store.dir={folder}: there is no store (it has no {_ABOUT})") from error
+            raise StoreError(f"store.dir={store.name}: there is no store (it has no {_ABOUT})") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{folder / _ABOUT}: cannot be read ({error}); choose another store.dir") from error
+            why = getattr(error, "strerror", None) or error
+            raise StoreError(f"{store.name}/{_ABOUT}: cannot be read ({why}); choose another store.dir") from error
         if version != _VERSION:
             raise StoreError(
-                f"store.dir={folder}: is of version {version}, and this code reads version {_VERSION}; choose another "
-                "store.dir, or run the code that wrote it"
+                f"store.dir={store.name}: is of version {version}, and this code reads version {_VERSION}; choose "
+                "another store.dir, or run the code that wrote it"
             )
-        return Store(folder)
+        return store
 
     def table(self, name: str, question: Mapping[str, Any]) -> AnswerTable:
         """The answers to a question. name: says in the folder's name what it is about."""
         safe = re.sub(r"[^\w.-]+", "-", name)[:_NAME]
-        return AnswerTable(self.folder / f"{safe}-{fingerprint(question)[:12]}", question)
+        return self._below(f"{safe}-{fingerprint(question)[:12]}", question)
 
     def tables(self) -> Iterator[AnswerTable]:
         """All tables, by name. Raises StoreError where one can't be read."""
-        for path in sorted(self.folder.glob(f"*/{QUESTION}")):
-            yield AnswerTable(path.parent, read_question(path.parent))
+        for name in self._names():
+            table = self._below(name, {})
+            table.refresh()
+            yield self._below(name, read_question(table.folder, table.name))
+
+    def _below(self, name: str, question: Mapping[str, Any]) -> AnswerTable:
+        return AnswerTable(self.folder / name, question, None if self.mirror is None else self.mirror.below(name))
+
+    def _names(self) -> list[str]:
+        """Names of the folders that are tables."""
+        if self.mirror is None:
+            return sorted(path.parent.name for path in self.folder.glob(f"*/{QUESTION}"))
+        try:
+            folders = sorted(name for name, size in self.mirror.listing().items() if size is None)
+            return [name for name in folders if self.mirror.below(name).fetch(QUESTION)]
+        except OSError as error:
+            raise StoreError(f"store.dir={self.name}: cannot be listed ({error.strerror})") from error
+
+
+def place_of(address: str) -> Path | Mirror:
+    """Where a store lies: its folder, or its URL with a folder for copies in `$XDG_CACHE_HOME/overnight/stores`."""
+    if "://" not in address:
+        return Path(address).resolve()
+    if address.startswith(("file://", "local://")):
+        return Path(fsspec.core.url_to_fs(address)[1]).resolve()
+    name = hashlib.sha256(without_secrets(address).rstrip("/").encode()).hexdigest()[:16]
+    return Mirror(address, cache_folder("stores") / name)
+
+
+def _begin_here(folder: Path) -> bool:
+    """Make a store of a folder, unless it is one; whether it is one now: not where there are other things in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / _ABOUT).exists():
+        others = any(not path.name.startswith(_ABOUT) for path in folder.iterdir())
+        if others and not (folder / _ABOUT).exists():  # another run may begin it now
+            return False
+        write_new_text(folder / _ABOUT, _CONTENT)
+    return True
+
+
+def _begin_there(mirror: Mirror) -> bool:
+    """The same on an object store."""
+    there = mirror.listing()
+    if _ABOUT in there:
+        return True
+    if there:
+        return False
+    with mirror.adding() as place:
+        write_text(place / _ABOUT, _CONTENT)
+    return True

@@ -64,29 +64,32 @@ def prune(table: AnswerTable, days: float | None) -> tuple[int, int]:
     """
     before = None if days is None else time.time() - days * _DAY
     old = [segment for segment in table.segments() if before is None or segment.created < before]
-    _remove(old)
+    table.remove(old)
     return sum(segment.rows for segment in old), sum(segment.bytes for segment in old)
 
 
 def compact(table: AnswerTable) -> tuple[int, int]:
     """Make few segments of many, with one answer for each key. Returns the numbers of segments before and after.
 
-    Runs may read and write meanwhile: the new ones are there before the old ones go. Raises StoreError where one can't
-    be read: which answers it has lost, nobody would know later.
+    Runs may read and write meanwhile: the new ones are there before the old ones go. What killed processes left goes,
+    too. Raises StoreError where one can't be read: which answers it has lost, nobody would know later.
     """
+    table.remove_leftovers()
     old = list(table.segments())
     if len(old) < 2:
         return len(old), len(old)
     schema = old[0].metadata.schema.to_arrow_schema().remove_metadata()
     new: list[Path] = []
     try:
-        for tables in _batches(_sorted(old)):
-            new.append(write_segment(tables, schema, table.folder, table.hash, max(segment.created for segment in old)))
+        with table.adding(instead_of=old) as place:
+            for tables in _batches(_sorted(old)):
+                new.append(write_segment(tables, schema, place, table.hash, max(segment.created for segment in old)))
     except UNREADABLE as error:
         for path in new:
-            path.unlink()
-        raise StoreError(f"{table.folder}: cannot be compacted ({error}); nothing was changed") from error
-    _remove(old)
+            path.unlink(missing_ok=True)
+        hint = "" if table.mirror is None else f"; {table.folder} is a copy of it: delete that, and do it again"
+        raise StoreError(f"{table.name}: cannot be compacted ({error}); nothing was changed{hint}") from error
+    table.remove(old)
     return len(old), len(new)
 
 
@@ -124,8 +127,3 @@ def _batches(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
             waiting, rows, size = [], 0, 0
     if waiting:
         yield waiting
-
-
-def _remove(segments: list[Segment]) -> None:
-    for segment in segments:
-        segment.path.unlink(missing_ok=True)

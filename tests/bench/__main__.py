@@ -4,11 +4,13 @@ import subprocess
 import sys
 
 from tests.bench import (
+    coverage,
     driver,
     embedding,
     exact_search,
     idle_tail,
     label_logprobs,
+    leaderboard,
     million_rows,
     ray_data,
     reading,
@@ -30,6 +32,8 @@ if __name__ == "__main__":
         million_rows,
         second_night,
         driver,
+        leaderboard,
+        coverage,
     ):
         name = bench.__name__.rsplit(".", 1)[-1]
         print(f"\n## {name}\n\n{bench.__doc__}", flush=True)

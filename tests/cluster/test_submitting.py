@@ -176,3 +176,19 @@ def test_a_snapshot_holds_all_that_runs(tmp_path: Path) -> None:
 )
 def test_elements_are_named_as_sbatch_takes_them(numbers: list[int], text: str) -> None:
     assert _ranges(numbers) == text
+
+
+def test_a_store_behind_a_url_is_the_jobs_and_its_secrets_stand_in_the_script_alone(
+    quick_job: Job, battles: Battles, tmp_path: Path
+) -> None:
+    tools, run, url = tmp_path / "tools", tmp_path / "run", "memory://user:s3cret@host/store"
+    tools.mkdir()
+    (tools / "sbatch").write_text("#!/bin/bash\necho 7\n")
+    (tools / "sbatch").chmod(0o755)
+    line = ["cluster=slurm", "data=arena", f"data.path={battles(4)}", "engine=dummy", f"run.dir={run}"]
+    places = {"PATH": f"{tools}:/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    said = quick_job("submit", *line, f"store.dir={url}", **places)
+    assert "s3cret" not in said.stdout + said.stderr
+    holding = [path for path in run.rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
+    assert [path.name for path in holding] == ["job.sbatch"]
+    assert f"store.dir={url}" in shlex.split(holding[0].read_text().splitlines()[-1])

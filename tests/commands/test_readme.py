@@ -40,10 +40,18 @@ ARGUMENTS = {
     "run.dir=DIR": "run.dir={files}/run",
     "submission=submission.csv": "submission={files}/submission.csv",
     "labels=train.csv": "labels={files}/train.csv",
+    "submission=a.csv": "submission={files}/a.csv",
+    "labels=labels.csv": "labels={files}/labels.csv",
     "merge.submissions=[a.csv,b.csv]": "merge.submissions=[{files}/a.csv,{files}/b.csv]",
     "merge.weights=[0.6,0.4]": "merge.weights=[0.6,0.4]",
     "merge.out=blend.csv": "merge.out={files}/blend.csv",
     "merge.out=cooler.csv": "merge.out={files}/cooler.csv",
+    "merge.out=calibrated.csv": "merge.out={files}/calibrated.csv",
+    "merge.out=fitted.csv": "merge.out={files}/fitted.csv",
+    "merge.fit=labels.csv": "merge.fit={files}/labels.csv",
+    "merge.calibration=calibration.json": "merge.calibration={files}/calibration.json",
+    "out=calibration.json": "out={files}/calibration.json",
+    "run.dir=runs/labelled": "run.dir={files}/labelled",
     "--cfg": "--cfg",
     "--multirun": "--multirun",
     "job": "job",
@@ -66,6 +74,10 @@ ARGUMENTS = {
     "run.dir=runs/found": "run.dir={files}/found",
     "runs=[a.csv,b.csv]": "runs=[{files}/a.csv,{files}/b.csv]",
     "annotations=annotations.csv": "annotations={files}/annotations.csv",
+    "data.path=votes.csv": "data.path={files}/votes.csv",
+    "out=DIR": "out={files}/board",
+    "runs=[DIR,DIR]": "runs=[{files}/judged,{files}/judged]",
+    "leaderboard.anchor=gpt-4:1000": "leaderboard.anchor=gpt-4:1000",
     "runs=runs/generate-*": "runs={files}/generate-*",
     "tournament.answers={one: runs/one, other: runs/other}": (
         "tournament.answers={{one: {files}/one, other: {files}/other}}"
@@ -73,7 +85,7 @@ ARGUMENTS = {
 }
 AS_IT_IS = [
     "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=", "judge.",
-    "store.prune_days=", "store.compact=",
+    "store.prune_days=", "store.compact=", "leaderboard.model=",
 ]  # fmt: skip
 DUMMIES = [
     "engine@embedder=dummy", "engine@generator=dummy", "engine@reranker=dummy", "generator.max_model_len=4096",
@@ -90,6 +102,7 @@ MORE = {  # so that a command is quick and leaves its run in a folder of the tes
     "generate": ["executor=inline", "run.root={run}"],
     "rag": [*DUMMIES, "run.root={run}"],
     "tournament": ["run.root={run}", "engine.max_model_len=4096"],
+    "calibrate": ["calibrate.force=true"],  # the dummy engine knows nothing of the labels
     "memory": ["memory.measure=false", "engine=smollm2_135m", "out={run}"],
 }  # fmt: skip
 CONTEST = {"experiment=lecture/all": "rag.tournament=['engine=dummy','engine.max_model_len=4096','prompt=pairwise_ja']"}
@@ -113,8 +126,15 @@ def files(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_csv(train, folder / "sample_submission.csv", ["id", *WINNERS])
     line = ["data=arena", f"data.path={train}", "engine=dummy", "executor=inline", f"store.dir={folder / 'store'}"]
     job("judge", *line, f"run.dir={folder / 'run'}")
-    for name in ("submission.csv", "a.csv", "b.csv"):
-        shutil.copy(folder / "run" / "submission.csv", folder / name)
+    _votes(folder)
+    job(
+        "judge",
+        f"data.path={folder}/named.csv",
+        *[word for word in line if "path" not in word],
+        f"run.dir={folder}/judged",
+    )
+    shutil.copy(folder / "run" / "submission.csv", folder)
+    _labelled(folder, job)
     ids = [row["id"] for row in csv.DictReader(train.open(encoding="utf-8", newline=""))]
     ratings = [f"{key},A,{('A', 'tie')[n % 2]}" for n, key in enumerate(ids)]
     (folder / "annotations.csv").write_text("\n".join(["id,label_ann,label_ben", *ratings]) + "\n")
@@ -134,6 +154,36 @@ def files(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
         draws = ["generate.n=2", f"generate.temperature={temperature}", f"run.root={folder}"]
         job("generate", *dummy, "data=table", f"data.path={folder}/prompts.csv", *draws)
     return folder
+
+
+def _votes(folder: Path) -> None:
+    """Votes, and battles that name their models."""
+    votes = [
+        ("gpt-4", "llama", "model_a"),
+        ("llama", "gpt-4", "A"),
+        ("gpt-4", "llama", "tie"),
+        ("llama", "gpt-4", "both_bad"),
+    ]
+    (folder / "votes.csv").write_text("model_a,model_b,winner\n" + "".join(",".join(vote) + "\n" for vote in votes))
+    battles = "".join(f'{n},gpt-4,llama,"[""Q{n}?""]","[""a{n}""]","[""b""]"\n' for n in range(6))
+    (folder / "named.csv").write_text(f"id,model_a,model_b,prompt,response_a,response_b\n{battles}")
+
+
+def _labelled(folder: Path, job: Job) -> None:
+    """A run on enough labelled rows to fit a calibration on, its submission, and the calibration."""
+    with (folder / "train.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({**row, "id": f"{copy}-{n}", "prompt": json.dumps([f"{copy} {n}"])}
+                         for copy in range(3) for n, row in enumerate(rows))  # fmt: skip
+    labelled = folder / "labelled"
+    job("judge", "data=arena", f"data.path={folder}/labels.csv", "engine=dummy", "executor=inline", "store.dir=null",
+        f"run.dir={labelled}")  # fmt: skip
+    for name in ("a.csv", "b.csv"):
+        shutil.copy(labelled / "submission.csv", folder / name)
+    job("calibrate", f"run.dir={labelled}", f"out={folder}/calibration.json", "calibrate.force=true")
 
 
 def _texts(folder: Path) -> None:

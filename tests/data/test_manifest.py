@@ -56,8 +56,13 @@ def test_another_plan_is_refused_by_the_keys_that_differ(tmp_path: Path) -> None
         refuse_another_plan(manifest, {"engine.dtype": "bfloat16", "data.limit": None, "same": 1, "new": 3}, tmp_path)
     message = str(refused.value)
     assert 'engine.dtype: was "float32", now "bfloat16"' in message
-    assert "new: was null, now 3" in message
+    assert "new: was not there, now 3" in message
     assert "same" not in message
+
+
+def test_a_key_of_another_version_is_named_though_its_value_is_null(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"data\.new: was not there, now null"):
+        refuse_another_plan(_manifest({"same": 1}), {"same": 1, "data.new": None}, tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "null", '"x"', "[" * 100_000, '{"inputs": [], "job": "x"}'])

@@ -170,7 +170,7 @@ TARGETS = {
     "qrels": Target({".tsv": [_QRELS, *_files("grades_float.tsv")]}, _qrels),
     "votes": Target(
         {
-            ".csv": [_LABELS],
+            ".csv": [_LABELS, b"id,label\n1,0\n2,tie\nx,B\n", b"id,winner\n1,model_a\n2,tie (bothbad)\nx,model_b\n"],
             ".jsonl": _files("arena_json_strings.jsonl"),
             ".parquet": _files("arena_conversations.parquet", "arena_140k_like.parquet"),
         },

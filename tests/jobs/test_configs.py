@@ -10,11 +10,13 @@ from omegaconf import OmegaConf
 import conf
 from jobs import (
     arena,
+    calibrate,
     chunk,
     embed,
     evaluate,
     generate,
     judge,
+    leaderboard,
     memory,
     merge,
     plan,
@@ -31,9 +33,10 @@ from lib.launch import typed
 
 CONF = Path(conf.__file__).parent
 JOBS: dict[str, Any] = {
-    "arena": arena, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate, "judge": judge,
-    "memory": memory, "merge": merge, "plan": plan, "rag": rag, "rerank": rerank, "retrieve": retrieve,
-    "status": status, "store": store, "submit": submit, "tournament": tournament,
+    "arena": arena, "calibrate": calibrate, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate,
+    "judge": judge, "leaderboard": leaderboard, "memory": memory, "merge": merge, "plan": plan, "rag": rag,
+    "rerank": rerank, "retrieve": retrieve, "status": status, "store": store, "submit": submit,
+    "tournament": tournament,
 }  # fmt: skip
 _ROWS = {  # jobs about rows, and what must be given to them
     "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "judge": [],
@@ -46,6 +49,7 @@ _DATA = {  # which data a job reads
     "embed": _TEXTS,
     "generate": _TEXTS,
     "judge": ("arena", "arena_conversations", "autoj", "rakuda", "sample"),
+    "leaderboard": ("votes",),
     "rerank": _TEXTS,
     "retrieve": ("table", "tutorial"),
 }
@@ -54,6 +58,7 @@ _OPTIONS = {
     "embed": ("data",),
     "generate": ("data",),
     "judge": ("data", "engine", "prompt", "executor"),
+    "leaderboard": ("data",),
     "rerank": ("data",),
     "retrieve": ("data", "retriever"),
     "status": ("notify",),
@@ -84,7 +89,12 @@ def test_other_commands_compose() -> None:
     assert make("plan").plan.job == "judge"
     assert make("submit").job == "judge"
     assert make("evaluate", "run.dir=x").run.dir == "x"
+    assert make("calibrate", "run.dir=x", "out=y").out == "y"
     assert len(make("memory", "out=x").memory.formats) == 6
+    board = make(
+        "leaderboard", "data.path=x", "leaderboard.anchor=gpt-4:1000", "leaderboard.model=rao_kupper"
+    ).leaderboard
+    assert (board.anchor_name, board.points.origin, board.model.value) == ("gpt-4", 1000, "rao_kupper")
     assert make("merge", "merge.submissions=[a,b]", "merge.weights=[0.5,0.5]", "merge.out=c").merge.out == "c"
 
 

@@ -176,7 +176,7 @@ def test_a_tournament_without_verdicts_says_why_its_battles_failed(
     said = quick_job("tournament", *line, "engine.fail_on=e", code=1).stderr.splitlines()[-1]
     assert "2 of 2 rows failed, more than run.max_error_rate=0 allows; the first:" in said
     said = quick_job("tournament", *line, "engine.fail_on=e", "run.max_error_rate=1", code=2).stderr.splitlines()[-1]
-    assert "these groups of systems never met in a scored battle" in said
+    assert "these groups of systems never met in a vote that counts" in said
 
 
 def test_a_tournament_is_evaluated_and_merged_again(lines: dict[str, list[str]], quick_job: Job) -> None:

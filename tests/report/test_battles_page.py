@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.report import sample
 from lib.report.battle_measures import measure
 from lib.report.battles_page import summary, write_report
 from lib.report.predictions import Failure, Predictions
+from lib.scoring import sample
 from lib.scoring.inference.clusters import row_keys
 from lib.scoring.metrics import log_loss
 from lib.scoring.probabilities import davidson, swap_ab

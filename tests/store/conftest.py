@@ -11,6 +11,7 @@ from lib.data.joining.key_group import KeyGroup
 from lib.data.joining.keys import KEY, KEY_TYPE, content_keys
 from lib.store.answer_table import AnswerTable
 from lib.store.store import Store, StoreConfig
+from tests.data.conftest import _lasting, object_store  # noqa: F401
 
 SCHEMA = pa.schema([("score", pa.float64()), ("texts", pa.list_(pa.string())), ("error", pa.string())])
 QUESTION = {"task.type": "Reward", "engine.type": "DummyConfig", "engine.seed": 0}

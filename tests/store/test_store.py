@@ -29,9 +29,17 @@ def test_no_store_is_no_store(nothing: str | None) -> None:
     assert Store.open(StoreConfig(dir=nothing)) is None
 
 
-def test_a_store_behind_a_url_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"store.dir=s3://bucket/store: must be a path here"):
-        StoreConfig(dir="s3://bucket/store")
+def test_a_url_of_a_place_within_another_is_refused_without_its_secrets() -> None:
+    with pytest.raises(ConfigError, match=r"store.dir=.*must be a folder, or the URL of one place") as error:
+        StoreConfig(dir="zip://x::s3://user:s3cret@bucket/store.zip")
+    assert "s3cret" not in str(error.value)
+
+
+def test_the_url_of_a_folder_here_is_that_folder(tmp_path: Path) -> None:
+    store = Store.open(StoreConfig(dir=(tmp_path / "a-store").as_uri()))
+    assert store == opened(tmp_path / "a-store")
+    assert StoreConfig(dir="x").absolute == str(Path("x").resolve())
+    assert StoreConfig(dir="s3://bucket/x").absolute == "s3://bucket/x"
 
 
 @pytest.mark.parametrize(

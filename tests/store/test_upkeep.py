@@ -1,5 +1,6 @@
 """Looking after a store loses no answer but those that are to go."""
 
+import os
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from lib.data.joining.key_group import KeyGroup
 from lib.errors import StoreError
 from lib.store import segment, upkeep
-from lib.store.answer_table import AnswerTable
+from lib.store.answer_table import QUESTION, AnswerTable
 from lib.store.upkeep import compact, holding, prune
 from tests.store.conftest import SCHEMA, answers_to, found_in, keys_of
 
@@ -111,3 +112,17 @@ def test_a_segment_that_cannot_be_read_whole_stops_compaction_and_nothing_is_cha
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_what_killed_writers_left_goes_when_a_table_is_begun_or_compacted(table: AnswerTable) -> None:
+    left = ["20260101T000000-{}.new", "used-{0}.json.{0}01234567890123456789.tmp", ".writable-{}01234567890123456789"]
+    old, new = ([table.folder / name.format(digit * 12) for name in left] for digit in "ab")
+    (table.folder / "mine.new").write_text("")
+    os.utime(table.folder / "mine.new", (1e9, 1e9))
+    for act in (table.begin, lambda: compact(table)):
+        for path in (*old, *new):
+            path.write_text("")
+        for path in old:
+            os.utime(path, (1e9, 1e9))
+        act()
+        assert {path.name for path in table.folder.iterdir()} == {path.name for path in new} | {"mine.new", QUESTION}

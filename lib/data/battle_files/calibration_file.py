@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.data.atomic import write_text
-from lib.errors import InputError
+from lib.errors import ConfigError, InputError
 from lib.scoring.calibrating.base import Calibrator
 from lib.scoring.calibrating.choosing import METHODS
 
@@ -61,6 +61,16 @@ def read_calibration(path: Path) -> Calibration:
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
     return Calibration(calibrator, content["fitted_on"], content["held_out"])
+
+
+def require_free(path: Path) -> None:
+    """Raise ConfigError where a file is there that is no calibration, and would be lost."""
+    if not path.exists():
+        return
+    try:
+        read_calibration(path)
+    except InputError as error:
+        raise ConfigError(f"out={path}: is there already, and is no calibration that could be replaced") from error
 
 
 def _content(path: Path) -> dict[str, Any]:

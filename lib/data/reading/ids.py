@@ -1,9 +1,11 @@
 """The check that every row has an id and no two rows have the same."""
 
 import secrets
-from array import array
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import islice, pairwise
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,27 +16,31 @@ from lib.errors import InputError
 _EXAMPLES = 5
 _LOOKED_AT = 4096  # ids at a time, when they are looked at again
 _LONG = 1024  # bytes: longer ids are hashed one by one
+_IN_MEMORY = 1 << 22  # hashes: 32 MiB
+_EDGES = np.arange(1, 256, dtype=np.uint64) << np.uint64(56)  # of the ranges of hashes that are compared at once
+Hashes = npt.NDArray[np.uint64]
 Place = tuple[str, int]
 """File and row."""
 
 
 class IdCheck:
-    """Gathers 8 bytes a row; ids themselves are looked at again only where two hashes are equal.
+    """Gathers a hash of each id; ids themselves are looked at again only where two hashes are equal.
 
-    column: what the ids are called; without: the setting that does without them, None where they must be.
+    column: what the ids are called; without: the setting that does without them, None where they must be. folder: for
+    the hashes of more than 4 million rows, 8 bytes each, in a file that goes with the process; None: the system's own.
     """
 
-    def __init__(self, column: str = "id", without: str | None = None) -> None:
+    def __init__(self, column: str = "id", without: str | None = None, folder: Path | None = None) -> None:
         self._column = column
         self._or_without = "" if without is None else f", or set {without} to do without ids"
         self._seed = secrets.randbits(64)  # so that nobody can make ids of equal hashes
-        self._hashes = array("Q")
+        self._hashes = _Numbers(folder)
         self._nulls: list[Place] = []
         self._null_count = 0
 
     def add(self, ids: pa.Array, file: str, rows: Sequence[int] | npt.NDArray[np.int64]) -> None:
         """Take in the ids (strings) of some rows of a file."""
-        self._hashes.frombytes(_hashes(ids, self._seed).tobytes())
+        self._hashes.add(_hashes(ids, self._seed))
         nulls = np.flatnonzero(ids.is_null()) if ids.null_count else np.empty(0, np.int64)
         self._null_count += len(nulls)
         self._nulls += [(file, int(rows[place])) for place in nulls[: _EXAMPLES - len(self._nulls)]]
@@ -49,17 +55,11 @@ class IdCheck:
                 f"rows without {'an id' if self._column == 'id' else self._column}: {self._null_count}, such as "
                 f"{_places(self._nulls)}; fill them in{self._or_without}"
             )
-        suspects = self._suspects()
+        suspects = self._hashes.repeated()
         if len(suspects):
             self._refuse_duplicates(suspects, ids)
 
-    def _suspects(self) -> npt.NDArray[np.uint64]:
-        """Hashes, sorted, that came more than once."""
-        hashes = np.frombuffer(self._hashes, np.uint64) if self._hashes else np.empty(0, np.uint64)
-        hashes.sort()
-        return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
-
-    def _refuse_duplicates(self, suspects: npt.NDArray[np.uint64], ids: Iterable[tuple[str | None, Place]]) -> None:
+    def _refuse_duplicates(self, suspects: Hashes, ids: Iterable[tuple[str | None, Place]]) -> None:
         seen: dict[str, Place] = {}
         examples: list[str] = []
         ids = iter(ids)
@@ -77,7 +77,52 @@ class IdCheck:
             )
 
 
-def _hashes(ids: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
+class _Numbers:
+    """Numbers in any order, of which those that came more than once are wanted: memory is the same for however many."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._waiting: list[Hashes] = []
+        self._count = 0
+        self._file: Any = None
+        self._runs: list[list[int]] = []  # where the ranges of each sorted run begin in the file, and where it ends
+
+    def add(self, numbers: Hashes) -> None:
+        """Take in some numbers [n]."""
+        self._waiting.append(numbers)
+        self._count += len(numbers)
+        if self._count >= _IN_MEMORY:
+            self._write()
+
+    def repeated(self) -> Hashes:
+        """Those that came more than once, in their order."""
+        if not self._runs:
+            return _repeated(self._waiting)
+        self._write()
+        ranges = zip(*map(pairwise, self._runs), strict=True)
+        with self._file:
+            return np.concatenate([_repeated([self._read(*part) for part in parts]) for parts in ranges])
+
+    def _write(self) -> None:
+        run = np.sort(np.concatenate([np.empty(0, np.uint64), *self._waiting]))
+        self._waiting, self._count = [], 0
+        if self._file is None:
+            self._file = TemporaryFile(dir=self._folder)  # noqa: SIM115  # closed by `repeated`, or when nobody asks
+        start = self._runs[-1][-1] if self._runs else 0
+        self._runs.append([start, *(start + np.searchsorted(run, _EDGES)).tolist(), start + len(run)])
+        self._file.write(run)
+
+    def _read(self, start: int, stop: int) -> Hashes:
+        self._file.seek(8 * start)
+        return np.frombuffer(self._file.read(8 * (stop - start)), np.uint64)
+
+
+def _repeated(parts: Sequence[Hashes]) -> Hashes:
+    numbers = np.sort(np.concatenate([np.empty(0, np.uint64), *parts]))
+    return np.unique(numbers[1:][numbers[1:] == numbers[:-1]])
+
+
+def _hashes(ids: pa.Array, seed: int) -> Hashes:
     """A hash of each string, from eight of its bytes at a time: uint64 [n]."""
     _, offsets, content = ids.buffers()
     starts = np.frombuffer(offsets, np.int32)[ids.offset : ids.offset + len(ids) + 1].astype(np.int64)
@@ -98,7 +143,7 @@ def _hashes(ids: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
     return found
 
 
-def _mixed(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _mixed(numbers: Hashes) -> Hashes:
     """Each bit of a number has a say in each bit of what it becomes (the last steps of MurmurHash3)."""
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
         numbers = (numbers ^ (numbers >> np.uint64(33))) * np.uint64(factor)

@@ -2,18 +2,13 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
+from lib.cache import cache_folder
 from lib.data.atomic import write_text
 from lib.log import log
 
 KEPT_FROM_BYTES = 256 << 20
-
-
-def cache_folder(kind: str) -> Path:
-    """Where what was made of files is kept: `$XDG_CACHE_HOME/overnight/<kind>`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overnight" / kind
 
 
 def content_hash(path: Path) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from lib.engines.files.content_hash import cache_folder, content_hash
+from lib.cache import cache_folder
+from lib.engines.files.content_hash import content_hash
 from lib.errors import ConfigError
 
 

@@ -1,41 +1,26 @@
-"""Another submission of a merged run of battles: by another rule, from the answers that stand in its result."""
+"""Another rule for a merged run of battles, from the answers that stand in its result."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lib.config import identity
-from lib.data import parquet
-from lib.data.manifest import Manifest, flatten, read_manifest
-from lib.data.run_folder import METRICS, REPORT, RESULT, SUBMISSION
-from lib.data.submission import SubmissionConfig, write_submission
+from lib.data.manifest import Manifest, flatten
 from lib.errors import ConfigError
-from lib.pipeline.outcomes.base import require_result, run_details
-from lib.pipeline.outcomes.battle_input import bias_rows
-from lib.report.battles.bias import measure_bias
-from lib.report.battles_page import summary, write_report
-from lib.report.predictions import from_result
+from lib.pipeline.outcomes.another_submission import Conclusion
+from lib.report.predictions import Predictions
 from lib.scoring.probabilities import FloatArray
-from lib.tasks.base import AnyTask, as_table
-from lib.tasks.battle_requests import VERDICT_FIELDS, verdict_columns
+from lib.tasks.base import AnyTask
 from lib.tasks.pairwise import PairwiseConfig
 from lib.tasks.reward import ArenaConfig
-from lib.types import PROBABILITIES
 
 BattleRule = PairwiseConfig | ArenaConfig
 
 RULES: Mapping[str, type[BattleRule]] = {"judge": PairwiseConfig, "arena": ArenaConfig}
 """Jobs whose rule may change, each with the config of its section, which is called as the job is."""
-
-_BLOCK_ROWS = 65_536
 
 
 def settings_of_rule(task: AnyTask) -> dict[str, Any]:
@@ -73,60 +58,28 @@ def another_rule(manifest: Manifest, given: Mapping[str, object]) -> BattleRule:
     return rule
 
 
-def submit_by(rule: BattleRule, folder: Path, out: Path, config: SubmissionConfig) -> None:
-    """Write a submission of a merged run by a rule, with metrics and report beside it; the run stays as it is.
-
-    Raises ConfigError where one of the files is there, InputError where the run is not merged, and what
-    `write_submission` raises.
-    """
-    metrics, report = (out.with_name(f"{out.stem}.{name}") for name in (METRICS, REPORT))
-    for path in (out, metrics, report):
-        if path.exists():
-            raise ConfigError(f"merge.out={out}: {path} is there already; choose another name, or delete it first")
-    if out.resolve() == (folder / SUBMISSION).resolve():
-        raise ConfigError(f"merge.out={out}: would pass for the run's own submission; choose another name")
-    result, manifest = require_result(folder), read_manifest(folder)
-    settings = ", ".join(f"{manifest.job}.{key}={value}" for key, value in identity(rule).items())
-    details = {**run_details(manifest, folder), "rule": settings}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
-        concluded = Path(place) / RESULT
-        with parquet.writer(concluded, _schema(result)) as file:
-            for block in _concluded(result, rule):
-                file.write_table(block)
-        bias = measure_bias(bias_rows(folder, concluded), manifest.identity.get("engine.model"))
-        title = f"{manifest.job}: {out.name}"
-        found = write_report(from_result(concluded), Path(place), title=title, details=details, bias=bias)
-        submission = write_submission(concluded, out, config)
-        (Path(place) / METRICS).rename(metrics)
-        (Path(place) / REPORT).rename(report)
-    print(summary(found))
-    print(f"metrics:    {metrics}\nreport:     {report}")
-    print(f"submission: {out} ({submission:,} rows, checked)")
+def keys_of_rule(job: str) -> set[str]:
+    """The keys of a job's rule in the identity of its runs."""
+    return {f"task.{job}.{f.name}" for f in fields(RULES[job]) if "rule" in f.metadata}
 
 
-def _schema(result: Path) -> pa.Schema:
-    """The columns of a result that a report may read: not what a judge wrote."""
-    return pa.schema([field for field in parquet.schema(result) if not pa.types.is_nested(field.type)])
+def conclude_by(rule: BattleRule) -> Conclusion:
+    """How a rule makes probabilities of a run's answers."""
+
+    def conclude(blocks: Iterable[Predictions]) -> Iterator[FloatArray]:
+        for block in blocks:
+            if isinstance(rule, ArenaConfig):
+                assert block.score_a is not None
+                assert block.score_b is not None
+                yield rule.probabilities(block.score_a, block.score_b)
+            else:
+                assert block.ab is not None
+                assert block.ba is not None
+                yield rule.probabilities(block.ab, block.ba)
+
+    return conclude
 
 
-def _concluded(result: Path, rule: BattleRule) -> Iterator[pa.Table]:
-    """A result by another rule, block by block; a failed row stays one."""
-    schema = _schema(result)
-    verdicts = pa.schema(VERDICT_FIELDS)
-    for batch in parquet.batches(result, _BLOCK_ROWS, schema.names):
-        block = pa.Table.from_batches([batch])
-        failed = pc.is_valid(block["error"])
-        ruled = as_table(verdict_columns(_probabilities(block, rule)), verdicts, nan_is_null=True)
-        for field in verdicts:
-            column = pc.if_else(failed, pa.scalar(None, field.type), ruled[field.name])
-            block = block.set_column(block.column_names.index(field.name), field, column)
-        yield block.cast(schema)
-
-
-def _probabilities(block: pa.Table, rule: BattleRule) -> FloatArray:
-    """Probabilities [n, 3] from the answers of some rows."""
-    if isinstance(rule, ArenaConfig):
-        return rule.probabilities(block["score_a"].to_numpy(), block["score_b"].to_numpy())
-    ab, ba = (np.column_stack([block[f"{order}_{name}"] for name in PROBABILITIES]) for order in ("ab", "ba"))
-    return rule.probabilities(ab, ba)
+def in_words(rule: BattleRule, job: str) -> str:
+    """The settings of a rule, as on a command line."""
+    return ", ".join(f"{job}.{key}={value}" for key, value in identity(rule).items())

@@ -14,7 +14,9 @@ from lib.data.run_folder import METRICS, REPORT, RESULT, read_config
 from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, print_places
 from lib.report.tournament_page import Tournament, render_tournament, summary_lines
 from lib.scoring.probabilities import IntArray
-from lib.scoring.ratings import Battles, bradley_terry, davidson, wins
+from lib.scoring.ranking.outcomes import RatingModel
+from lib.scoring.ranking.ratings import rate
+from lib.scoring.ranking.votes import Votes, wins
 from lib.types import PROBABILITIES
 
 
@@ -23,7 +25,7 @@ class RatingOutcome(Outcome):
 
     def report(self, folder: Path) -> None:
         """The ranking, and the answers that were compared."""
-        rate(folder)
+        rank(folder)
 
     def evaluate(self, folder: Path, config: EvaluateConfig) -> None:
         """The report again."""
@@ -33,7 +35,7 @@ class RatingOutcome(Outcome):
 RATINGS = RatingOutcome()
 
 
-def rate(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
+def rank(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
     """Ratings from the judged battles in a run folder: writes its `metrics.json` and `report.html`, and prints them.
 
     stages: rows of the report's table of what was done before.
@@ -48,7 +50,7 @@ def rate(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
     first, second = ([number[name] for name in battles[column].to_pylist()] for column in ("model_a", "model_b"))
     outcomes = np.column_stack([result[name].to_numpy() for name in PROBABILITIES]).astype(np.float64)
     questions = {key: i for i, key in enumerate(dict.fromkeys(battles["question"].to_pylist()))}
-    judged = Battles(
+    judged = Votes(
         names=names,
         first=np.array(first, np.int64),
         second=np.array(second, np.int64),
@@ -62,8 +64,8 @@ def rate(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
         ties=_ties(judged, won),
         battles=len(outcomes),
         scored=int(judged.scored.sum()),
-        bradley_terry=bradley_terry(judged),
-        davidson=davidson(judged),
+        bradley_terry=rate(judged, RatingModel.bradley_terry),
+        davidson=rate(judged, RatingModel.davidson),
     )
     write_text(folder / METRICS, json.dumps(tournament.content(), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
     write_text(folder / REPORT, render_tournament(tournament, f"tournament: {folder.name}", stages))
@@ -71,7 +73,6 @@ def rate(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
     print_places(folder)
 
 
-def _ties(judged: Battles, won: IntArray) -> IntArray:
+def _ties(judged: Votes, won: IntArray) -> IntArray:
     """[s] scored battles of each system that nobody won."""
-    sides = np.concatenate([judged.first[judged.scored], judged.second[judged.scored]])
-    return np.asarray(np.bincount(sides, minlength=len(judged.names)) - won.sum(axis=0) - won.sum(axis=1))
+    return np.asarray(judged.counts() - won.sum(axis=0) - won.sum(axis=1))

@@ -92,7 +92,7 @@ class Division:
         except OSError as error:
             log.warning(
                 "%s: cannot be written (%s), so the store does not know of this run; it goes on",
-                self._answers.folder,
+                self._answers.name,
                 error.strerror or error,
             )
 

@@ -1,8 +1,16 @@
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
+from lib.data.reading import ids as ids_module
 from lib.data.reading.ids import IdCheck, Place
 from lib.errors import InputError
+
+
+@pytest.fixture(params=[1 << 22, 4], autouse=True, ids=["in memory", "on disk"])
+def _room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids_module, "_IN_MEMORY", request.param)
 
 
 def check(files: dict[str, list[str | None]]) -> None:
@@ -43,3 +51,13 @@ def test_equal_hashes_alone_are_no_duplicates():
     suspects = IdCheck()
     suspects.add(pa.array(["1", "1"]), "a.csv", [0, 1])  # as if "1" and "2" had the same hash
     suspects.finish(ids)
+
+
+def test_hashes_on_disk_leave_nothing_behind(tmp_path: Path) -> None:
+    ids = IdCheck(folder=tmp_path)
+    ids.add(pa.array([str(n) for n in range(100)]), "a.csv", range(100))
+    ids.add(pa.array(["7"]), "b.csv", [0])
+    everything: list[tuple[str | None, Place]] = [(str(n), ("a.csv", n)) for n in range(100)]
+    with pytest.raises(InputError, match=r"\(1 of them\), such as '7' \(a.csv row 7, b.csv row 0\)"):
+        ids.finish([*everything, ("7", ("b.csv", 0))])
+    assert not list(tmp_path.iterdir())

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from lib.cache import cache_folder
 from lib.engines.files import content_hash as module
-from lib.engines.files.content_hash import cache_folder, content_hash
+from lib.engines.files.content_hash import content_hash
 
 LARGE = 1 << 20
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lib.errors import ConfigError
-from lib.scoring.pairings import pairings
+from lib.scoring.ranking.pairings import pairings
 
 
 @pytest.mark.parametrize(

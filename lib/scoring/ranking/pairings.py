@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 
 from lib.errors import ConfigError
-from lib.scoring.graph import groups
 from lib.scoring.probabilities import IntArray
+from lib.scoring.ranking.graph import groups
 
 
 def pairings(systems: int, questions: int, *, pairs: int | None, seed: int = 0) -> IntArray:
