@@ -7,17 +7,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from lib.data.battle_files.groups import Groups, groups_of
 from lib.data.manifest import Manifest
 from lib.data.reading.intake import take_in
 from lib.data.reading.sources import look, source_of
-from lib.data.rows.battles import BattlesConfig
-from lib.data.rows.conversations import ConversationsConfig
-from lib.data.run_folder import CONFIG, read_config
-from lib.errors import ConfigError, InputError, RunFolderError
+from lib.errors import ConfigError, InputError
+from lib.pipeline.battles_of_run import battles_of
 from lib.scoring.probabilities import FloatArray
 
 
@@ -48,7 +44,7 @@ def read_texts(manifest: Manifest, folder: Path, place: Path) -> BattleTexts:
     with TemporaryDirectory(prefix=".input.", dir=place) as scratch:
         try:
             seen = [look(source_of(file.source)) for file in manifest.inputs]
-            intake = take_in(_rows(folder), Path(scratch), seen=seen, see=see)
+            intake = take_in(battles_of(folder), Path(scratch), seen=seen, see=see)
         except (ConfigError, OSError) as error:
             raise InputError(f"{folder}: its input can't be read again ({error})") from error
     before, now = ([file.sha256 for file in files] for files in (manifest.inputs, intake.inputs))
@@ -56,21 +52,6 @@ def read_texts(manifest: Manifest, folder: Path, place: Path) -> BattleTexts:
         changed = next((old.source for old, new in zip(manifest.inputs, now, strict=True) if old.sha256 != new), folder)
         raise InputError(f"{changed}: was changed since {folder} was made of it")
     return BattleTexts(np.concatenate(groups), np.concatenate(lengths))
-
-
-def _rows(folder: Path) -> BattlesConfig:
-    """How the rows of a run are read, by its config: that of conversations alone says what winners are called."""
-    found = read_config(folder).get("data")
-    kind = ConversationsConfig if isinstance(found, dict) and "winners" in found else BattlesConfig
-    typed = OmegaConf.structured(kind)
-    for node in (typed, typed.columns):
-        OmegaConf.set_readonly(node, False)  # as those of frozen dataclasses are
-    try:
-        rows = OmegaConf.to_object(OmegaConf.merge(typed, found or {}))
-    except (OmegaConfBaseException, ValueError) as error:
-        raise RunFolderError(f"{folder / CONFIG}: data: {str(error).splitlines()[0]}") from error
-    assert isinstance(rows, BattlesConfig)
-    return rows
 
 
 def _characters(turns: pa.ChunkedArray) -> FloatArray:

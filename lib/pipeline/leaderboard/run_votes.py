@@ -3,12 +3,9 @@
 from collections.abc import Iterator, Sequence
 from glob import glob
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from lib.data import parquet
 from lib.data.manifest import Manifest, read_manifest
@@ -16,11 +13,11 @@ from lib.data.reading.input_file import require_unchanged
 from lib.data.reading.sources import Stat, source_of
 from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
 from lib.data.rows.checking import checked_rows
-from lib.data.rows.conversations import ConversationsConfig
 from lib.data.rows.style import style_counts
 from lib.data.rows.votes import question_hashes
-from lib.data.run_folder import RESULT, read_config
-from lib.errors import ConfigError, InputError, RunFolderError
+from lib.data.run_folder import RESULT
+from lib.errors import ConfigError, InputError
+from lib.pipeline.battles_of_run import battles_of
 from lib.pipeline.outcomes.base import require_result
 from lib.types import PROBABILITIES
 
@@ -126,17 +123,4 @@ def _data(folder: Path, manifest: Manifest) -> BattlesConfig:
     if manifest.job == "tournament":
         (drawn,) = manifest.inputs
         return BattlesConfig(path=drawn.source, turns=Turns.text, columns=BattleColumns(question="question"))
-    given: dict[str, Any] = read_config(folder)["data"]
-    kind = ConversationsConfig if "winners" in given else BattlesConfig
-    try:
-        data = OmegaConf.to_object(OmegaConf.merge(_writable(OmegaConf.structured(kind)), given))
-    except OmegaConfBaseException as error:
-        raise RunFolderError(f"{folder}: its config says nothing that can be read about its input ({error})") from error
-    assert isinstance(data, BattlesConfig)
-    return data
-
-
-def _writable(node: Any) -> Any:
-    for part in (node, node.columns):
-        OmegaConf.set_readonly(part, None)
-    return node
+    return battles_of(folder)

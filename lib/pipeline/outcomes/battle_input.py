@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from lib.data import parquet
 from lib.data.joining.shuffle import Ordered, interleave
@@ -18,11 +16,10 @@ from lib.data.reading.readers import batches, blocks, column_names
 from lib.data.reading.sources import Stat, source_of
 from lib.data.rows.battles import BattlesConfig
 from lib.data.rows.columns import canonical
-from lib.data.rows.conversations import ConversationsConfig
 from lib.data.rows.style import STYLE, style_counts
-from lib.data.run_folder import read_config
 from lib.errors import OvernightError, RunFolderError
 from lib.log import log
+from lib.pipeline.battles_of_run import battles_of
 from lib.report.battles.bias import MOST_ROWS, BiasRows, Counts
 from lib.report.predictions import BLOCK_ROWS, from_result
 from lib.scoring.inference.clusters import row_keys
@@ -165,20 +162,9 @@ def _tables(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
 
 
 def _data_or_none(folder: Path) -> BattlesConfig | None:
-    """How a run read its input, by its config; None where that can't be read."""
+    """How a run read its input; None where that can't be told any more."""
     try:
-        given = read_config(folder)["data"]
-        kind = ConversationsConfig if "winners" in given else BattlesConfig
-        data = OmegaConf.to_object(OmegaConf.merge(_writable(OmegaConf.structured(kind)), given))
-    except (RunFolderError, OmegaConfBaseException, KeyError, TypeError, ValueError) as error:
-        log.info("%s: nothing is said about texts, since its config can't be read (%s)", folder, error)
+        return battles_of(folder)
+    except RunFolderError as error:
+        log.info("%s: nothing is said about texts (%s)", folder, error)
         return None
-    assert isinstance(data, BattlesConfig)
-    return data
-
-
-def _writable(node: Any) -> Any:
-    """A config of a frozen class into which values can be merged."""
-    for part in (node, node.columns):
-        OmegaConf.set_readonly(part, None)
-    return node

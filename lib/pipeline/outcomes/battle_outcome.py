@@ -22,12 +22,12 @@ from lib.pipeline.outcomes.base import EvaluateConfig, Metric, Outcome, print_pl
 from lib.pipeline.outcomes.battle_input import beginnings, bias_rows
 from lib.pipeline.run import Run
 from lib.report.battles.annotators import agreement_lines, measure_agreement, render_agreement
+from lib.report.battles.battles_page import summary, write_report
 from lib.report.battles.bias import Bias, measure_bias
 from lib.report.battles.bias_page import bias_lines
 from lib.report.battles.comparison import Comparison, compare
 from lib.report.battles.comparison_page import comparison_lines, render_comparisons
 from lib.report.battles.paired_rows import paired
-from lib.report.battles_page import summary, write_report
 from lib.report.predictions import Predictions, from_result
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.report.battle_measures import measure
-from lib.report.battles_page import summary, write_report
+from lib.report.battles.battle_measures import measure
+from lib.report.battles.battles_page import summary, write_report
 from lib.report.predictions import Failure, Predictions
 from lib.scoring import sample
 from lib.scoring.inference.clusters import row_keys

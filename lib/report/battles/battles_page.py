@@ -10,7 +10,7 @@ import numpy as np
 
 from lib.data.atomic import write_text
 from lib.data.run_folder import METRICS, REPORT
-from lib.report.battle_measures import Measured, measure
+from lib.report.battles.battle_measures import Measured, measure
 from lib.report.battles.bias import Bias
 from lib.report.battles.bias_page import bias_sections
 from lib.report.battles.words import INTERVAL, ends, number, percent, with_ends
