@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from lib.pipeline.outcomes.base import Outcome
 from lib.pipeline.outcomes.battle_outcome import BATTLES
 from lib.pipeline.outcomes.format_outcome import VECTORS
+from lib.pipeline.outcomes.grade_outcome import GRADES
 from lib.pipeline.outcomes.passage_outcome import PASSAGES
 from lib.pipeline.outcomes.rating_outcome import RATINGS
 from lib.pipeline.outcomes.text_outcome import TEXTS
@@ -12,6 +13,7 @@ from lib.pipeline.outcomes.text_outcome import TEXTS
 OUTCOMES: Mapping[str, Outcome] = {
     "judge": BATTLES,
     "arena": BATTLES,
+    "grade": GRADES,
     "generate": TEXTS,
     "embed": VECTORS,
     "retrieve": PASSAGES,

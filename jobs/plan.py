@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobs import arena, chunk, embed, generate, judge, rag, rerank, retrieve, tournament
+from jobs import arena, chunk, embed, generate, grade, judge, rag, rerank, retrieve, tournament
 from lib.errors import ConfigError
 from lib.launch import compose_job, launch
 from lib.pipeline.command import CommandAboutJob
@@ -19,6 +19,7 @@ from lib.pipeline.staged.staged_job import StagedJob
 JOBS: Mapping[str, Job[Any] | StagedJob[Any]] = {
     "judge": judge.JOB,
     "arena": arena.JOB,
+    "grade": grade.JOB,
     "generate": generate.JOB,
     "chunk": chunk.JOB,
     "embed": embed.JOB,

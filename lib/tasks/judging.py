@@ -25,6 +25,6 @@ def judging_task(
     if judge.mode is Mode.text:
         require_draws(generate)
         fits(sampling(generate))
-        return WrittenVerdict(judge, generate, prompt)
+        return WrittenVerdict(judge, generate, prompt.for_text)
     require_unset("generate", generate, "without judge.mode=text, since labels are not written", usual=written())
-    return Pairwise(judge, prompt)
+    return Pairwise(judge, prompt.for_labels)

@@ -11,9 +11,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lib.config import identity, of_rule, transient
 from lib.errors import ConfigError
@@ -31,7 +29,16 @@ from lib.tasks.battle_requests import (
     verdict_columns,
 )
 from lib.tasks.prompts.fitting import Fitted, Sides
-from lib.tasks.prompts.labels import Spelled, ask_labels, label_sequences, longest, require_mass, spell
+from lib.tasks.prompts.labels import (
+    Spelled,
+    as_array,
+    as_lists,
+    ask_labels,
+    label_sequences,
+    longest,
+    require_mass,
+    spell,
+)
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.truncation import Truncate
 from lib.types import BATTLE_TEXTS, PROBABILITIES, Answers, LabelEngine, Tokenizer
@@ -193,7 +200,7 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
     def read(self, prepared: Prepared[_Labelled], answers: Answers) -> Result:
         """The log-probabilities of each order."""
         orders = self.config.orders
-        asked = [_as_lists(answers.values[order::orders]) for order in range(orders)]
+        asked = [as_lists(answers.values[order::orders]) for order in range(orders)]
         unasked = [pa.nulls(len(prepared.notes.fitted), _LOGPROBS)] * (2 - orders)
         columns = [*asked, *unasked, *token_columns(prepared.notes.fitted)]
         return self.result(columns, {n // orders: why for n, why in answers.errors.items()})
@@ -201,7 +208,7 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
     def conclude(self, rows: pa.Table, answered: pa.Table) -> pa.Table:
         """Renormalise over the labels, put the second order back into terms of A and B, average, calibrate."""
         orders = self.config.orders
-        logprobs = [_as_array(answered[name]) for name in ("ab_logprobs", "ba_logprobs")[:orders]]
+        logprobs = [as_array(answered[name]) for name in ("ab_logprobs", "ba_logprobs")[:orders]]
         probabilities, mass = normalise_labels(np.stack(logprobs, axis=1).reshape(-1, len(PROBABILITIES)))
         ab, ba = in_terms_of_the_row(probabilities, orders)
         verdicts = verdict_columns(self.config.probabilities(ab, ba))
@@ -220,14 +227,3 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
 
     def _render(self, tokenizer: Tokenizer) -> Render:
         return render_orders(self.prompt, self.config.orders, tokenizer)
-
-
-def _as_lists(values: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), pa.float32()), values.shape[1])
-
-
-def _as_array(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
-    """Lists of three as [n, 3], null as NaN."""
-    values = np.full((len(column), len(PROBABILITIES)), np.nan, np.float32)
-    values[column.is_valid().to_numpy()] = pc.list_flatten(column).to_numpy().reshape(-1, len(PROBABILITIES))
-    return values

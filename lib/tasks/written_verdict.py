@@ -12,11 +12,13 @@ from lib.errors import ConfigError
 from lib.tasks.base import Prepared, Result, Task, as_table
 from lib.tasks.battle_requests import TOKEN_FIELDS, VERDICT_FIELDS, fit_battles, token_columns, verdict_columns
 from lib.tasks.pairwise import ORDER_FIELDS, PairwiseConfig, in_terms_of_the_row, render_orders
+from lib.tasks.prompts.begun import begun_answer
 from lib.tasks.prompts.fitting import Fitted
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.slots import check_prompt
 from lib.tasks.sampling import (
     SamplingConfig,
+    limit_key,
     new_tokens,
     reserved_tokens,
     row_keys,
@@ -24,11 +26,10 @@ from lib.tasks.sampling import (
     sampling,
     total_tokens,
 )
-from lib.tasks.verdict import THINK, verdict
-from lib.types import BATTLE_TEXTS, PROBABILITIES, Completion, Completions, GenerateEngine, TokenIds, Tokenizer
+from lib.tasks.verdict import verdict
+from lib.types import BATTLE_TEXTS, PROBABILITIES, Completion, Completions, GenerateEngine, Tokenizer
 
 _ENDING = 60  # characters of an answer that an error quotes
-_HEADER = 16  # tokens in which a chat template says that the reasoning begins
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
         )
         requests = [request for row in fitted for request in row.requests]
         seeds = [row_seed(self.generate.seed, key, order) for key in row_keys(rows) for order in range(orders)]
-        begun = [self._begun(request, tokenizer) for request in requests]
+        begun = [begun_answer(self.prompt.answer_prefix, request, tokenizer) for request in requests]
         return Prepared(
             requests,
             [sum(row.cut) for row in fitted],
@@ -180,11 +181,6 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
         verdicts = verdict_columns(self.config.probabilities(ab, ba))
         return as_table([*verdicts, *answered.columns], self.schema, nan_is_null=True)
 
-    def _begun(self, request: TokenIds, tokenizer: Tokenizer) -> str:
-        prefix = self.prompt.answer_prefix
-        header = tokenizer.decode(request[-_HEADER - len(tokenizer.encode(prefix)) :]).removesuffix(prefix)
-        return (THINK if header.rstrip().endswith(THINK) else "") + prefix
-
     def _verdict(self, begun: str, sample: Completion) -> int | None:
         return None if _unfinished(sample) else verdict(begun + sample.text, self.prompt.labels)
 
@@ -196,16 +192,9 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
             whys.append((f"names none of {', '.join(self.prompt.labels)}", whole))
         if cut_off:
             after = len(cut_off[-1].tokens)
-            whys.append((f"was cut off after {after} tokens, so raise {self._limit_key(after)}", cut_off))
+            whys.append((f"was cut off after {after} tokens, so raise {limit_key(self.generate, after)}", cut_off))
         why = "; ".join(w if len(samples) == 1 else f"{w} [{len(of)} of {len(samples)}]" for w, of in whys)
         return f"no verdict: with {first} first the answer {why} (ends: {whys[-1][1][-1].text[-_ENDING:]!r})"
-
-    def _limit_key(self, tokens: int) -> str:
-        """The setting that ends a sample after so many tokens."""
-        limits = sampling(self.generate)
-        if tokens == limits.max_tokens != limits.max_length:
-            return "generate.max_new_tokens"
-        return "engine.max_model_len" if limits.max_length is None else "generate.max_length"
 
 
 def _unfinished(sample: Completion) -> bool:

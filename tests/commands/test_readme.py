@@ -50,6 +50,7 @@ ARGUMENTS = {
     "data=table": "data=table",
     "data=openai_batch": "data=openai_batch",
     "data.path=prompts.csv": "data.path={files}/prompts.csv",
+    "data.path=answers.csv": "data.path={files}/answers.csv",
     "data.path=batch.jsonl": "data.path={files}/batch.jsonl",
     "data.path=questions.csv": "data.path={files}/questions.csv",
     "data.path=talk.txt": "data.path={files}/talk.txt",
@@ -71,7 +72,7 @@ ARGUMENTS = {
 }
 AS_IT_IS = [
     "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=", "judge.",
-    "store.prune_days=", "store.compact=",
+    "store.prune_days=", "store.compact=", "grade.",
 ]  # fmt: skip
 DUMMIES = [
     "engine@embedder=dummy", "engine@generator=dummy", "engine@reranker=dummy", "generator.max_model_len=4096",
@@ -86,6 +87,7 @@ MORE = {  # so that a command is quick and leaves its run in a folder of the tes
     "retrieve": _RUN,
     "rerank": [*_RUN, "engine.max_model_len=4096"],
     "generate": ["executor=inline", "run.root={run}"],
+    "grade": ["executor=inline", "run.root={run}", "engine.max_model_len=4096"],
     "rag": [*DUMMIES, "run.root={run}"],
     "tournament": ["run.root={run}", "engine.max_model_len=4096"],
     "memory": ["memory.measure=false", "engine=smollm2_135m", "out={run}"],
@@ -134,6 +136,7 @@ def files(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _texts(folder: Path) -> None:
     """Prompts, questions, documents, judgements, and an OpenAI batch file."""
     (folder / "prompts.csv").write_text("id,instruction\n1,Tell me a story.\n2,Say hello.\n")
+    (folder / "answers.csv").write_text("id,question,answer,model\n1,How many legs has a spider?,Eight.,small\n")
     (folder / "questions.csv").write_text("id,question\na,推論とは？\nb,訓練とは？\n", encoding="utf-8")
     for name in ("talk.txt", "LLM2024_day4.txt", "LLM2024_day4_raw.txt"):
         (folder / name).write_text("推論の話。訓練の話。\n\n例の話。最後の話。", encoding="utf-8")

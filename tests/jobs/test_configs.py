@@ -14,6 +14,7 @@ from jobs import (
     embed,
     evaluate,
     generate,
+    grade,
     judge,
     memory,
     merge,
@@ -31,12 +32,13 @@ from lib.launch import typed
 
 CONF = Path(conf.__file__).parent
 JOBS: dict[str, Any] = {
-    "arena": arena, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate, "judge": judge,
-    "memory": memory, "merge": merge, "plan": plan, "rag": rag, "rerank": rerank, "retrieve": retrieve,
+    "arena": arena, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate, "grade": grade,
+    "judge": judge, "memory": memory, "merge": merge, "plan": plan, "rag": rag, "rerank": rerank, "retrieve": retrieve,
     "status": status, "store": store, "submit": submit, "tournament": tournament,
 }  # fmt: skip
 _ROWS = {  # jobs about rows, and what must be given to them
-    "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "judge": [],
+    "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "grade": ["data.path=x"],
+    "judge": [],
     "rag": ["data.path=x"], "rerank": ["data.path=x"], "retrieve": ["data.path=x"],
     "tournament": [],
 }  # fmt: skip
@@ -45,6 +47,7 @@ _DATA = {  # which data a job reads
     "chunk": ("documents",),
     "embed": _TEXTS,
     "generate": _TEXTS,
+    "grade": ("table", "tutorial"),
     "judge": ("arena", "arena_conversations", "autoj", "rakuda", "sample"),
     "rerank": _TEXTS,
     "retrieve": ("table", "tutorial"),
@@ -53,6 +56,7 @@ _OPTIONS = {
     "chunk": ("data",),
     "embed": ("data",),
     "generate": ("data",),
+    "grade": ("data",),
     "judge": ("data", "engine", "prompt", "executor"),
     "rerank": ("data",),
     "retrieve": ("data", "retriever"),
