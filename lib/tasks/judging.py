@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from lib.config import require_unset
+from lib.errors import ConfigError
+from lib.tasks.battle_requests import REFERENCE, texts_of
 from lib.tasks.pairwise import Mode, Pairwise, PairwiseConfig
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.sampling import SamplingConfig, require_draws, sampling
@@ -13,6 +15,23 @@ from lib.types import Sampling
 def written() -> SamplingConfig:
     """How a judge writes unless told otherwise: greedily, with room for its reasons."""
     return SamplingConfig(max_new_tokens=512)
+
+
+def require_reference(prompt: PromptConfig, *, given: bool) -> None:
+    """Raise ConfigError where a prompt shows a reference that battles don't have, or the other way round.
+
+    given: whether they have one.
+    """
+    shown = REFERENCE in texts_of(prompt)
+    if shown and not given:
+        raise ConfigError(
+            "prompt.template: shows a reference; name its column with data.columns.reference=NAME (battles of a "
+            "tournament have none), or use a prompt without one"
+        )
+    if given and not shown:
+        raise ConfigError(
+            "data.columns.reference: has no effect, since prompt.template has no slot for it; leave it out"
+        )
 
 
 def judging_task(

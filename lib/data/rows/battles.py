@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.config import later
 from lib.data.reading.cells import Cells
 from lib.data.rows import columns
 from lib.data.rows.base import ITEMS, PLACE, Canonical, CellReader, Odd, Rows, read_items, read_name
@@ -46,7 +47,8 @@ class Turns(Enum):
 class BattleColumns:
     """Names of the user's columns. The texts must be there; the others where they are named otherwise than here.
 
-    label: one column instead of the three one-hot winners, its values given by `data.label_values`.
+    label: one column instead of the three one-hot winners, its values given by `data.label_values`. reference: a right
+    answer, for prompts that show one.
     """
 
     id: str | None = "id"
@@ -59,10 +61,11 @@ class BattleColumns:
     winner_b: str | None = "winner_model_b"
     winner_tie: str | None = "winner_tie"
     label: str | None = None
+    reference: str | None = later(default=None)
 
     def __post_init__(self) -> None:
         roles: dict[str, str] = {}
-        for role in (*NAMES, *BATTLE_TEXTS, *(("label",) if self.label is not None else WINNERS)):
+        for role in (*NAMES, *BATTLE_TEXTS, "reference", *(("label",) if self.label is not None else WINNERS)):
             name = getattr(self, role)
             if name is not None and roles.setdefault(name, role) != role:
                 raise ConfigError(f"data.columns.{role}={name}: is the column of {roles[name]}, too; name another")
@@ -90,7 +93,13 @@ class BattlesConfig(Rows):
     @property
     def schema(self) -> pa.Schema:
         """The columns of canonical battles."""
-        return SCHEMA
+        place = SCHEMA.get_field_index("model_a")
+        return SCHEMA if self.columns.reference is None else SCHEMA.insert(place, pa.field("reference", ITEMS))
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The texts of a battle: three, or four with a reference."""
+        return BATTLE_TEXTS if self.columns.reference is None else (*BATTLE_TEXTS, "reference")
 
     @property
     def carried(self) -> Sequence[str]:
@@ -132,14 +141,14 @@ class BattlesConfig(Rows):
         first_row: the number of the first row in its file. A cell that can't be used is null in the table.
         """
         reader = CellReader(cells, file, first_row)
-        for role in BATTLE_TEXTS:
+        for role in self.texts:
             name = getattr(self.columns, role)
             reader.values[role] = reader.read(name, cells[name], lambda cell: _turns(cell, self.turns))
         for role in NAMES:
             name = getattr(self.columns, role)
             reader.values[role] = reader.read(name, cells.get(name), read_name)
         reader.values["label"] = _labels(cells, self, reader)
-        return reader.table(SCHEMA, self.needed_id(cells))
+        return reader.table(self.schema, self.needed_id(cells))
 
     @property
     def in_columns(self) -> bool:
@@ -151,7 +160,7 @@ class BattlesConfig(Rows):
         found = dict(zip(cells.schema.names, cells.columns, strict=True))
         nulls = pa.nulls(cells.num_rows, pa.string())
         table = columns.place(file, first_row, cells.num_rows)
-        for role in BATTLE_TEXTS:
+        for role in self.texts:
             read = columns.json_texts if self.turns is Turns.json else columns.texts
             table[role] = read(found[getattr(self.columns, role)])
             lengths = pc.list_value_length(table[role])
@@ -163,7 +172,7 @@ class BattlesConfig(Rows):
         if self.needed_id(found) is not None and table["id"].null_count:
             raise Odd(table["id"].is_null())
         table["label"] = self._label_column(found, nulls)
-        return pa.table({**table, "error": nulls}, schema=SCHEMA)
+        return pa.table({**table, "error": nulls}, schema=self.schema)
 
     def _label_column(self, found: Mapping[str, pa.Array], nulls: pa.Array) -> pa.Array:
         if self.columns.label is not None:

@@ -64,7 +64,7 @@ class Grading(Task[Asked, Notes, Answered], Generic[Asked, Notes, Answered]):
 
     def __post_init__(self) -> None:
         for key in ("means", "weights"):
-            if getattr(self.prompt, key, None):
+            if getattr(self.prompt, key):
                 raise ConfigError(f"prompt.{key}: has no effect in jobs.grade, whose labels are grades; leave it out")
         if self.config.criteria and CRITERION not in self.prompt.slots:
             raise ConfigError(

@@ -1,5 +1,6 @@
 """Prompts: `conf/prompt/*.yaml` as a template with named slots, worked examples and a system turn."""
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,8 +30,11 @@ class PromptConfig:
 
     template: text with slots as {name}; a literal brace is doubled. joint: what stands between the texts of one slot.
     labels: the answers among which a task chooses; those of grades begin with a number each, in ascending order.
-    decimals: a written grade may lie between two of them. system: a first turn, without slots; before everything else
-    where there are no turns.
+    decimals: a written grade may lie between two of them. means: of a judge's labels, what each says of the responses
+    that it is shown: `a` (the first is better), `b` or `tie`; three labels mean this in this order anyway, and two the
+    first two. weights: of the labels in a weighted win rate; 1 each unless given. turn: how an exchange is written in
+    the slots of conversations, with {prompt} and {response}; `joint` stands between them.
+    system: a first turn, without slots; before everything else where there are no turns.
     examples: rows with their answers, each a mapping from every slot, and from `answer`, to a text (or a list of
     texts). examples_file: the same as .jsonl, .csv or .yaml, in place of `examples`. shots: only the first so many;
     null: all. In a chat they are turns of user and assistant; else texts, with example_joint after each of them, and
@@ -44,6 +48,9 @@ class PromptConfig:
     template: str
     labels: list[Any] = field(default_factory=list)  # not list[str], which would make "True" of a bare yes
     decimals: bool = later(default=False)
+    means: list[str] = later(default_factory=list)  # noqa: RUF009  a list for each
+    weights: list[float] = transient(default_factory=list)  # noqa: RUF009
+    turn: str = later(default="")
     system: str | None = None
     joint: str = " "
     examples: list[dict[str, Any]] = field(default_factory=list)
@@ -63,9 +70,18 @@ class PromptConfig:
             require_text(label, f"prompt.labels={self.labels}")
             if not label.strip():
                 raise ConfigError(f"prompt.labels={self.labels}: a label is empty")
-        for key in ("decimals", "label_prefix"):
+        for key in ("decimals", "label_prefix", "means", "weights"):
             if getattr(self, key) and not self.labels:
                 raise ConfigError(f"prompt.{key}: has no effect without prompt.labels; leave it out")
+        for key in ("means", "weights"):
+            if (given := getattr(self, key)) and len(given) != len(self.labels):
+                raise ConfigError(f"prompt.{key}={given}: must have one for each of prompt.labels={self.labels}")
+        if not set(self.means) <= {"a", "b", "tie"}:
+            raise ConfigError(f"prompt.means={self.means}: each must be a, b or tie")
+        if not all(0 < weight < math.inf for weight in self.weights):
+            raise ConfigError(f"prompt.weights={self.weights}: each must be a number above 0")
+        if self.turn and not {"{prompt}", "{response}"} <= set(re.findall(r"\{\w+\}", self.turn)):
+            raise ConfigError("prompt.turn: must have {prompt} and {response}, where those of an exchange go")
         if self.shots is not None and self.shots < 0:
             raise ConfigError(f"prompt.shots={self.shots}: must not be negative; null shows all examples")
         if self.preview < 0:
