@@ -19,9 +19,13 @@ def transient(*, default: Any = MISSING, default_factory: Any = MISSING) -> Any:
     return field(default=default, default_factory=default_factory, metadata={"transient": True})
 
 
-def later(*, default: Any = MISSING, default_factory: Any = MISSING) -> Any:
-    """A config field that came when runs and stores were there already: it is fingerprinted where it is set only."""
-    return field(default=default, default_factory=default_factory, metadata={"later": True})
+def later(*, default: Any = MISSING, default_factory: Any = MISSING, rule: bool = False) -> Any:
+    """A config field that came when runs and stores were there already: it is fingerprinted where it is set only.
+
+    rule: as of `of_rule`.
+    """
+    metadata = {"later": True, "rule": True} if rule else {"later": True}
+    return field(default=default, default_factory=default_factory, metadata=metadata)
 
 
 def of_rule(*, default: Any) -> Any:
@@ -78,7 +82,7 @@ def identity(config: Any, *, rules: bool = True) -> dict[str, Any]:
     left_out = {"transient"} if rules else {"transient", "rule"}
     found = {f.name: getattr(config, f.name) for f in fields(config) if not left_out.intersection(f.metadata)}
     for f in fields(config):
-        if "later" in f.metadata and found[f.name] == _default(f):
+        if "later" in f.metadata and f.name in found and found[f.name] == _default(f):
             del found[f.name]
     if (contents := getattr(config, "contents", None)) is not None:
         found |= contents()

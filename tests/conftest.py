@@ -74,6 +74,7 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "jobs/test_every_job.py": _COMMANDS,
     "jobs/test_grade.py": _COMMANDS,
     "jobs/test_jobs.py": _COMMANDS,
+    "jobs/test_judging_presets.py": _COMMANDS,
     "jobs/test_kept_answers.py": _COMMANDS,
     "jobs/test_openai_batch_runs.py": _COMMANDS,
     "jobs/test_second_night.py": _COMMANDS,

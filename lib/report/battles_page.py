@@ -1,7 +1,7 @@
 """The report of a run of battles: `metrics.json`, `report.html`, and a summary for the terminal."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,11 +33,13 @@ def write_report(
     title: str,
     details: Mapping[str, str],
     run: Mapping[str, object] | None = None,
+    more: Sequence[Section] = (),
 ) -> BattleMetrics:
     """Measure, write `metrics.json` and `report.html` into `out_dir` (each whole or not at all), return the metrics.
 
     blocks: the rows, part by part. details: what the reader should know of the run (model, data, prompt, …), shown as
-    it is. run: what `metrics.json` says of it besides; None for predictions that come from no run.
+    it is. run: what `metrics.json` says of it besides; None for predictions that come from no run. more: what the page
+    shows besides.
     """
     measured = measure(blocks)
     metrics = measured.metrics
@@ -45,7 +47,7 @@ def write_report(
     content = {**metrics.to_dict(), **(run or {})}
     write_text(out_dir / METRICS, json.dumps(content, indent=2, allow_nan=False) + "\n")
     lead = [*_rows_lines(metrics), *_verdict_lines(metrics)]
-    write_text(out_dir / REPORT, render(title, lead, _sections(measured, details)))
+    write_text(out_dir / REPORT, render(title, lead, [*more, *_sections(measured, details)]))
     return metrics
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lib.errors import ConfigError
+from lib.scoring.aggregates.judgements import Aggregate
 from lib.scoring.probabilities import FloatArray
 from lib.tasks.base import Notes, Prepared
 from lib.tasks.prompts.fitting import MIN_TURN_TOKENS, Fitted, Sides, fit
@@ -120,6 +121,20 @@ def require_room(render: Render, max_tokens: int, *, output: int = 0, texts: Seq
             f"engine.max_model_len={max_tokens}: the fixed text of a request alone has {fixed} tokens; "
             f"use at least {least}, or a shorter prompt"
         )
+
+
+def length_fields(prompt: PromptConfig) -> list[tuple[str, pa.DataType]]:
+    """Columns: characters of each response, where what sums verdicts up takes length into account."""
+    wanted = prompt.aggregate is Aggregate.alpaca_eval
+    return [("length_a", pa.int32()), ("length_b", pa.int32())] if wanted else []
+
+
+def length_columns(prompt: PromptConfig, rows: pa.Table) -> list[list[int]]:
+    """The columns of `length_fields`: of all turns of a response."""
+    return [
+        [sum(len(turn or "") for turn in turns) for turns in rows[text].to_pylist()]
+        for text, _ in zip(BATTLE_TEXTS[1:], length_fields(prompt), strict=False)
+    ]
 
 
 def verdict_columns(probabilities: FloatArray) -> list[Any]:

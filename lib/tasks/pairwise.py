@@ -24,6 +24,8 @@ from lib.tasks.battle_requests import (
     Render,
     as_requests,
     fit_battles,
+    length_columns,
+    length_fields,
     require_room,
     slot_pieces,
     texts_of,
@@ -147,7 +149,8 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
     Columns: p_a, p_b, p_tie; verdict (the likeliest: A, B or tie); p_* for each order shown (ab_: A first, ba_: B
     first; both in terms of the row's own A and B; of labels that mean the same the sum); label_mass (probability of all
     labels together before renormalising, mean of the orders); ab_logprobs, ba_logprobs (of each label in each order, as
-    the engine gives them: about what is shown first and second); tokens (of the row's requests); cut_* (tokens cut from
+    the engine gives them: about what is shown first and second); length_* (characters of each response, where
+    prompt.aggregate asks for them); tokens (of the row's requests); cut_* (tokens cut from
     each text).
     """
 
@@ -174,15 +177,17 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
     @cached_property
     def schema(self) -> pa.Schema:
         """The columns that the task adds to a row."""
-        return pa.schema([*VERDICT_FIELDS, *ORDER_FIELDS, ("label_mass", pa.float64()), *self.answered])
+        own = [*VERDICT_FIELDS, *ORDER_FIELDS, ("label_mass", pa.float64()), *length_fields(self.prompt)]
+        return pa.schema([*own, *self.answered])
 
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
         return {"version": self.version, "judge": identity(self.config), "prompt": identity(self.prompt)}
 
     def question(self) -> Mapping[str, Any]:
-        """The same without temperature and tie offset."""
-        return {**self.identity(), "judge": identity(self.config, rules=False)}
+        """The same without temperature, tie offset, and how verdicts are summed up."""
+        asked = {"judge": identity(self.config, rules=False), "prompt": identity(self.prompt, rules=False)}
+        return {**self.identity(), **asked}
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that cannot be told apart, and a prompt whose fixed text leaves no room."""
@@ -229,7 +234,8 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
         probabilities, mass = normalise_labels(np.stack(logprobs, axis=1).reshape(-1, len(self.prompt.labels)))
         ab, ba = in_terms_of_the_row(probabilities @ self._outcomes, orders)
         verdicts = verdict_columns(self.config.probabilities(ab, ba))
-        columns = [*verdicts, *ab.T, *ba.T, mass.reshape(-1, orders).mean(axis=1), *answered.columns]
+        own = [*verdicts, *ab.T, *ba.T, mass.reshape(-1, orders).mean(axis=1), *length_columns(self.prompt, rows)]
+        columns = [*own, *answered.columns]
         return as_table(columns, self.schema, nan_is_null=True)
 
     def check_first(self, results: pa.Table) -> None:
@@ -244,7 +250,7 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
 
     @cached_property
     def _outcomes(self) -> FloatArray:
-        return outcomes_of(self.prompt)
+        return outcomes_of(self.prompt.labels, self.prompt.means)
 
     @property
     def _logprobs(self) -> pa.DataType:

@@ -15,6 +15,8 @@ from lib.tasks.base import Prepared, Result, Task, as_table
 from lib.tasks.battle_requests import (
     VERDICT_FIELDS,
     fit_battles,
+    length_columns,
+    length_fields,
     texts_of,
     token_columns,
     token_fields,
@@ -111,7 +113,7 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
     @cached_property
     def schema(self) -> pa.Schema:
         """The columns that the task adds to a row."""
-        return pa.schema([*VERDICT_FIELDS, *self.answered])
+        return pa.schema([*VERDICT_FIELDS, *length_fields(self.prompt), *self.answered])
 
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
@@ -123,8 +125,9 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
         }
 
     def question(self) -> Mapping[str, Any]:
-        """The same without temperature and tie offset."""
-        return {**self.identity(), "judge": identity(self.config, rules=False)}
+        """The same without temperature, tie offset, and how verdicts are summed up."""
+        asked = {"judge": identity(self.config, rules=False), "prompt": identity(self.prompt, rules=False)}
+        return {**self.identity(), **asked}
 
     @property
     def draws(self) -> bool:
@@ -204,11 +207,12 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
         """Average the orders, calibrate."""
         ab, ba = (np.column_stack([answered[f"{order}_{name}"] for name in PROBABILITIES]) for order in ("ab", "ba"))
         verdicts = verdict_columns(self.config.probabilities(ab, ba))
-        return as_table([*verdicts, *answered.columns], self.schema, nan_is_null=True)
+        columns = [*verdicts, *length_columns(self.prompt, rows), *answered.columns]
+        return as_table(columns, self.schema, nan_is_null=True)
 
     @cached_property
     def _outcomes(self) -> FloatArray:
-        return outcomes_of(self.prompt)
+        return outcomes_of(self.prompt.labels, self.prompt.means)
 
     def _verdict(self, begun: str, sample: Completion) -> int | None:
         return None if _unfinished(sample) else verdict(begun + sample.text, self.prompt.labels)

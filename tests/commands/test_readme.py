@@ -61,6 +61,7 @@ ARGUMENTS = {
     "engine=multilingual_e5_small_packaged": "engine=dummy",
     "engine@generator=smollm2_135m": "engine@generator=dummy",
     "experiment=lecture/all": "experiment=lecture/all",
+    "aggregate=both_orders": "aggregate=both_orders",
     "qrels=qrels.tsv": "qrels={files}/qrels.tsv",
     "store.dir=runs/store": "store.dir={files}/store",
     "retriever.corpus=runs/corpus": "retriever.corpus={files}/corpus",

@@ -48,7 +48,7 @@ _DATA = {  # which data a job reads
     "embed": _TEXTS,
     "generate": _TEXTS,
     "grade": ("table", "tutorial"),
-    "judge": ("arena", "arena_conversations", "autoj", "rakuda", "sample"),
+    "judge": ("arena", "arena_conversations", "autoj", "llmbar", "rakuda", "sample"),
     "rerank": _TEXTS,
     "retrieve": ("table", "tutorial"),
 }

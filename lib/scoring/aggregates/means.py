@@ -20,24 +20,27 @@ class Mean:
 
 
 class MeanSums:
-    """What a mean is made of: of each cluster the number of its values and their sum."""
+    """What a mean is made of: of each cluster the sums of its weights and of its weighted values."""
 
     def __init__(self) -> None:
-        self._clusters: dict[Hashable, tuple[int, float]] = {}
+        self._rows = 0
+        self._clusters: dict[Hashable, tuple[float, float]] = {}
 
-    def add(self, values: FloatArray, clusters: Sequence[Hashable]) -> None:
-        """Take in values [n] with their clusters [n]; NaN is no value."""
-        for value, cluster in zip(values.tolist(), clusters, strict=True):
+    def add(self, values: FloatArray, clusters: Sequence[Hashable], weights: FloatArray | None = None) -> None:
+        """Take in values [n] with their clusters [n], each counted as often as its weight says; NaN is no value."""
+        weighted = np.ones(len(values)) if weights is None else weights
+        for value, weight, cluster in zip(values.tolist(), weighted.tolist(), clusters, strict=True):
             if value == value:
-                count, total = self._clusters.get(cluster, (0, 0.0))
-                self._clusters[cluster] = count + 1, total + value
+                self._rows += 1
+                count, total = self._clusters.get(cluster, (0.0, 0.0))
+                self._clusters[cluster] = count + weight, total + weight * value
 
     def mean(self) -> Mean:
         """The mean of all values, and its interval by Student's t with (clusters - 1) degrees of freedom.
 
-        The variance is the sum of the clusters' squared sums of residuals, over n squared, times q / (q - 1): Liang and
-        Zeger, Longitudinal data analysis using generalized linear models (Biometrika 1986). With a value in each
-        cluster that is the usual interval of a mean.
+        The variance is the sum of the clusters' squared sums of weighted residuals, over the squared sum of all
+        weights, times q / (q - 1): Liang and Zeger, Longitudinal data analysis using generalized linear models
+        (Biometrika 1986). With one value in each cluster, and no weights, that is the usual interval of a mean.
         """
         from scipy.stats import t
 
@@ -45,10 +48,16 @@ class MeanSums:
         if not q:
             return Mean(rows=0, clusters=0, mean=None, low=None, high=None)
         counts, totals = (np.array(column, np.float64) for column in zip(*self._clusters.values(), strict=True))
-        rows = int(counts.sum())
-        mean = float(totals.sum() / rows)
+        mean = float(totals.sum() / counts.sum())
         if q == 1:
-            return Mean(rows=rows, clusters=1, mean=mean, low=None, high=None)
-        variance = float(((totals - counts * mean) ** 2).sum()) / rows**2 * q / (q - 1)
+            return Mean(rows=self._rows, clusters=1, mean=mean, low=None, high=None)
+        variance = float(((totals - counts * mean) ** 2).sum()) / float(counts.sum()) ** 2 * q / (q - 1)
         half = float(t.ppf(0.975, q - 1)) * variance**0.5
-        return Mean(rows=rows, clusters=q, mean=mean, low=mean - half, high=mean + half)
+        return Mean(rows=self._rows, clusters=q, mean=mean, low=mean - half, high=mean + half)
+
+
+def mean_of(values: FloatArray, clusters: Sequence[Hashable], weights: FloatArray | None = None) -> Mean:
+    """The mean of values, weighted or not. Arguments as of `MeanSums.add`."""
+    sums = MeanSums()
+    sums.add(values, clusters, weights)
+    return sums.mean()

@@ -10,6 +10,7 @@ from typing import Any
 
 from lib.config import later, transient
 from lib.errors import ConfigError
+from lib.scoring.aggregates.judgements import Aggregate
 from lib.tasks.prompts.examples import ANSWER, check_example, read_examples, require_text
 from lib.types import Message, Tokenizer
 
@@ -33,12 +34,12 @@ class PromptConfig:
     decimals: a written grade may lie between two of them. means: of a judge's labels, what each says of the responses
     that it is shown: `a` (the first is better), `b` or `tie`; three labels mean this in this order anyway, and two the
     first two. weights: of the labels in a weighted win rate; 1 each unless given. turn: how an exchange is written in
-    the slots of conversations, with {prompt} and {response}; `joint` stands between them.
-    system: a first turn, without slots; before everything else where there are no turns.
-    examples: rows with their answers, each a mapping from every slot, and from `answer`, to a text (or a list of
-    texts). examples_file: the same as .jsonl, .csv or .yaml, in place of `examples`. shots: only the first so many;
-    null: all. In a chat they are turns of user and assistant; else texts, with example_joint after each of them, and
-    answer_joint between its question and its answer.
+    the slots of conversations, with {prompt} and {response}; `joint` stands between them. aggregate: how the verdicts
+    of a run are summed up in its report and metrics, as the benchmark of the prompt does it. system: a first turn,
+    without slots; before everything else where there are no turns. examples: rows with their answers, each a mapping
+    from every slot, and from `answer`, to a text (or a list of texts). examples_file: the same as .jsonl, .csv or
+    .yaml, in place of `examples`. shots: only the first so many; null: all. In a chat they are turns of user and
+    assistant; else texts, with example_joint after each of them, and answer_joint between its question and its answer.
     add_generation_prompt: a chat ends with the header of the assistant's turn. thinking: a model whose chat template
     has the switch (`enable_thinking`) reasons before it answers; others are as they are. answer_prefix: text that the
     answer is begun with, of the last turn only; label_prefix: the same in place of it where the probabilities of labels
@@ -51,6 +52,7 @@ class PromptConfig:
     means: list[str] = later(default_factory=list)  # noqa: RUF009  a list for each
     weights: list[float] = transient(default_factory=list)  # noqa: RUF009
     turn: str = later(default="")
+    aggregate: Aggregate | None = later(default=None, rule=True)  # noqa: RUF009  an Enum can't change
     system: str | None = None
     joint: str = " "
     examples: list[dict[str, Any]] = field(default_factory=list)
@@ -70,7 +72,7 @@ class PromptConfig:
             require_text(label, f"prompt.labels={self.labels}")
             if not label.strip():
                 raise ConfigError(f"prompt.labels={self.labels}: a label is empty")
-        for key in ("decimals", "label_prefix", "means", "weights"):
+        for key in ("decimals", "label_prefix", "means", "weights", "aggregate"):
             if getattr(self, key) and not self.labels:
                 raise ConfigError(f"prompt.{key}: has no effect without prompt.labels; leave it out")
         for key in ("means", "weights"):
