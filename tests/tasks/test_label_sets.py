@@ -15,9 +15,11 @@ import conf
 from lib.engines.byte_tokenizer import BOS, ByteTokenizer
 from lib.errors import ConfigError
 from lib.tasks.base import AnyTask, Result
+from lib.tasks.generation import Generate
 from lib.tasks.judging import judging_task, written
 from lib.tasks.pairwise import Mode, Pairwise, PairwiseConfig, Swap
 from lib.tasks.prompts.prompt import Chat, PromptConfig
+from lib.tasks.reranking import JudgeRelevance, RerankConfig
 from lib.tasks.sampling import SamplingConfig
 from lib.tasks.written_verdict import WrittenVerdict
 from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds
@@ -186,3 +188,24 @@ def test_prompts_of_before_ask_the_same_question_as_before(mode: Mode, name: str
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "message"),
+    [
+        (lambda p: Pairwise(PairwiseConfig(), p), {"decimals": True}, "prompt.decimals: has no effect on a judge"),
+        (lambda p: Pairwise(PairwiseConfig(), p), {"turn": "{prompt}{response}"}, "prompt.turn: has no effect without"),
+        (lambda p: Generate(SamplingConfig(), p), {"turn": "{prompt}{response}"}, "prompt.turn: has no effect without"),
+        (
+            lambda p: JudgeRelevance(RerankConfig(), p),
+            {"means": ["a", "b"]},
+            "prompt.means: has no effect on a reranker",
+        ),
+    ],
+)
+def test_settings_of_other_jobs_are_refused(
+    make: Callable[[PromptConfig], AnyTask], settings: dict[str, Any], message: str
+) -> None:
+    slots = "{question} {passage}" if "means" in settings else TEMPLATE
+    with pytest.raises(ConfigError, match=message):
+        make(PromptConfig(template=slots, labels=["x", "y"], **settings))

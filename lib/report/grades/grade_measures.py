@@ -84,16 +84,20 @@ def measure_grades(result: Path, grades: Sequence[float], criteria: Sequence[str
             masses.add(_floats(fine["label_mass"]), [0] * len(values))
         for group, found in by.items():
             _add(found, list(zip(*(_texts(fine[name]) for name in group), strict=True)), values, keys)
+
+    def bounded(sums: MeanSums) -> Mean:
+        return sums.mean().within(grades[0], grades[-1])
+
     return GradeMetrics(
         rows=rows,
         failed=failed,
-        mean=overall.mean(),
+        mean=bounded(overall),
         cluster=cluster,
         histogram={f"{grade:g}": counts[place] for place, grade in enumerate(grades)},
         label_mass=masses.mean().mean,
-        criteria={name: sums.mean() for name, sums in of_criteria.items()},
+        criteria={name: bounded(sums) for name, sums in of_criteria.items()},
         by={
-            ", ".join(group): {name: found[name].mean() for name in sorted(found, key=_natural)}
+            ", ".join(group): {name: bounded(found[name]) for name in sorted(found, key=_natural)}
             for group, found in by.items()
             if 0 < len(found) <= _MOST_GROUPS
         },

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lib.scoring.aggregates.judgements import Judgements, against, baseline_of, mean_of_known
-from lib.scoring.aggregates.means import mean_of
+from lib.scoring.aggregates.means import rate_of
 from lib.scoring.probabilities import FloatArray
 
 _RIDGE = 1e-6  # so that there is a maximum where all preferences are for one side
@@ -41,8 +41,8 @@ def alpaca_eval(judged: Judgements, baseline: str | None, difficulty: Mapping[st
                 hard = np.array([difficulty[str(judged.ids[row])] for row in own.rows[known]])
             controlled = length_controlled(p[known], difference[known], hard)
         systems[system] = {
-            "win_rate": asdict(mean_of(p, clusters)),
-            "discrete_win_rate": asdict(mean_of(np.where(known, (np.sign(p - 0.5) + 1) / 2, np.nan), clusters)),
+            "win_rate": asdict(rate_of(p, clusters)),
+            "discrete_win_rate": asdict(rate_of(np.where(known, (np.sign(p - 0.5) + 1) / 2, np.nan), clusters)),
             "length_controlled": controlled,
             "mean_length": None if judged.lengths is None else float(own.of_system(judged.lengths).mean()),
         }

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lib.scoring.aggregates.judgements import Judgements, against, baseline_of
-from lib.scoring.aggregates.means import mean_of
+from lib.scoring.aggregates.means import rate_of
 from lib.scoring.probabilities import FloatArray
 
 _SCALE, _START = 400, 1000  # of the published ratings, on Elo's scale
@@ -34,8 +34,8 @@ def arena_hard(judged: Judgements, baseline: str | None) -> dict[str, Any]:
         shares, first = shares[asked], first[asked]
         clusters = [cluster for cluster, there in zip(clusters, asked, strict=True) if there]
         weighted = shares * judged.weights
-        rate = mean_of(_score(weighted, first, judged), clusters, weighted.sum(axis=1))
-        plain = mean_of(_score(shares, first, judged), clusters)
+        rate = rate_of(_score(weighted, first, judged), clusters, weighted.sum(axis=1))
+        plain = rate_of(_score(shares, first, judged), clusters)
         systems[system] = {
             "games": len(shares),
             "win_rate": asdict(plain),

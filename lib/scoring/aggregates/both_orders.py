@@ -41,7 +41,7 @@ def both_orders(judged: Judgements) -> dict[str, Any]:
     systems = {
         name: {
             **dict(zip(("wins", "losses", "ties"), counts[name], strict=True)),
-            "win_rate": asdict(rates[name].mean()),
+            "win_rate": asdict(rates[name].mean().within(0, 1)),
         }
         for name in sorted(counts)
     }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lib.scoring.aggregates.judgements import Judgements, hard, mean_of_known
-from lib.scoring.aggregates.means import mean_of
+from lib.scoring.aggregates.means import rate_of
 
 
 def llmbar(judged: Judgements) -> dict[str, Any]:
@@ -21,6 +21,6 @@ def llmbar(judged: Judgements) -> dict[str, Any]:
     right = [np.where(labelled, order[rows, labels] + order[:, 2] / 2, np.nan) for order in (ab, ba)]
     both = ~(np.isnan(ab) | np.isnan(ba)).any(axis=1)
     agree = np.where(both, (ab == ba).all(axis=1), np.nan)
-    means = (mean_of(values, judged.clusters) for values in (mean_of_known(*right), *right, agree))
+    means = (rate_of(values, judged.clusters) for values in (mean_of_known(*right), *right, agree))
     names = ("accuracy", "accuracy_ab", "accuracy_ba", "positional_agreement")
     return {name: asdict(mean) for name, mean in zip(names, means, strict=True)}

@@ -1,22 +1,30 @@
 """Means with intervals, of values that come block by block and may depend on each other within a cluster."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lib.scoring.probabilities import FloatArray
 
+_ALIKE = 1e-24  # a variance that is but rounding
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mean:
-    """A mean and its 95 % interval; None where there is none: of no value, or of one cluster."""
+    """A mean and its 95 % interval; None where there is none: of no value, one cluster, or values all alike."""
 
     rows: int
     clusters: int
     mean: float | None
     low: float | None
     high: float | None
+
+    def within(self, low: float, high: float) -> "Mean":
+        """The same with an interval of which no end is where no mean can be."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(self.low, low), high=min(self.high, high))
 
 
 class MeanSums:
@@ -52,12 +60,14 @@ class MeanSums:
         if q == 1:
             return Mean(rows=self._rows, clusters=1, mean=mean, low=None, high=None)
         variance = float(((totals - counts * mean) ** 2).sum()) / float(counts.sum()) ** 2 * q / (q - 1)
+        if variance <= _ALIKE * max(abs(mean), 1):
+            return Mean(rows=self._rows, clusters=q, mean=mean, low=None, high=None)
         half = float(t.ppf(0.975, q - 1)) * variance**0.5
         return Mean(rows=self._rows, clusters=q, mean=mean, low=mean - half, high=mean + half)
 
 
-def mean_of(values: FloatArray, clusters: Sequence[Hashable], weights: FloatArray | None = None) -> Mean:
-    """The mean of values, weighted or not. Arguments as of `MeanSums.add`."""
+def rate_of(shares: FloatArray, clusters: Sequence[Hashable], weights: FloatArray | None = None) -> Mean:
+    """The mean of values in [0, 1], weighted or not. Arguments as of `MeanSums.add`."""
     sums = MeanSums()
-    sums.add(values, clusters, weights)
-    return sums.mean()
+    sums.add(shares, clusters, weights)
+    return sums.mean().within(0, 1)

@@ -63,9 +63,7 @@ class Grading(Task[Asked, Notes, Answered], Generic[Asked, Notes, Answered]):
     prompt: PromptConfig
 
     def __post_init__(self) -> None:
-        for key in ("means", "weights"):
-            if getattr(self.prompt, key):
-                raise ConfigError(f"prompt.{key}: has no effect in jobs.grade, whose labels are grades; leave it out")
+        self.prompt.require_unset("means", "weights", "aggregate", "turn", why="in jobs.grade, whose labels are grades")
         if self.config.criteria and CRITERION not in self.prompt.slots:
             raise ConfigError(
                 f"grade.criteria: has no effect, since prompt.template has no slot {{{CRITERION}}}; put one in"

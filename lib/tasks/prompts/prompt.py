@@ -123,6 +123,12 @@ class PromptConfig:
                 f"prompt.labels={self.labels}: needs {len(meanings)} labels, in this order: {', '.join(meanings)}"
             )
 
+    def require_unset(self, *keys: str, why: str) -> None:
+        """Raise ConfigError where one of these settings is set, though it has no effect. why: when it has none."""
+        for key in keys:
+            if getattr(self, key):
+                raise ConfigError(f"prompt.{key}: has no effect {why}; leave it out")
+
     @property
     def for_labels(self) -> "PromptConfig":
         """The prompt where the probabilities of its labels are asked for."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lib.scoring.aggregates.means import MeanSums
+from lib.scoring.aggregates.means import MeanSums, rate_of
 
 
 def sums(values: list[float], clusters: list[int]) -> MeanSums:
@@ -48,3 +48,22 @@ def test_the_interval_covers_where_rows_of_a_question_depend_on_each_other() -> 
         assert mean.high is not None
         covered += mean.low <= 0 <= mean.high
     assert 0.92 <= covered / 400 <= 0.98  # 0.95 within three standard errors of 400 draws
+
+
+def test_values_that_are_all_alike_tell_no_interval() -> None:
+    found = sums([0.1] * 6, list(range(6))).mean()
+    assert (found.mean, found.low, found.high) == (pytest.approx(0.1), None, None)
+
+
+def test_a_rate_stays_in_its_bounds() -> None:
+    found = rate_of(np.array([1.0, 1.0, 0.0]), [0, 1, 2])
+    assert (found.mean, found.low, found.high) == (pytest.approx(2 / 3), 0, 1)
+
+
+def test_weights_count_values_as_often_as_they_say() -> None:
+    values, weights = np.array([1.0, 0.0, 0.5, 1.0]), np.array([3.0, 1.0, 2.0, 1.0])
+    found = rate_of(values, [0, 1, 2, 3], weights)
+    assert found.mean == pytest.approx((3 + 1 + 1) / 7)
+    # A value of weight w is w equal values of one cluster.
+    often = rate_of(np.repeat(values, weights.astype(int)), np.repeat(range(4), weights.astype(int)).tolist())
+    assert (found.low, found.high) == pytest.approx((often.low, often.high))
