@@ -82,6 +82,20 @@ def test_written_grades_are_read(answers: Path, quick_job: Job, tmp_path: Path) 
     assert "no grade: the answer ends with no whole number from 1 to 5 (ends: 'No grade.')" in said
 
 
+def test_runs_of_two_turns_have_one_mean(answers: Path, quick_job: Job, tmp_path: Path) -> None:
+    for name in ("nejumi_ja", "rubric_ja", "mt_bench_single"):
+        quick_job("grade", *line(answers, tmp_path / name, f"prompt={name}"))
+    out = tmp_path / "both"
+    said = quick_job("evaluate", f"runs={tmp_path}/*_ja", f"out={out}").stdout
+    means = [json.loads((tmp_path / name / "metrics.json").read_text())["mean"] for name in ("nejumi_ja", "rubric_ja")]
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["mean"] == pytest.approx(sum(means) / 2)
+    assert [run["mean"] for run in metrics["by"]["run"].values()] == pytest.approx(means)
+    assert "24 rows, 0 without a grade." in said
+    said = quick_job("evaluate", f"runs={tmp_path}/*", f"out={out}", code=2).stderr
+    assert "has other grades or criteria than" in said
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -31,8 +31,8 @@ class GradeMetrics:
     """Of a run of `jobs.grade`.
 
     failed: rows without a grade. cluster: the column by whose values rows depend on each other, None: they don't.
-    histogram: rows by the nearest grade. criteria: name -> mean. by: column -> its value -> mean; "model, turn" where
-    there are both, and so on: the columns in the order of GROUPS.
+    histogram: rows by the nearest grade. criteria: name -> mean. by: column -> its value -> mean (and run -> mean, of
+    several); "model, turn" where there are both, and so on: the columns in the order of GROUPS.
     """
 
     rows: int
@@ -51,14 +51,12 @@ class GradeMetrics:
         return {**found, "without_grade": share}
 
 
-def measure_grades(result: Path, grades: Sequence[float], criteria: Sequence[str]) -> GradeMetrics:
-    """Measure a result. grades: of the scale, ascending. criteria: their names.
+def measure_grades(results: Mapping[str, Path], grades: Sequence[float], criteria: Sequence[str]) -> GradeMetrics:
+    """Measure one or more results together, by the names of their runs; with more there are means by run.
 
-    Raises InputError for a result without grades.
+    grades: of the scale, ascending. criteria: their names. Raises InputError for a result without grades.
     """
-    columns = parquet.schema(result).names
-    if _GRADE not in columns:
-        raise InputError(f"{result}: has no column of grades, so it is not of jobs.grade")
+    columns = set[str].intersection(*(_columns(result) for result in results.values()))
     cluster = next((name for name in CLUSTERS if name in columns), None)
     there = [name for name in GROUPS if name in columns]
     groups: list[tuple[str, ...]] = [(name,) for name in there]
@@ -68,22 +66,24 @@ def measure_grades(result: Path, grades: Sequence[float], criteria: Sequence[str
     wanted = list(dict.fromkeys([_GRADE, "error", *own.values(), *mass, *filter(None, [cluster]), *there]))
     rows = failed = 0
     overall, of_criteria = MeanSums(), {name: MeanSums() for name in own}
-    by: dict[tuple[str, ...], dict[str, MeanSums]] = {group: {} for group in groups}
+    by: dict[tuple[str, ...], dict[str, MeanSums]] = {group: {} for group in [*[("run",)][: len(results) - 1], *groups]}
     masses = MeanSums()
     counts: Counter[int] = Counter()
-    for batch in parquet.batches(result, _BLOCK_ROWS, wanted):
-        fine = batch.filter(pc.is_null(batch["error"]))
-        values = _floats(fine[_GRADE])
-        keys = list(range(rows, rows + len(values))) if cluster is None else _texts(fine[cluster])
-        rows, failed = rows + batch.num_rows, failed + batch.num_rows - fine.num_rows
-        overall.add(values, keys)
-        counts.update(_nearest(values, grades))
-        for name, column in own.items():
-            of_criteria[name].add(_floats(fine[column]), keys)
-        if mass:
-            masses.add(_floats(fine["label_mass"]), [0] * len(values))
-        for group, found in by.items():
-            _add(found, list(zip(*(_texts(fine[name]) for name in group), strict=True)), values, keys)
+    for run, result in results.items():
+        for batch in parquet.batches(result, _BLOCK_ROWS, wanted):
+            fine = batch.filter(pc.is_null(batch["error"]))
+            values = _floats(fine[_GRADE])
+            keys = None if cluster is None else _texts(fine[cluster])
+            rows, failed = rows + batch.num_rows, failed + batch.num_rows - fine.num_rows
+            overall.add(values, keys)
+            counts.update(_nearest(values, grades))
+            for name, column in own.items():
+                of_criteria[name].add(_floats(fine[column]), keys)
+            if mass:
+                masses.add(_floats(fine["label_mass"]))
+            for group, found in by.items():
+                names = [[run] * len(values) if name == "run" else _texts(fine[name]) for name in group]
+                _add(found, list(zip(*names, strict=True)), values, keys)
 
     def bounded(sums: MeanSums) -> Mean:
         return sums.mean().within(grades[0], grades[-1])
@@ -104,12 +104,23 @@ def measure_grades(result: Path, grades: Sequence[float], criteria: Sequence[str
     )
 
 
-def _add(found: dict[str, MeanSums], groups: Sequence[Sequence[str]], values: FloatArray, keys: Sequence[Any]) -> None:
-    names = [", ".join(group) for group in groups]
-    for name in dict.fromkeys(names):
+def _columns(result: Path) -> set[str]:
+    columns = parquet.schema(result).names
+    if _GRADE not in columns:
+        raise InputError(f"{result}: has no column of grades, so it is not of jobs.grade")
+    return set(columns)
+
+
+def _add(
+    found: dict[str, MeanSums], groups: Sequence[Sequence[str]], values: FloatArray, keys: Sequence[str] | None
+) -> None:
+    places: dict[str, list[int]] = {}
+    for place, group in enumerate(groups):
+        places.setdefault(", ".join(group), []).append(place)
+    for name, own in places.items():
         if len(found) <= _MOST_GROUPS:
-            chosen = [place for place, other in enumerate(names) if other == name]
-            found.setdefault(name, MeanSums()).add(values[chosen], [keys[place] for place in chosen])
+            sums = found.setdefault(name, MeanSums())
+            sums.add(values[own], None if keys is None else [keys[place] for place in own])
 
 
 def _nearest(values: FloatArray, grades: Sequence[float]) -> list[int]:

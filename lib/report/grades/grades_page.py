@@ -34,8 +34,8 @@ def grade_summary(metrics: GradeMetrics) -> str:
     return "\n".join([*grade_lines(metrics), *tables])
 
 
-def render_grades(metrics: GradeMetrics, result: Path, title: str, details: Mapping[str, str]) -> str:
-    """A page with the metrics, the grades given, and why rows have none."""
+def render_grades(metrics: GradeMetrics, results: Sequence[Path], title: str, details: Mapping[str, str]) -> str:
+    """A page with the metrics, the grades given, and why rows have none. details: of the run, if it is one."""
     counts = {"rows": [float(count) for count in metrics.histogram.values()]}
     picture = Figure(
         svg=bar_chart(list(metrics.histogram), counts, title="rows"),
@@ -45,10 +45,12 @@ def render_grades(metrics: GradeMetrics, result: Path, title: str, details: Mapp
     sections = [Section(heading="Grades", text=text, figure=picture)]
     for name, rows in _tables(metrics):
         sections.append(Section(heading=f"By {name}", table=Table(header=(name, *_FIGURES), rows=rows)))
-    if failures := _failures(result):
+    if failures := _failures(results):
         table = Table(header=("row", "id", "reason"), rows=failures, prose=True)
         sections.append(Section(heading="Rows without a grade, the first of them", table=table))
-    sections.append(Section(heading="About this run", table=Table(header=(), rows=list(details.items()), prose=True)))
+    if details:
+        table = Table(header=(), rows=list(details.items()), prose=True)
+        sections.append(Section(heading="About this run", table=table))
     return render(title, grade_lines(metrics), sections)
 
 
@@ -66,7 +68,7 @@ def _interval(mean: Mean) -> str:
     return "–" if mean.low is None else f"{mean.low:.2f} to {mean.high:.2f}"
 
 
-def _failures(result: Path) -> Sequence[Sequence[str]]:
-    batches = parquet.batches(result, 4096, ["row", "id", "error"])
+def _failures(results: Sequence[Path]) -> Sequence[Sequence[str]]:
+    batches = (batch for result in results for batch in parquet.batches(result, 4096, ["row", "id", "error"]))
     failed = (row for batch in batches for row in batch.filter(batch["error"].is_valid()).to_pylist())
     return [(str(row["row"]), row["id"] or "–", row["error"]) for row in islice(failed, _SHOWN)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from lib.scoring.probabilities import FloatArray
 
-_ALIKE = 1e-24  # a variance that is but rounding
+_ALIKE = 1e-15  # of a variance, relative to the squared mean: so little is but rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +28,34 @@ class Mean:
 
 
 class MeanSums:
-    """What a mean is made of: of each cluster the sums of its weights and of its weighted values."""
+    """What a mean is made of: of each cluster the sums of its weights and of its weighted values.
+
+    Values that are clusters by themselves are summed up together, so that memory is the same for however many.
+    """
 
     def __init__(self) -> None:
-        self._rows = 0
+        self._rows = self._alone = 0
         self._clusters: dict[Hashable, tuple[float, float]] = {}
+        self._sums = np.zeros(5)  # of those alone: w, wv, w^2, w^2 v, w^2 v^2
 
-    def add(self, values: FloatArray, clusters: Sequence[Hashable], weights: FloatArray | None = None) -> None:
-        """Take in values [n] with their clusters [n], each counted as often as its weight says; NaN is no value."""
-        weighted = np.ones(len(values)) if weights is None else weights
-        for value, weight, cluster in zip(values.tolist(), weighted.tolist(), clusters, strict=True):
-            if value == value:
-                self._rows += 1
-                count, total = self._clusters.get(cluster, (0.0, 0.0))
-                self._clusters[cluster] = count + weight, total + weight * value
+    def add(
+        self, values: FloatArray, clusters: Sequence[Hashable] | None = None, weights: FloatArray | None = None
+    ) -> None:
+        """Take in values [n] with their clusters [n], each counted as often as its weight says; NaN is no value.
+
+        clusters: None where each value is one by itself.
+        """
+        known = ~np.isnan(values)
+        self._rows += int(known.sum())
+        v, w = values[known], np.ones(int(known.sum())) if weights is None else weights[known]
+        if clusters is None:
+            self._alone += len(v)
+            self._sums += [w.sum(), w @ v, w @ w, (w * w) @ v, (w * w) @ (v * v)]
+            return
+        names = (cluster for cluster, there in zip(clusters, known, strict=True) if there)
+        for value, weight, cluster in zip(v.tolist(), w.tolist(), names, strict=True):
+            count, total = self._clusters.get(cluster, (0.0, 0.0))
+            self._clusters[cluster] = count + weight, total + weight * value
 
     def mean(self) -> Mean:
         """The mean of all values, and its interval by Student's t with (clusters - 1) degrees of freedom.
@@ -52,15 +66,16 @@ class MeanSums:
         """
         from scipy.stats import t
 
-        q = len(self._clusters)
+        q = len(self._clusters) + self._alone
         if not q:
             return Mean(rows=0, clusters=0, mean=None, low=None, high=None)
-        counts, totals = (np.array(column, np.float64) for column in zip(*self._clusters.values(), strict=True))
-        mean = float(totals.sum() / counts.sum())
-        if q == 1:
-            return Mean(rows=self._rows, clusters=1, mean=mean, low=None, high=None)
-        variance = float(((totals - counts * mean) ** 2).sum()) / float(counts.sum()) ** 2 * q / (q - 1)
-        if variance <= _ALIKE * max(abs(mean), 1):
+        counts, totals = np.array(list(self._clusters.values()), np.float64).reshape(-1, 2).T
+        weight = counts.sum() + self._sums[0]
+        mean = float((totals.sum() + self._sums[1]) / weight)
+        _, _, squares, first, second = self._sums
+        residuals = ((totals - counts * mean) ** 2).sum() + max(second - 2 * mean * first + mean**2 * squares, 0)
+        variance = float(residuals / weight**2 * q / (q - 1)) if q > 1 else 0.0
+        if variance <= _ALIKE * max(mean**2, 1):
             return Mean(rows=self._rows, clusters=q, mean=mean, low=None, high=None)
         half = float(t.ppf(0.975, q - 1)) * variance**0.5
         return Mean(rows=self._rows, clusters=q, mean=mean, low=mean - half, high=mean + half)

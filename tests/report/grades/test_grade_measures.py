@@ -31,7 +31,7 @@ def result(tmp_path: Path) -> Path:
 
 
 def test_means_are_of_the_rows_with_a_grade(result: Path) -> None:
-    found = measure_grades(result, GRADES, ["clear"])
+    found = measure_grades({"x": result}, GRADES, ["clear"])
     assert (found.rows, found.failed, found.cluster) == (5, 1, "question")
     assert found.mean.mean == pytest.approx(7.9 / 4)
     assert (found.mean.rows, found.mean.clusters) == (4, 2)
@@ -46,8 +46,8 @@ def test_means_are_of_the_rows_with_a_grade(result: Path) -> None:
 
 
 def test_the_page_says_why_rows_have_no_grade(result: Path) -> None:
-    found = measure_grades(result, GRADES, ["clear"])
-    page = render_grades(found, result, "grade: x", {"job": "grade"})
+    found = measure_grades({"x": result}, GRADES, ["clear"])
+    page = render_grades(found, [result], "grade: x", {"job": "grade"})
     assert "&lt;no grade&gt;" in page
     assert "By model, turn" in page
     assert "5 rows, 1 without a grade (20.0%)." in page
@@ -58,12 +58,22 @@ def test_a_result_of_failed_rows_alone_has_no_mean(tmp_path: Path) -> None:
     path = tmp_path / "result.parquet"
     columns = {"row": [0], "id": ["a"], "grade": pa.nulls(1, pa.float64()), "error": ["no"]}
     parquet.write(pa.table(columns), path)
-    found = measure_grades(path, GRADES, [])
+    found = measure_grades({"x": path}, GRADES, [])
     assert (found.mean.mean, found.failed, found.cluster) == (None, 1, None)
-    assert "<svg" in render_grades(found, path, "x", {})
+    assert "<svg" in render_grades(found, [path], "x", {})
 
 
 def test_a_result_without_grades_is_refused(tmp_path: Path) -> None:
     parquet.write(pa.table({"error": ["x"]}), tmp_path / "result.parquet")
     with pytest.raises(InputError, match="no column of grades"):
-        measure_grades(tmp_path / "result.parquet", GRADES, [])
+        measure_grades({"x": tmp_path / "result.parquet"}, GRADES, [])
+
+
+def test_runs_are_measured_together_and_apart(result: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.parquet"
+    parquet.write(pa.table({"row": [0], "id": ["a"], "question": ["x"], "grade": [2.0], "error": [None]}), other)
+    found = measure_grades({"one": result, "two": other}, GRADES, [])
+    assert found.mean.mean == pytest.approx((7.9 + 2) / 5)
+    assert (found.mean.rows, found.mean.clusters) == (5, 2)  # the same question in both
+    assert {name: mean.mean for name, mean in found.by["run"].items()} == pytest.approx({"one": 7.9 / 4, "two": 2})
+    assert list(found.by) == ["run"]  # the columns that both have

@@ -20,6 +20,18 @@ def test_with_a_value_in_each_cluster_it_is_students_interval() -> None:
     assert (found.rows, found.clusters) == (7, 7)
 
 
+def test_values_by_themselves_need_no_names() -> None:
+    values = np.array([1.0, 2.0, 4.0, float("nan"), 4.5])
+    weights = np.array([1.0, 3.0, 1.0, 1.0, 0.5])
+    named, alone = MeanSums(), MeanSums()
+    named.add(values, range(5), weights)
+    alone.add(values[:2], None, weights[:2])
+    alone.add(values[2:], None, weights[2:])
+    one, other = named.mean(), alone.mean()
+    assert (one.rows, one.clusters) == (other.rows, other.clusters) == (4, 4)
+    assert (one.mean, one.low, one.high) == pytest.approx((other.mean, other.low, other.high))
+
+
 def test_equal_clusters_count_as_their_means() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(12, 4)) + rng.normal(size=(12, 1))
