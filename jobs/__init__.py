@@ -13,8 +13,8 @@ from lib.pipeline.outcomes.text_outcome import TEXTS
 OUTCOMES: Mapping[str, Outcome] = {
     "judge": BATTLES,
     "arena": BATTLES,
-    "grade": GRADES,
     "generate": TEXTS,
+    "grade": GRADES,
     "embed": VECTORS,
     "retrieve": PASSAGES,
     "rerank": PASSAGES,

@@ -19,8 +19,8 @@ from lib.pipeline.staged.staged_job import StagedJob
 JOBS: Mapping[str, Job[Any] | StagedJob[Any]] = {
     "judge": judge.JOB,
     "arena": arena.JOB,
-    "grade": grade.JOB,
     "generate": generate.JOB,
+    "grade": grade.JOB,
     "chunk": chunk.JOB,
     "embed": embed.JOB,
     "retrieve": retrieve.JOB,
