@@ -11,7 +11,7 @@ from lib.data.submission import SubmissionConfig
 from lib.launch import launch
 from lib.pipeline.job import Job, PromptJobConfig
 from lib.pipeline.run import Recipe
-from lib.tasks.judging import judging_task, written
+from lib.tasks.judging import judging_task, require_reference, written
 from lib.tasks.pairwise import PairwiseConfig
 from lib.tasks.sampling import SamplingConfig
 
@@ -28,6 +28,7 @@ class Config(PromptJobConfig):
 
 def recipe(config: Config) -> Recipe:
     """What is asked, of whom, about which rows."""
+    require_reference(config.prompt, given=config.data.columns.reference is not None)
     task = judging_task(config.judge, config.generate, config.prompt, config.engine.check_sampling)
     return Recipe(data=config.data, engine=config.engine, task=task)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobs import arena, chunk, embed, generate, judge, rag, rerank, retrieve, tournament
+from jobs import arena, chunk, embed, generate, grade, judge, rag, rerank, retrieve, tournament
 from lib.errors import ConfigError
 from lib.launch import compose_job, launch
 from lib.pipeline.command import CommandAboutJob
@@ -20,6 +20,7 @@ JOBS: Mapping[str, Job[Any] | StagedJob[Any]] = {
     "judge": judge.JOB,
     "arena": arena.JOB,
     "generate": generate.JOB,
+    "grade": grade.JOB,
     "chunk": chunk.JOB,
     "embed": embed.JOB,
     "retrieve": retrieve.JOB,

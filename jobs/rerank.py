@@ -36,7 +36,7 @@ def recipe(config: Config) -> Recipe:
     by_label = config.rerank.by is RerankBy.labels
     if not by_label:
         require_unset("prompt", config.prompt, "with rerank.by=cross_encoder, which gets no prompt", _OF_NO_PROMPT)
-    task = JudgeRelevance(config.rerank, config.prompt) if by_label else CrossEncode(config.rerank)
+    task = JudgeRelevance(config.rerank, config.prompt.for_labels) if by_label else CrossEncode(config.rerank)
     return Recipe(data=open_table(config.table, FIELDS, BESIDE), engine=config.engine, task=task)
 
 

@@ -11,7 +11,7 @@ from lib.launch import launch
 from lib.pipeline.job import Job, PromptJobConfig
 from lib.pipeline.run import Recipe
 from lib.pipeline.tournament_draw import TournamentConfig, draw_battles
-from lib.tasks.judging import judging_task, written
+from lib.tasks.judging import judging_task, require_reference, written
 from lib.tasks.pairwise import PairwiseConfig
 from lib.tasks.sampling import SamplingConfig
 
@@ -27,6 +27,7 @@ class Config(PromptJobConfig):
 
 def recipe(config: Config) -> Recipe:
     """What is asked, of whom, about which battles; these are drawn, and written beside the run or into its folder."""
+    require_reference(config.prompt, given=False)
     task = judging_task(config.judge, config.generate, config.prompt, config.engine.check_sampling)
     battles = draw_battles(config.tournament, Path(config.run.dir or config.run.root).resolve())
     return Recipe(data=battles, engine=config.engine, task=task)

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Collection
-from dataclasses import MISSING, field, fields, is_dataclass
+from dataclasses import MISSING, Field, field, fields, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 def transient(*, default: Any = MISSING, default_factory: Any = MISSING) -> Any:
     """A config field that does not change results (batch size, paths, logging): not fingerprinted."""
     return field(default=default, default_factory=default_factory, metadata={"transient": True})
+
+
+def later(*, default: Any = MISSING, default_factory: Any = MISSING, rule: bool = False) -> Any:
+    """A config field that came when runs and stores were there already: it is fingerprinted where it is set only.
+
+    rule: as of `of_rule`.
+    """
+    metadata = {"later": True, "rule": True} if rule else {"later": True}
+    return field(default=default, default_factory=default_factory, metadata=metadata)
 
 
 def of_rule(*, default: Any) -> Any:
@@ -38,15 +47,8 @@ def require_unset(
     usual: the job's own defaults, where these are others than the type's.
     """
     for key in (f for f in fields(config) if f.name not in but):
-        if usual is not None:
-            default = getattr(usual, key.name)
-        elif key.default is not MISSING:
-            default = key.default
-        elif key.default_factory is not MISSING:
-            default = key.default_factory()
-        else:
-            continue
-        if (value := getattr(config, key.name)) != default:
+        default = _default(key) if usual is None else getattr(usual, key.name)
+        if default is not MISSING and (value := getattr(config, key.name)) != default:
             shown = str(value).lower() if isinstance(value, bool) else getattr(value, "name", value)
             raise ConfigError(f"{group}{'.' if group else ''}{key.name}={shown}: has no effect {why}; leave it out")
 
@@ -79,6 +81,9 @@ def identity(config: Any, *, rules: bool = True) -> dict[str, Any]:
     assert is_dataclass(config)
     left_out = {"transient"} if rules else {"transient", "rule"}
     found = {f.name: getattr(config, f.name) for f in fields(config) if not left_out.intersection(f.metadata)}
+    for f in fields(config):
+        if "later" in f.metadata and f.name in found and found[f.name] == _default(f):
+            del found[f.name]
     if (contents := getattr(config, "contents", None)) is not None:
         found |= contents()
     return {name: _plain(value) for name, value in found.items()}
@@ -91,6 +96,11 @@ def public(tree: Any) -> Any:
     if isinstance(tree, list):
         return [public(value) for value in tree]
     return without_secrets(tree) if isinstance(tree, str) and re.match(r"\w+://\S+$", tree) else tree
+
+
+def _default(key: "Field[Any]") -> Any:
+    """What a field is unless told otherwise; MISSING where it has to be told."""
+    return key.default if key.default_factory is MISSING else key.default_factory()
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from lib.data import parquet
 from lib.types import BATTLE_TEXTS
 
-CUT_COLUMNS = ("cut", *(f"cut_{text}" for text in BATTLE_TEXTS))
+CUT_COLUMNS = ("cut", *(f"cut_{text}" for text in (*BATTLE_TEXTS, "reference")))
 """What tasks call them (int32): of a row's texts together, or of each text of a battle."""
 
 _ROWS = 65_536

@@ -116,7 +116,8 @@ class Job(Generic[Config]):
         try:
             return Run.open(self.name, config.run, recipe, config.array, config.store)
         except AnotherPlan as error:
-            settings = settings_of_rule(recipe.task)
+            own = f"task.{self.name}."  # what jobs.merge takes
+            settings = {key: value for key, value in settings_of_rule(recipe.task).items() if key.startswith(own)}
             if self.name not in RULES or not settings.keys() >= set(error.keys):
                 raise
             rule = " ".join(f"{key.removeprefix('task.')}={settings[key]}" for key in error.keys)

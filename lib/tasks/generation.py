@@ -41,6 +41,9 @@ class Generate(Task[GenerateEngine, list[int], Completions]):
     version = 2
     method = "generate"
 
+    def __post_init__(self) -> None:
+        self.prompt.require_unset("turn", why="without the slots of conversations, which judges have")
+
     @property
     def fields(self) -> list[str]:
         """The columns of the table that are read."""

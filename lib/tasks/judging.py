@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from lib.config import require_unset
+from lib.errors import ConfigError
+from lib.tasks.battle_requests import REFERENCE, texts_of
 from lib.tasks.pairwise import Mode, Pairwise, PairwiseConfig
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.sampling import SamplingConfig, require_draws, sampling
@@ -15,6 +17,23 @@ def written() -> SamplingConfig:
     return SamplingConfig(max_new_tokens=512)
 
 
+def require_reference(prompt: PromptConfig, *, given: bool) -> None:
+    """Raise ConfigError where a prompt shows a reference that battles don't have, or the other way round.
+
+    given: whether they have one.
+    """
+    shown = REFERENCE in texts_of(prompt)
+    if shown and not given:
+        raise ConfigError(
+            "prompt.template: shows a reference; name its column with data.columns.reference=NAME (battles of a "
+            "tournament have none), or use a prompt without one"
+        )
+    if given and not shown:
+        raise ConfigError(
+            "data.columns.reference: has no effect, since prompt.template has no slot for it; leave it out"
+        )
+
+
 def judging_task(
     judge: PairwiseConfig, generate: SamplingConfig, prompt: PromptConfig, fits: Callable[[Sampling], None]
 ) -> Pairwise | WrittenVerdict:
@@ -25,6 +44,6 @@ def judging_task(
     if judge.mode is Mode.text:
         require_draws(generate)
         fits(sampling(generate))
-        return WrittenVerdict(judge, generate, prompt)
+        return WrittenVerdict(judge, generate, prompt.for_text)
     require_unset("generate", generate, "without judge.mode=text, since labels are not written", usual=written())
-    return Pairwise(judge, prompt)
+    return Pairwise(judge, prompt.for_labels)

@@ -1,4 +1,4 @@
-"""Pairwise judging: which of two responses is better, by the log-probabilities of the labels A, B and tie.
+"""Pairwise judging: which of two responses is better, by the log-probabilities of labels such as A, B and tie.
 
 Both orders are asked by default and averaged, since judges favour a position (Zheng et al. 2023, "Judging
 LLM-as-a-Judge with MT-Bench and Chatbot Arena", section 3.3).
@@ -8,12 +8,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lib.config import identity, of_rule, transient
 from lib.errors import ConfigError
@@ -21,20 +20,34 @@ from lib.scoring.calibrating.temperature import TemperatureTie
 from lib.scoring.probabilities import FloatArray, average_orders, normalise_labels, swap_ab
 from lib.tasks.base import Prepared, Result, Task, as_table
 from lib.tasks.battle_requests import (
-    TOKEN_FIELDS,
     VERDICT_FIELDS,
     Render,
     as_requests,
     fit_battles,
+    length_columns,
+    length_fields,
     require_room,
+    slot_pieces,
+    texts_of,
     token_columns,
+    token_fields,
     verdict_columns,
 )
 from lib.tasks.prompts.fitting import Fitted, Sides
-from lib.tasks.prompts.labels import Spelled, ask_labels, label_sequences, longest, require_mass, spell
+from lib.tasks.prompts.labels import (
+    Spelled,
+    as_array,
+    as_lists,
+    ask_labels,
+    label_sequences,
+    longest,
+    require_mass,
+    spell,
+)
+from lib.tasks.prompts.meanings import outcomes_of
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.truncation import Truncate
-from lib.types import BATTLE_TEXTS, PROBABILITIES, Answers, LabelEngine, Tokenizer
+from lib.types import PROBABILITIES, Answers, LabelEngine, Tokenizer
 
 
 class Mode(Enum):
@@ -99,18 +112,16 @@ class PairwiseConfig:
 
 
 ORDER_FIELDS = [(f"{order}_{name}", pa.float64()) for order in ("ab", "ba") for name in PROBABILITIES]
-_LOGPROBS = pa.list_(pa.float32(), len(PROBABILITIES))
 
 
 def render_orders(prompt: PromptConfig, orders: int, tokenizer: Tokenizer) -> Render:
     """How a battle becomes requests: the one with A first and, of two, the one with B first."""
+    texts = texts_of(prompt)
 
     def render(sides: Sides) -> list[list[int]]:
-        asked, a, b = sides
-        return [
-            prompt.tokens({"prompt": asked, "response_a": first, "response_b": second}, tokenizer)
-            for first, second in [(a, b), (b, a)][:orders]
-        ]
+        asked, a, b, *reference = sides
+        shown = [dict(zip(texts, (asked, *pair, *reference), strict=True)) for pair in ((a, b), (b, a))[:orders]]
+        return [prompt.tokens(slot_pieces(prompt, each), tokenizer) for each in shown]
 
     return render
 
@@ -136,10 +147,11 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
     """The task of `jobs.judge` with judge.mode=labels.
 
     Columns: p_a, p_b, p_tie; verdict (the likeliest: A, B or tie); p_* for each order shown (ab_: A first, ba_: B
-    first; both in terms of the row's own A and B); label_mass (probability of all labels together before
-    renormalising, mean of the orders); ab_logprobs, ba_logprobs (of the labels in each order: what is shown first is
-    better, what is shown second, a tie; as the engine gives them); tokens (of the row's requests); cut_* (tokens cut
-    from each text).
+    first; both in terms of the row's own A and B; of labels that mean the same the sum); label_mass (probability of all
+    labels together before renormalising, mean of the orders); ab_logprobs, ba_logprobs (of each label in each order, as
+    the engine gives them: about what is shown first and second); length_* (characters of each response, where
+    prompt.aggregate asks for them); tokens (of the row's requests); cut_* (tokens cut from
+    each text).
     """
 
     config: PairwiseConfig
@@ -147,27 +159,43 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
 
     version = 5
     method = "label_logprobs"
-    answered = pa.schema([("ab_logprobs", _LOGPROBS), ("ba_logprobs", _LOGPROBS), *TOKEN_FIELDS])
-    schema = pa.schema([*VERDICT_FIELDS, *ORDER_FIELDS, ("label_mass", pa.float64()), *answered])
 
     def __post_init__(self) -> None:
-        self.prompt.require(BATTLE_TEXTS)
-        self.prompt.require_labels("A is better", "B is better", "a tie")
+        _ = self.texts, self._outcomes  # what is wrong with them is said now
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """The texts of a battle that are shown."""
+        return texts_of(self.prompt)
+
+    @cached_property
+    def answered(self) -> pa.Schema:
+        """The log-probabilities of each order, and what only the tokenizer can tell."""
+        logprobs = self._logprobs
+        return pa.schema([("ab_logprobs", logprobs), ("ba_logprobs", logprobs), *token_fields(self.texts)])
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns that the task adds to a row."""
+        own = [*VERDICT_FIELDS, *ORDER_FIELDS, ("label_mass", pa.float64()), *length_fields(self.prompt)]
+        return pa.schema([*own, *self.answered])
 
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
         return {"version": self.version, "judge": identity(self.config), "prompt": identity(self.prompt)}
 
     def question(self) -> Mapping[str, Any]:
-        """The same without temperature and tie offset."""
-        return {**self.identity(), "judge": identity(self.config, rules=False)}
+        """The same without temperature, tie offset, and how verdicts are summed up."""
+        asked = {"judge": identity(self.config, rules=False), "prompt": identity(self.prompt, rules=False)}
+        return {**self.identity(), **asked}
 
     def check(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         """Refuse labels that cannot be told apart, and a prompt whose fixed text leaves no room."""
         self.prompt.check(tokenizer)
-        for request in self._render(tokenizer)([[""]] * len(BATTLE_TEXTS)):
+        for request in self._render(tokenizer)([[""]] * len(self.texts)):
             label_sequences(self.prompt.labels, tokenizer, request)
-        require_room(self._render(tokenizer), max_tokens, output=longest(self.prompt.labels, tokenizer))
+        output = longest(self.prompt.labels, tokenizer)
+        require_room(self._render(tokenizer), max_tokens, output=output, texts=self.texts)
 
     def writes_chats(self, tokenizer: Tokenizer) -> bool:
         """Whether the texts of rows become turns of chats."""
@@ -177,35 +205,37 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
         """One request per row and order, with room for the longest label; the two of a row stand side by side."""
         fitted = fit_battles(
             rows,
-            [range(len(BATTLE_TEXTS))] * self.config.orders,
+            [range(len(self.texts))] * self.config.orders,
             self._render(tokenizer),
             tokenizer,
             max_tokens - longest(self.prompt.labels, tokenizer),
             self.config.truncate,
+            self.texts,
         )
         requests = [request for row in fitted for request in row.requests]
         return as_requests(fitted, _Labelled(fitted, spell(self.prompt.labels, tokenizer, requests)))
 
     def ask(self, engine: LabelEngine, prepared: Prepared[_Labelled]) -> Answers:
-        """Label log-probabilities [requests, 3]."""
+        """Label log-probabilities [requests, k]."""
         return ask_labels(engine, prepared.requests, prepared.notes.labels, len(self.prompt.labels))
 
     def read(self, prepared: Prepared[_Labelled], answers: Answers) -> Result:
         """The log-probabilities of each order."""
         orders = self.config.orders
-        asked = [_as_lists(answers.values[order::orders]) for order in range(orders)]
-        unasked = [pa.nulls(len(prepared.notes.fitted), _LOGPROBS)] * (2 - orders)
-        columns = [*asked, *unasked, *token_columns(prepared.notes.fitted)]
+        asked = [as_lists(answers.values[order::orders]) for order in range(orders)]
+        unasked = [pa.nulls(len(prepared.notes.fitted), self._logprobs)] * (2 - orders)
+        columns = [*asked, *unasked, *token_columns(prepared.notes.fitted, self.texts)]
         return self.result(columns, {n // orders: why for n, why in answers.errors.items()})
 
     def conclude(self, rows: pa.Table, answered: pa.Table) -> pa.Table:
-        """Renormalise over the labels, put the second order back into terms of A and B, average, calibrate."""
+        """Renormalise over the labels, sum up outcomes, put them into terms of A and B, average, calibrate."""
         orders = self.config.orders
-        logprobs = [_as_array(answered[name]) for name in ("ab_logprobs", "ba_logprobs")[:orders]]
-        probabilities, mass = normalise_labels(np.stack(logprobs, axis=1).reshape(-1, len(PROBABILITIES)))
-        ab, ba = in_terms_of_the_row(probabilities, orders)
+        logprobs = [as_array(answered[name]) for name in ("ab_logprobs", "ba_logprobs")[:orders]]
+        probabilities, mass = normalise_labels(np.stack(logprobs, axis=1).reshape(-1, len(self.prompt.labels)))
+        ab, ba = in_terms_of_the_row(probabilities @ self._outcomes, orders)
         verdicts = verdict_columns(self.config.probabilities(ab, ba))
-        columns = [*verdicts, *ab.T, *ba.T, mass.reshape(-1, orders).mean(axis=1), *answered.columns]
+        own = [*verdicts, *ab.T, *ba.T, mass.reshape(-1, orders).mean(axis=1), *length_columns(self.prompt, rows)]
+        columns = [*own, *answered.columns]
         return as_table(columns, self.schema, nan_is_null=True)
 
     def check_first(self, results: pa.Table) -> None:
@@ -218,16 +248,13 @@ class Pairwise(Task[LabelEngine, _Labelled, Answers]):
             otherwise="judge.mode=text lets it write, and ",
         )
 
+    @cached_property
+    def _outcomes(self) -> FloatArray:
+        return outcomes_of(self.prompt.labels, self.prompt.means)
+
+    @property
+    def _logprobs(self) -> pa.DataType:
+        return pa.list_(pa.float32(), len(self.prompt.labels))
+
     def _render(self, tokenizer: Tokenizer) -> Render:
         return render_orders(self.prompt, self.config.orders, tokenizer)
-
-
-def _as_lists(values: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), pa.float32()), values.shape[1])
-
-
-def _as_array(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
-    """Lists of three as [n, 3], null as NaN."""
-    values = np.full((len(column), len(PROBABILITIES)), np.nan, np.float32)
-    values[column.is_valid().to_numpy()] = pc.list_flatten(column).to_numpy().reshape(-1, len(PROBABILITIES))
-    return values

@@ -161,6 +161,14 @@ def new_tokens(config: SamplingConfig, requests: Sequence[TokenIds], max_tokens:
     return min(sampling(config).max_tokens, room)
 
 
+def limit_key(config: SamplingConfig, tokens: int) -> str:
+    """The setting that ended a text after so many new tokens."""
+    limits = sampling(config)
+    if tokens == limits.max_tokens != limits.max_length:
+        return "generate.max_new_tokens"
+    return "engine.max_model_len" if limits.max_length is None else "generate.max_length"
+
+
 def row_seed(seed: int, row: str, sample: int = 0) -> int:
     """The seed of a row's draws, in [0, 2**63): equal arguments give equal seeds on every machine.
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from lib.tasks.prompts.begun import THINK, THOUGHT
 from lib.tasks.verdict_words import (
     ARTICLE,
     BRACKETS,
@@ -23,8 +24,6 @@ from lib.tasks.verdict_words import (
     WHO,
     chosen,
 )
-
-THINK, THOUGHT = "<think>", "</think>"  # what reasoning models put around their reasoning
 
 
 def verdict(text: str, labels: Sequence[str]) -> int | None:

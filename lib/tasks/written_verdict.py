@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,14 +10,27 @@ import pyarrow as pa
 
 from lib.config import identity
 from lib.errors import ConfigError
+from lib.scoring.probabilities import FloatArray
 from lib.tasks.base import Prepared, Result, Task, as_table
-from lib.tasks.battle_requests import TOKEN_FIELDS, VERDICT_FIELDS, fit_battles, token_columns, verdict_columns
+from lib.tasks.battle_requests import (
+    VERDICT_FIELDS,
+    fit_battles,
+    length_columns,
+    length_fields,
+    texts_of,
+    token_columns,
+    token_fields,
+    verdict_columns,
+)
 from lib.tasks.pairwise import ORDER_FIELDS, PairwiseConfig, in_terms_of_the_row, render_orders
+from lib.tasks.prompts.begun import begun_answer
 from lib.tasks.prompts.fitting import Fitted
+from lib.tasks.prompts.meanings import outcomes_of
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.prompts.slots import check_prompt
 from lib.tasks.sampling import (
     SamplingConfig,
+    limit_key,
     new_tokens,
     reserved_tokens,
     row_keys,
@@ -24,11 +38,10 @@ from lib.tasks.sampling import (
     sampling,
     total_tokens,
 )
-from lib.tasks.verdict import THINK, verdict
-from lib.types import BATTLE_TEXTS, PROBABILITIES, Completion, Completions, GenerateEngine, TokenIds, Tokenizer
+from lib.tasks.verdict import verdict
+from lib.types import PROBABILITIES, Completion, Completions, GenerateEngine, Tokenizer
 
 _ENDING = 60  # characters of an answer that an error quotes
-_HEADER = 16  # tokens in which a chat template says that the reasoning begins
 
 
 @dataclass(frozen=True)
@@ -70,25 +83,37 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
 
     version = 4
     method = "generate"
-    answered = pa.schema(
-        [
-            *ORDER_FIELDS,
-            ("no_verdict", pa.int32()),
-            ("unfinished", pa.int32()),
-            ("texts", pa.list_(pa.string())),
-            ("verdicts", pa.list_(pa.string())),
-            ("new_tokens", pa.int32()),
-            *TOKEN_FIELDS,
-        ]
-    )
-    schema = pa.schema([*VERDICT_FIELDS, *answered])
 
     def __post_init__(self) -> None:
-        self.prompt.require(BATTLE_TEXTS)
-        self.prompt.require_labels("A is better", "B is better", "a tie")
+        _ = self.shown, self._outcomes  # what is wrong with them is said now
         for number, label in enumerate(self.prompt.labels):
             if verdict(label, self.prompt.labels) != number:
                 raise ConfigError(f"prompt.labels={self.prompt.labels}: {label!r} can't be told from another of them")
+
+    @cached_property
+    def shown(self) -> tuple[str, ...]:
+        """The texts of a battle that are shown."""
+        return texts_of(self.prompt)
+
+    @cached_property
+    def answered(self) -> pa.Schema:
+        """What was written and read, and what only the tokenizer can tell."""
+        return pa.schema(
+            [
+                *ORDER_FIELDS,
+                ("no_verdict", pa.int32()),
+                ("unfinished", pa.int32()),
+                ("texts", pa.list_(pa.string())),
+                ("verdicts", pa.list_(pa.string())),
+                ("new_tokens", pa.int32()),
+                *token_fields(self.shown),
+            ]
+        )
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns that the task adds to a row."""
+        return pa.schema([*VERDICT_FIELDS, *length_fields(self.prompt), *self.answered])
 
     def identity(self) -> Mapping[str, Any]:
         """Everything about the task that changes results."""
@@ -100,8 +125,9 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
         }
 
     def question(self) -> Mapping[str, Any]:
-        """The same without temperature and tie offset."""
-        return {**self.identity(), "judge": identity(self.config, rules=False)}
+        """The same without temperature, tie offset, and how verdicts are summed up."""
+        asked = {"judge": identity(self.config, rules=False), "prompt": identity(self.prompt, rules=False)}
+        return {**self.identity(), **asked}
 
     @property
     def draws(self) -> bool:
@@ -122,15 +148,16 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
         orders = self.config.orders
         fitted = fit_battles(
             rows,
-            [range(len(BATTLE_TEXTS))] * orders,
+            [range(len(self.shown))] * orders,
             render_orders(self.prompt, orders, tokenizer),
             tokenizer,
             total_tokens(self.generate, max_tokens) - reserved_tokens(self.generate),
             self.config.truncate,
+            self.shown,
         )
         requests = [request for row in fitted for request in row.requests]
         seeds = [row_seed(self.generate.seed, key, order) for key in row_keys(rows) for order in range(orders)]
-        begun = [self._begun(request, tokenizer) for request in requests]
+        begun = [begun_answer(self.prompt.answer_prefix, request, tokenizer) for request in requests]
         return Prepared(
             requests,
             [sum(row.cut) for row in fitted],
@@ -151,7 +178,9 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
             [self._verdict(request.begun, sample) for sample in samples]
             for request, samples in zip(prepared.notes.asked, answers.texts, strict=True)
         ]
-        counts = np.array([[found.count(label) for label in range(3)] for found in verdicts], np.float64).reshape(-1, 3)
+        labels = range(len(self.prompt.labels))
+        found_labels = [[found.count(label) for label in labels] for found in verdicts]
+        counts = np.array(found_labels, np.float64).reshape(-1, len(labels)) @ self._outcomes
         with np.errstate(invalid="ignore"):
             shares = counts / counts.sum(axis=1, keepdims=True)
         errors = {n // orders: why for n, why in answers.errors.items()}
@@ -160,16 +189,16 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
                 errors[n // orders] = self._no_verdict("AB"[n % orders], samples)
         texts = [[sample for samples in row for sample in samples] for row in _rows(answers.texts, orders)]
         ab, ba = in_terms_of_the_row(shares, orders)
-        labels = [[v for found in row for v in found] for row in _rows(verdicts, orders)]
+        of_rows = [[v for found in row for v in found] for row in _rows(verdicts, orders)]
         columns = [
             *ab.T,
             *ba.T,
-            [row.count(None) for row in labels],
+            [row.count(None) for row in of_rows],
             [sum(map(_unfinished, row)) for row in texts],
             [[sample.text for sample in row] for row in texts],
-            [[None if v is None else self.prompt.labels[v] for v in row] for row in labels],
+            [[None if v is None else self.prompt.labels[v] for v in row] for row in of_rows],
             [sum(len(sample.tokens) for sample in row) for row in texts],
-            *token_columns(prepared.notes.fitted),
+            *token_columns(prepared.notes.fitted, self.shown),
         ]
         unanswered = {n // orders for n in answers.errors}
         return self.result(columns, errors, unanswered, nan_is_null=True)
@@ -178,12 +207,12 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
         """Average the orders, calibrate."""
         ab, ba = (np.column_stack([answered[f"{order}_{name}"] for name in PROBABILITIES]) for order in ("ab", "ba"))
         verdicts = verdict_columns(self.config.probabilities(ab, ba))
-        return as_table([*verdicts, *answered.columns], self.schema, nan_is_null=True)
+        columns = [*verdicts, *length_columns(self.prompt, rows), *answered.columns]
+        return as_table(columns, self.schema, nan_is_null=True)
 
-    def _begun(self, request: TokenIds, tokenizer: Tokenizer) -> str:
-        prefix = self.prompt.answer_prefix
-        header = tokenizer.decode(request[-_HEADER - len(tokenizer.encode(prefix)) :]).removesuffix(prefix)
-        return (THINK if header.rstrip().endswith(THINK) else "") + prefix
+    @cached_property
+    def _outcomes(self) -> FloatArray:
+        return outcomes_of(self.prompt.labels, self.prompt.means)
 
     def _verdict(self, begun: str, sample: Completion) -> int | None:
         return None if _unfinished(sample) else verdict(begun + sample.text, self.prompt.labels)
@@ -196,16 +225,9 @@ class WrittenVerdict(Task[GenerateEngine, _Seeded, Completions]):
             whys.append((f"names none of {', '.join(self.prompt.labels)}", whole))
         if cut_off:
             after = len(cut_off[-1].tokens)
-            whys.append((f"was cut off after {after} tokens, so raise {self._limit_key(after)}", cut_off))
+            whys.append((f"was cut off after {after} tokens, so raise {limit_key(self.generate, after)}", cut_off))
         why = "; ".join(w if len(samples) == 1 else f"{w} [{len(of)} of {len(samples)}]" for w, of in whys)
         return f"no verdict: with {first} first the answer {why} (ends: {whys[-1][1][-1].text[-_ENDING:]!r})"
-
-    def _limit_key(self, tokens: int) -> str:
-        """The setting that ends a sample after so many tokens."""
-        limits = sampling(self.generate)
-        if tokens == limits.max_tokens != limits.max_length:
-            return "generate.max_new_tokens"
-        return "engine.max_model_len" if limits.max_length is None else "generate.max_length"
 
 
 def _unfinished(sample: Completion) -> bool:

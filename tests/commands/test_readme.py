@@ -58,6 +58,7 @@ ARGUMENTS = {
     "data=table": "data=table",
     "data=openai_batch": "data=openai_batch",
     "data.path=prompts.csv": "data.path={files}/prompts.csv",
+    "data.path=answers.csv": "data.path={files}/answers.csv",
     "data.path=batch.jsonl": "data.path={files}/batch.jsonl",
     "data.path=questions.csv": "data.path={files}/questions.csv",
     "data.path=talk.txt": "data.path={files}/talk.txt",
@@ -68,6 +69,7 @@ ARGUMENTS = {
     "engine=multilingual_e5_small_packaged": "engine=dummy",
     "engine@generator=smollm2_135m": "engine@generator=dummy",
     "experiment=lecture/all": "experiment=lecture/all",
+    "aggregate=both_orders": "aggregate=both_orders",
     "qrels=qrels.tsv": "qrels={files}/qrels.tsv",
     "store.dir=runs/store": "store.dir={files}/store",
     "retriever.corpus=runs/corpus": "retriever.corpus={files}/corpus",
@@ -85,7 +87,7 @@ ARGUMENTS = {
 }
 AS_IT_IS = [
     "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=", "judge.",
-    "store.prune_days=", "store.compact=", "leaderboard.model=",
+    "store.prune_days=", "store.compact=", "leaderboard.model=", "grade.",
 ]  # fmt: skip
 DUMMIES = [
     "engine@embedder=dummy", "engine@generator=dummy", "engine@reranker=dummy", "generator.max_model_len=4096",
@@ -100,6 +102,7 @@ MORE = {  # so that a command is quick and leaves its run in a folder of the tes
     "retrieve": _RUN,
     "rerank": [*_RUN, "engine.max_model_len=4096"],
     "generate": ["executor=inline", "run.root={run}"],
+    "grade": ["executor=inline", "run.root={run}", "engine.max_model_len=4096"],
     "rag": [*DUMMIES, "run.root={run}"],
     "tournament": ["run.root={run}", "engine.max_model_len=4096"],
     "calibrate": ["calibrate.force=true"],  # the dummy engine knows nothing of the labels
@@ -189,6 +192,7 @@ def _labelled(folder: Path, job: Job) -> None:
 def _texts(folder: Path) -> None:
     """Prompts, questions, documents, judgements, and an OpenAI batch file."""
     (folder / "prompts.csv").write_text("id,instruction\n1,Tell me a story.\n2,Say hello.\n")
+    (folder / "answers.csv").write_text("id,question,answer,model\n1,How many legs has a spider?,Eight.,small\n")
     (folder / "questions.csv").write_text("id,question\na,推論とは？\nb,訓練とは？\n", encoding="utf-8")
     for name in ("talk.txt", "LLM2024_day4.txt", "LLM2024_day4_raw.txt"):
         (folder / name).write_text("推論の話。訓練の話。\n\n例の話。最後の話。", encoding="utf-8")

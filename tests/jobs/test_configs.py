@@ -15,6 +15,7 @@ from jobs import (
     embed,
     evaluate,
     generate,
+    grade,
     judge,
     leaderboard,
     memory,
@@ -34,12 +35,13 @@ from lib.launch import typed
 CONF = Path(conf.__file__).parent
 JOBS: dict[str, Any] = {
     "arena": arena, "calibrate": calibrate, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate,
-    "judge": judge, "leaderboard": leaderboard, "memory": memory, "merge": merge, "plan": plan, "rag": rag,
-    "rerank": rerank, "retrieve": retrieve, "status": status, "store": store, "submit": submit,
+    "grade": grade, "judge": judge, "leaderboard": leaderboard, "memory": memory, "merge": merge, "plan": plan,
+    "rag": rag, "rerank": rerank, "retrieve": retrieve, "status": status, "store": store, "submit": submit,
     "tournament": tournament,
 }  # fmt: skip
 _ROWS = {  # jobs about rows, and what must be given to them
-    "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "judge": [],
+    "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "grade": ["data.path=x"],
+    "judge": [],
     "rag": ["data.path=x"], "rerank": ["data.path=x"], "retrieve": ["data.path=x"],
     "tournament": [],
 }  # fmt: skip
@@ -48,7 +50,8 @@ _DATA = {  # which data a job reads
     "chunk": ("documents",),
     "embed": _TEXTS,
     "generate": _TEXTS,
-    "judge": ("arena", "arena_conversations", "autoj", "rakuda", "sample"),
+    "grade": ("table", "tutorial"),
+    "judge": ("arena", "arena_conversations", "autoj", "llmbar", "rakuda", "sample"),
     "leaderboard": ("votes",),
     "rerank": _TEXTS,
     "retrieve": ("table", "tutorial"),
@@ -57,6 +60,7 @@ _OPTIONS = {
     "chunk": ("data",),
     "embed": ("data",),
     "generate": ("data",),
+    "grade": ("data",),
     "judge": ("data", "engine", "prompt", "executor"),
     "leaderboard": ("data",),
     "rerank": ("data",),

@@ -22,6 +22,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """For each job the line of a small run, with all that it reads."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "questions.csv").write_text("id,question\na,推論とは？\nb,訓練とは？\n", encoding="utf-8")
+    (folder / "graded.csv").write_text("id,question,answer\na,why?,so\nb,why?,since\n")
     (folder / "talk.txt").write_text("推論の話。訓練の話。\n\n例の話。最後の話。", encoding="utf-8")
     questions, talk = f"data.path={folder}/questions.csv", f"{folder}/talk.txt"
     vectors = ["embed.text='{question}'", "embed.role=query"]
@@ -35,6 +36,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         "retrieve": [f"data.path={folder}/asked/result.parquet", f"retriever.corpus={folder}/embed"],
         "rerank": [*DUMMY, f"data.path={folder}/retrieve/result.parquet", "engine.max_model_len=4096"],
         "generate": [*DUMMY, *answers],
+        "grade": [*DUMMY, f"data.path={folder}/graded.csv", "prompt=nejumi_ja", "engine.max_model_len=4096"],
         "tournament": [*DUMMY, "engine.max_model_len=4096",
                        f"tournament.answers={{one: {folder}/generate, other: {folder}/other}}"],
         "rag": [*RAG, questions, f"documents.path={talk}"],
@@ -42,7 +44,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     for name in ("chunk", "embed"):
         in_process(name, *found[name], f"run.dir={folder / name}")
     in_process("embed", *DUMMY, questions, *vectors, f"run.dir={folder}/asked")
-    for name in ("retrieve", "rerank", "generate", "tournament", "judge", "arena"):
+    for name in ("retrieve", "rerank", "generate", "tournament", "judge", "arena", "grade"):
         if name == "tournament":
             in_process("generate", *found["generate"], "prompt.system=other", f"run.dir={folder}/other")
         in_process(name, *found[name], f"run.dir={folder / name}")
@@ -101,6 +103,7 @@ def test_an_unknown_job_is_refused_with_those_that_are_known(key: str, quick_job
         ("evaluate", "tournament", "tokenizer=words"),
         ("evaluate", "generate", "partial=true"),
         ("evaluate", "retrieve", "normalise=true"),
+        ("evaluate", "grade", "tokenizer=words"),
         ("merge", "judge", "merge.format=openai_batch"),
         ("merge", "generate", "merge.on_failed=uniform"),
         ("merge", "retrieve", "merge.sample=x"),

@@ -238,9 +238,9 @@ def test_slots_are_exactly_the_three(template: str, wrong: str) -> None:
         judge(PromptConfig(template=template, labels=PLAIN.labels))
 
 
-@pytest.mark.parametrize("labels", [[], ["A", "B"], ["A", "B", "tie", "none"]])
-def test_labels_are_three(labels: list[str]) -> None:
-    with pytest.raises(ConfigError, match=r"^prompt\.labels="):
+@pytest.mark.parametrize("labels", [[], ["A"], ["A", "B", "tie", "none"]])
+def test_what_labels_mean_has_to_be_said(labels: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"^prompt\.labels=.*say in prompt.means"):
         judge(PromptConfig(template=PLAIN.template, labels=labels))
 
 

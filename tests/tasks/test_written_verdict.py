@@ -239,8 +239,8 @@ def test_a_limit_without_room_for_the_answer_is_refused() -> None:
         judge(max_new_tokens=500).check(ByteTokenizer(), LIMIT)
 
 
-@pytest.mark.parametrize("labels", [["A", "B"], ["A", "B", "A"], ["A", "Ａ", "tie"]])
-def test_labels_must_be_three_that_differ(labels: list[str]) -> None:
+@pytest.mark.parametrize("labels", [["A"], ["A", "B", "A"], ["A", "Ａ", "tie"], ["m", "M"]])
+def test_labels_must_differ_and_mean_something(labels: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"^prompt\.labels="):
         judge(prompt=PromptConfig(template=TEMPLATE, labels=labels))
 

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from lib.data.joining.text_hashes import Hashes, text_hashes
 from lib.errors import InputError
 
 _EXAMPLES = 5
 _LOOKED_AT = 4096  # ids at a time, when they are looked at again
-_LONG = 1024  # bytes: longer ids are hashed one by one
 _IN_MEMORY = 1 << 22  # hashes: 32 MiB
 _EDGES = np.arange(1, 256, dtype=np.uint64) << np.uint64(56)  # of the ranges of hashes that are compared at once
-Hashes = npt.NDArray[np.uint64]
 Place = tuple[str, int]
 """File and row."""
 
@@ -40,7 +39,7 @@ class IdCheck:
 
     def add(self, ids: pa.Array, file: str, rows: Sequence[int] | npt.NDArray[np.int64]) -> None:
         """Take in the ids (strings) of some rows of a file."""
-        self._hashes.add(_hashes(ids, self._seed))
+        self._hashes.add(text_hashes(ids, self._seed))
         nulls = np.flatnonzero(ids.is_null()) if ids.null_count else np.empty(0, np.int64)
         self._null_count += len(nulls)
         self._nulls += [(file, int(rows[place])) for place in nulls[: _EXAMPLES - len(self._nulls)]]
@@ -64,7 +63,7 @@ class IdCheck:
         examples: list[str] = []
         ids = iter(ids)
         while len(examples) < _EXAMPLES and (some := list(islice(ids, _LOOKED_AT))):
-            suspected = np.isin(_hashes(pa.array([value for value, _ in some], pa.string()), self._seed), suspects)
+            suspected = np.isin(text_hashes(pa.array([value for value, _ in some], pa.string()), self._seed), suspects)
             for value, place in (some[at] for at in np.flatnonzero(suspected)):
                 if value is not None and value in seen and len(examples) < _EXAMPLES:
                     examples.append(f"{value!r} ({_places([seen[value], place])})")
@@ -120,34 +119,6 @@ class _Numbers:
 def _repeated(parts: Sequence[Hashes]) -> Hashes:
     numbers = np.sort(np.concatenate([np.empty(0, np.uint64), *parts]))
     return np.unique(numbers[1:][numbers[1:] == numbers[:-1]])
-
-
-def _hashes(ids: pa.Array, seed: int) -> Hashes:
-    """A hash of each string, from eight of its bytes at a time: uint64 [n]."""
-    _, offsets, content = ids.buffers()
-    starts = np.frombuffer(offsets, np.int32)[ids.offset : ids.offset + len(ids) + 1].astype(np.int64)
-    lengths = np.diff(starts)
-    text = np.frombuffer((b"" if content is None else content.to_pybytes()) + bytes(8), np.uint8)
-    words = np.ndarray(len(text) - 7, "<u8", text, strides=(1,))  # at each byte, it and the seven behind it
-    found = _mixed(lengths.astype(np.uint64) ^ np.uint64(seed))
-    rows = np.flatnonzero(lengths <= _LONG)
-    for at in range(0, _LONG, 8):
-        rows = rows[lengths[rows] > at]
-        if not len(rows):
-            break
-        missing = (8 - np.minimum(lengths[rows] - at, 8)).astype(np.uint64)
-        word = words[starts[rows] + at] << (missing * np.uint64(8))
-        found[rows] = _mixed(found[rows] ^ word)
-    for row in np.flatnonzero(lengths > _LONG):
-        found[row] ^= np.uint64(hash(ids[row].as_py()) % 2**64)
-    return found
-
-
-def _mixed(numbers: Hashes) -> Hashes:
-    """Each bit of a number has a say in each bit of what it becomes (the last steps of MurmurHash3)."""
-    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        numbers = (numbers ^ (numbers >> np.uint64(33))) * np.uint64(factor)
-    return numbers ^ (numbers >> np.uint64(33))
 
 
 def _places(places: Sequence[Place]) -> str:

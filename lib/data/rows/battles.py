@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.data.joining.keys import content_keys
+from lib.config import later
+from lib.data.joining.text_hashes import as_names, list_hashes
 from lib.data.reading.cells import Cells
 from lib.data.rows import columns
 from lib.data.rows.base import ITEMS, PLACE, Canonical, CellReader, Odd, Rows, read_items, read_name
@@ -35,8 +36,7 @@ row can't be used, with the column's name. Null is what is unknown (or, in `erro
 NAMES = ("id", "model_a", "model_b", "question")
 WINNERS = ("winner_a", "winner_b", "winner_tie")
 _TRUTH = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0}
-_HASH_BYTES = 8
-_TAKEN = (*SCHEMA.names, "winner")
+_TAKEN = (*SCHEMA.names, "reference", "winner")
 _UNEQUAL = "rows with unequal numbers of turns (kept as they are)"
 
 
@@ -52,7 +52,7 @@ class BattleColumns:
     """Names of the user's columns. The texts must be there; the others where they are named otherwise than here.
 
     question: tells the questions of votes apart; null: the prompts do. label: one column instead of the three one-hot
-    winners, its values given by `data.label_values`.
+    winners, its values given by `data.label_values`. reference: a right answer, for prompts that show one.
     """
 
     id: str | None = "id"
@@ -66,10 +66,11 @@ class BattleColumns:
     winner_b: str | None = "winner_model_b"
     winner_tie: str | None = "winner_tie"
     label: str | None = None
+    reference: str | None = later(default=None)
 
     def __post_init__(self) -> None:
         roles: dict[str, str] = {}
-        for role in (*NAMES, *BATTLE_TEXTS, *(("label",) if self.label is not None else WINNERS)):
+        for role in (*NAMES, *BATTLE_TEXTS, "reference", *(("label",) if self.label is not None else WINNERS)):
             name = getattr(self, role)
             if name is not None and roles.setdefault(name, role) != role:
                 raise ConfigError(f"data.columns.{role}={name}: is the column of {roles[name]}, too; name another")
@@ -103,8 +104,15 @@ class BattlesConfig(Rows):
     @property
     def schema(self) -> pa.Schema:
         """The columns of canonical battles."""
-        place = SCHEMA.get_field_index("label")
-        return pa.schema([*list(SCHEMA)[:place], *((name, pa.string()) for name in self.carry), *list(SCHEMA)[place:]])
+        known, models, label = list(SCHEMA), SCHEMA.get_field_index("model_a"), SCHEMA.get_field_index("label")
+        reference = [] if self.columns.reference is None else [pa.field("reference", ITEMS)]
+        carried = [pa.field(name, pa.string()) for name in self.carry]
+        return pa.schema([*known[:models], *reference, *known[models:label], *carried, *known[label:]])
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The texts of a battle: three, or four with a reference."""
+        return BATTLE_TEXTS if self.columns.reference is None else (*BATTLE_TEXTS, "reference")
 
     @property
     def carried(self) -> Sequence[str]:
@@ -154,7 +162,7 @@ class BattlesConfig(Rows):
         first_row: the number of the first row in its file. A cell that can't be used is null in the table.
         """
         reader = CellReader(cells, file, first_row)
-        for role in BATTLE_TEXTS:
+        for role in self.texts:
             name = getattr(self.columns, role)
             reader.values[role] = reader.read(name, cells[name], lambda cell: read_turns(cell, self.turns))
         for role in NAMES:
@@ -180,7 +188,7 @@ class BattlesConfig(Rows):
         found = dict(zip(cells.schema.names, cells.columns, strict=True))
         nulls = pa.nulls(cells.num_rows, pa.string())
         table = columns.place(file, first_row, cells.num_rows)
-        for role in BATTLE_TEXTS:
+        for role in self.texts:
             read = columns.json_texts if self.turns is Turns.json else columns.texts
             table[role] = read(found[getattr(self.columns, role)])
             lengths = pc.list_value_length(table[role])
@@ -228,9 +236,11 @@ class BattlesConfig(Rows):
 
 def _by_prompt(rows: pa.Table) -> pa.Table:
     """Canonical rows, whose questions are hashes of their prompts."""
-    keys = content_keys(rows, ["prompt"]).to_pylist()
-    names = pa.array([key[:_HASH_BYTES].hex() for key in keys], pa.string())
-    names = pc.if_else(rows["error"].is_null(), names, pa.scalar(None, pa.string()))
+    names = pc.if_else(
+        rows["error"].combine_chunks().is_null(),
+        as_names(list_hashes(rows["prompt"].combine_chunks())),
+        pa.scalar(None, pa.string()),
+    )
     return rows.set_column(rows.column_names.index("question"), "question", names)
 
 

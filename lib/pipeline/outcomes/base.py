@@ -16,6 +16,7 @@ from lib.data.shards import unfinished
 from lib.errors import ConfigError, InputError, OvernightError, RunFailed
 from lib.pipeline.meter import RunUsage
 from lib.pipeline.run import Run, spelled_texts
+from lib.scoring.aggregates.judgements import Aggregate
 from lib.scoring.diversity import WordTokenizer
 
 _SHOWN = ("engine.model", "engine.revision", "engine.dtype", "engine.quantization", "engine.max_model_len")
@@ -37,7 +38,9 @@ class EvaluateConfig:
     labels: a file of labels by id, for a submission, or for runs of battles and submissions in place of what they know
     themselves. metric: the score in which several of these are compared first; null: log loss. qrels: judgements of
     retrieved passages (BEIR or TREC). cutoff: the k of nDCG@k and its like. tokenizer: of the diversity of samples;
-    null: as suits the texts.
+    null: as suits the texts. aggregate: how a judge's verdicts are summed up; null: as its prompt says. baseline: the
+    system that others are compared with there; null: the one that is in every battle. difficulty: a CSV with id and
+    instruction_difficulty of each row, for AlpacaEval's length-controlled win rate.
     """
 
     labels: str | None = None
@@ -45,6 +48,9 @@ class EvaluateConfig:
     qrels: str | None = None
     cutoff: int = 10
     tokenizer: WordTokenizer | None = None
+    aggregate: Aggregate | None = None
+    baseline: str | None = None
+    difficulty: str | None = None
 
     def __post_init__(self) -> None:
         if self.cutoff < 1:

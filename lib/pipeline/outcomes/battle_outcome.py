@@ -18,6 +18,8 @@ from lib.data.row_names import name_blocks
 from lib.data.run_folder import METRICS, REPORT, RESULT, SUBMISSION
 from lib.data.submission import SubmissionConfig, require_same_ids, write_submission
 from lib.errors import ConfigError, InputError
+from lib.log import log
+from lib.pipeline.outcomes.aggregated import Aggregated, aggregate_run
 from lib.pipeline.outcomes.base import EvaluateConfig, Metric, Outcome, print_places, run_details, run_figures
 from lib.pipeline.outcomes.battle_input import beginnings, bias_rows
 from lib.pipeline.run import Run
@@ -28,6 +30,7 @@ from lib.report.battles.bias_page import bias_lines
 from lib.report.battles.comparison import Comparison, compare
 from lib.report.battles.comparison_page import comparison_lines, render_comparisons
 from lib.report.battles.paired_rows import paired
+from lib.report.page import Section
 from lib.report.predictions import Predictions, from_result
 
 
@@ -35,7 +38,7 @@ class BattleOutcome(Outcome):
     """Of jobs whose rows are battles."""
 
     merge = SubmissionConfig
-    measured_by = ("labels", "metric")
+    measured_by = ("labels", "metric", "aggregate", "baseline", "difficulty")
     without_failed = " and, for a submission, merge.on_failed=uniform or prior"
 
     def check(self, run: Run, config: MergeConfig) -> None:
@@ -50,11 +53,13 @@ class BattleOutcome(Outcome):
             require_same_ids(lambda: name_blocks(ids), Path(config.sample))
 
     def report(self, folder: Path) -> None:
-        """Log loss and more where there are labels, and what the verdicts are like."""
-        manifest = read_manifest(folder)
-        title, details = f"{manifest.job}: {folder.name}", run_details(manifest, folder)
-        bias = measure_bias(bias_rows(folder, folder / RESULT), manifest.identity.get("engine.model"))
-        print_report(from_result(folder / RESULT), folder, title, details, run_figures(manifest, folder), bias)
+        """Log loss and more where there are labels, what the verdicts are like, and what a benchmark makes of them."""
+        try:
+            summed_up = aggregate_run(folder, EvaluateConfig())
+        except InputError as error:  # what can't be summed up so may be fine otherwise
+            log.warning("prompt.aggregate: %s (jobs.evaluate run.dir=%s … sums it up then)", error, folder)
+            summed_up = None
+        self._report(folder, summed_up)
 
     def deliver(self, folder: Path, config: MergeConfig) -> None:
         """Write and check `submission.csv`. Raises RunFailed where a row failed and `merge.on_failed` is `fail`."""
@@ -64,8 +69,18 @@ class BattleOutcome(Outcome):
         print(f"submission: {folder / SUBMISSION} ({rows:,} rows, checked)")
 
     def evaluate(self, folder: Path, config: EvaluateConfig) -> None:
-        """The report again."""
-        self.report(folder)
+        """The report again; raises InputError where verdicts can't be summed up as the settings say."""
+        self._report(folder, aggregate_run(folder, config))
+
+    def _report(self, folder: Path, summed_up: Aggregated | None) -> None:
+        manifest = read_manifest(folder)
+        title, details = f"{manifest.job}: {folder.name}", run_details(manifest, folder)
+        figures, sections = run_figures(manifest, folder), []
+        if summed_up is not None:
+            figures, sections = {"aggregate": summed_up.content, **figures}, [summed_up.section]
+            print(summed_up.lines)
+        bias = measure_bias(bias_rows(folder, folder / RESULT), manifest.identity.get("engine.model"))
+        print_report(from_result(folder / RESULT), folder, title, details, figures, bias, sections)
 
     def compare(self, folders: Sequence[Path], config: EvaluateConfig, out: Path) -> None:
         """Every two of them on the rows that both scored. Raises InputError where these are none."""
@@ -127,9 +142,10 @@ def print_report(
     details: Mapping[str, str],
     run: Mapping[str, object] | None = None,
     bias: Bias | None = None,
+    more: Sequence[Section] = (),
 ) -> None:
     """Write `metrics.json` and `report.html` into `out`, and print the table. Arguments: as of `write_report`."""
-    print(summary(write_report(blocks, out, title=title, details=details, run=run, bias=bias)))
+    print(summary(write_report(blocks, out, title=title, details=details, run=run, bias=bias, more=more)))
     for line in [] if bias is None else bias_lines(bias):
         print(line)
     print_places(out)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,12 +39,13 @@ def write_report(
     details: Mapping[str, str],
     run: Mapping[str, object] | None = None,
     bias: Bias | None = None,
+    more: Sequence[Section] = (),
 ) -> BattleMetrics:
     """Measure, write `metrics.json` and `report.html` into `out_dir` (each whole or not at all), return the metrics.
 
     blocks: the rows, part by part. details: what the reader should know of the run (model, data, prompt, …), shown as
     it is. run: what `metrics.json` says of it besides; None for predictions that come from no run. bias: shown where
-    there is something in it.
+    there is something in it. more: what the page shows besides.
     """
     measured = measure(blocks)
     metrics = measured.metrics
@@ -52,7 +53,7 @@ def write_report(
     content = {**metrics.to_dict(), **({"bias": bias.content()} if bias else {}), **(run or {})}
     write_text(out_dir / METRICS, json.dumps(content, indent=2, allow_nan=False) + "\n")
     lead = [*_rows_lines(metrics), *_verdict_lines(metrics)]
-    write_text(out_dir / REPORT, render(title, lead, _sections(measured, details, bias)))
+    write_text(out_dir / REPORT, render(title, lead, [*more, *_sections(measured, details, bias)]))
     return metrics
 
 

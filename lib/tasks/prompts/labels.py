@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lib.errors import ConfigError
 from lib.types import Answers, Label, LabelEngine, TokenIds, Tokenizer, Usage
@@ -85,3 +87,16 @@ def ask_labels(engine: LabelEngine, prompts: Sequence[TokenIds], spelled: Sequen
 def longest(labels: Sequence[str], tokenizer: Tokenizer) -> int:
     """Tokens of the longest spelling, wherever it stands."""
     return max(len(tokenizer.encode(text)) for label in labels for text in (label, f" {label}"))
+
+
+def as_lists(values: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:
+    """Log-probabilities [n, k] as a column."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), pa.float32()), values.shape[1])
+
+
+def as_array(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+    """A column of log-probabilities as [n, k], null as NaN."""
+    count = column.type.list_size
+    values = np.full((len(column), count), np.nan, np.float32)
+    values[column.is_valid().to_numpy()] = pc.list_flatten(column).to_numpy().reshape(-1, count)
+    return values

@@ -1,14 +1,16 @@
 """Prompts: `conf/prompt/*.yaml` as a template with named slots, worked examples and a system turn."""
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from typing import Any
 
-from lib.config import transient
+from lib.config import later, transient
 from lib.errors import ConfigError
+from lib.scoring.aggregates.judgements import Aggregate
 from lib.tasks.prompts.examples import ANSWER, check_example, read_examples, require_text
 from lib.types import Message, Tokenizer
 
@@ -28,19 +30,29 @@ class PromptConfig:
     """What is asked, with slots for a row's texts.
 
     template: text with slots as {name}; a literal brace is doubled. joint: what stands between the texts of one slot.
-    labels: the answers among which a task chooses. system: a first turn, without slots; before everything else where
-    there are no turns.
-    examples: rows with their answers, each a mapping from every slot, and from `answer`, to a text (or a list of
-    texts). examples_file: the same as .jsonl, .csv or .yaml, in place of `examples`. shots: only the first so many;
-    null: all. In a chat they are turns of user and assistant; else texts, with example_joint after each of them, and
-    answer_joint between its question and its answer.
+    labels: the answers among which a task chooses; those of grades begin with a number each, in ascending order.
+    decimals: a written grade may lie between two of them. means: of a judge's labels, what each says of the responses
+    that it is shown: `a` (the first is better), `b` or `tie`; three labels mean this in this order anyway, and two the
+    first two. weights: of the labels in a weighted win rate; 1 each unless given. turn: how an exchange is written in
+    the slots of conversations, with {prompt} and {response}; `joint` stands between them. aggregate: how the verdicts
+    of a run are summed up in its report and metrics, as the benchmark of the prompt does it. system: a first turn,
+    without slots; before everything else where there are no turns. examples: rows with their answers, each a mapping
+    from every slot, and from `answer`, to a text (or a list of texts). examples_file: the same as .jsonl, .csv or
+    .yaml, in place of `examples`. shots: only the first so many; null: all. In a chat they are turns of user and
+    assistant; else texts, with example_joint after each of them, and answer_joint between its question and its answer.
     add_generation_prompt: a chat ends with the header of the assistant's turn. thinking: a model whose chat template
     has the switch (`enable_thinking`) reasons before it answers; others are as they are. answer_prefix: text that the
-    answer is begun with, of the last turn only. preview: requests to show, in place of a run.
+    answer is begun with, of the last turn only; label_prefix: the same in place of it where the probabilities of labels
+    are asked for, not a text. preview: requests to show, in place of a run.
     """
 
     template: str
     labels: list[Any] = field(default_factory=list)  # not list[str], which would make "True" of a bare yes
+    decimals: bool = later(default=False)
+    means: list[str] = later(default_factory=list)  # noqa: RUF009  a list for each
+    weights: list[float] = transient(default_factory=list)  # noqa: RUF009
+    turn: str = later(default="")
+    aggregate: Aggregate | None = later(default=None, rule=True)  # noqa: RUF009  an Enum can't change
     system: str | None = None
     joint: str = " "
     examples: list[dict[str, Any]] = field(default_factory=list)
@@ -52,6 +64,7 @@ class PromptConfig:
     add_generation_prompt: bool = True
     thinking: bool = False
     answer_prefix: str = ""
+    label_prefix: str = later(default="")
     preview: int = transient(default=0)
 
     def __post_init__(self) -> None:
@@ -59,6 +72,18 @@ class PromptConfig:
             require_text(label, f"prompt.labels={self.labels}")
             if not label.strip():
                 raise ConfigError(f"prompt.labels={self.labels}: a label is empty")
+        for key in ("decimals", "label_prefix", "means", "weights", "aggregate"):
+            if getattr(self, key) and not self.labels:
+                raise ConfigError(f"prompt.{key}: has no effect without prompt.labels; leave it out")
+        for key in ("means", "weights"):
+            if (given := getattr(self, key)) and len(given) != len(self.labels):
+                raise ConfigError(f"prompt.{key}={given}: must have one for each of prompt.labels={self.labels}")
+        if not set(self.means) <= {"a", "b", "tie"}:
+            raise ConfigError(f"prompt.means={self.means}: each must be a, b or tie")
+        if not all(0 < weight < math.inf for weight in self.weights):
+            raise ConfigError(f"prompt.weights={self.weights}: each must be a number above 0")
+        if self.turn and not {"{prompt}", "{response}"} <= set(re.findall(r"\{\w+\}", self.turn)):
+            raise ConfigError("prompt.turn: must have {prompt} and {response}, where those of an exchange go")
         if self.shots is not None and self.shots < 0:
             raise ConfigError(f"prompt.shots={self.shots}: must not be negative; null shows all examples")
         if self.preview < 0:
@@ -97,6 +122,22 @@ class PromptConfig:
             raise ConfigError(
                 f"prompt.labels={self.labels}: needs {len(meanings)} labels, in this order: {', '.join(meanings)}"
             )
+
+    def require_unset(self, *keys: str, why: str) -> None:
+        """Raise ConfigError where one of these settings is set, though it has no effect. why: when it has none."""
+        for key in keys:
+            if getattr(self, key):
+                raise ConfigError(f"prompt.{key}: has no effect {why}; leave it out")
+
+    @property
+    def for_labels(self) -> "PromptConfig":
+        """The prompt where the probabilities of its labels are asked for."""
+        return replace(self, answer_prefix=self.label_prefix or self.answer_prefix, label_prefix="")
+
+    @property
+    def for_text(self) -> "PromptConfig":
+        """The prompt where the answer is written."""
+        return replace(self, label_prefix="")
 
     def check(self, tokenizer: Tokenizer) -> None:
         """Raise ConfigError where this tokenizer can't write the prompt as a chat though it should."""

@@ -89,7 +89,7 @@ def test_the_whole_table():
             **{text: ["fine"] for text in BATTLE_TEXTS},
             "model_a": model,
             "model_b": None,
-            "question": "855a966dc42fa2b5",  # a hash of the prompt
+            "question": "8d12f6b7f002ee5a",  # a hash of the prompt
             "label": label,
             "error": None,
         }

@@ -2,12 +2,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 import lib
 from lib.config import identity
+from lib.data.reading.input_file import read_rows
 from lib.data.reading.intake import take_in
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
@@ -165,3 +168,26 @@ def test_columns_that_cannot_be_carried(carry: list[str], message: str):
 def test_a_carried_column_must_be_there():
     with pytest.raises(InputError, match=r"f.csv: column 'topic' of data.carry is not there once; the columns are"):
         BattlesConfig(path="x", carry=["topic"]).present_columns(ARENA, "f.csv")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_reference_is_a_text_of_the_battle(suffix: str, tmp_path: Path) -> None:
+    texts = {"prompt": ["p", "q"], "response_a": ["a", "c"], "response_b": ["b", "d"], "right": ["r", "s"]}
+    table = pa.table({"id": ["x", "y"], **texts})
+    path = tmp_path / f"battles.{suffix}"
+    pacsv.write_csv(table, path) if suffix == "csv" else pq.write_table(table, path)
+    config = BattlesConfig(path=str(path), turns=Turns.text, columns=BattleColumns(reference="right"))
+    (file,) = take_in(config, tmp_path / "run").inputs
+    rows = read_rows(file, tmp_path / "run", 0, 2, config)
+    assert rows["reference"].to_pylist() == [["r"], ["s"]]
+    assert list(config.content) == ["prompt", "response_a", "response_b", "reference"]
+    with pytest.raises(InputError, match="'right' is missing"):
+        config.present_columns([*ARENA, *WINNERS], "x")
+
+
+def test_a_reference_changes_what_is_identified_only_where_there_is_one() -> None:
+    assert "reference" not in identity(BattlesConfig(path="x"))["columns"]
+    named = BattlesConfig(path="x", columns=BattleColumns(reference="right"))
+    assert identity(named)["columns"]["reference"] == "right"
+    with pytest.raises(ConfigError, match="is the column of"):
+        BattleColumns(reference="prompt")
