@@ -23,7 +23,7 @@ from lib.tasks.written_verdict import WrittenVerdict
 from lib.types import KEY, Tokenizer
 from tests.pipeline.conftest import CONFIG, PROMPT, Plan
 
-CARRIED = ("file", "row", "id", "label")
+CARRIED = ("file", "row", "id", "model_a", "model_b", "question", "label")
 
 Battles = Callable[..., Path]
 MARKED = {3: "BOOM", 4: "fine", 16: "BOOM", 17: "BOOM"}

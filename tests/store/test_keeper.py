@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lib.data.rows.battles import BattlesConfig
@@ -140,8 +141,11 @@ def test_a_damaged_shard_is_named(open_run: Open) -> None:
     run = open_run(store=None, rows=20)
     run.work(InlineConfig())
     path = run.folder / run.manifest.shards()[1].path
+    group = pq.read_metadata(path).row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    (answers,) = (column for column in columns if column.path_in_schema.startswith("ab_logprobs"))
     content = bytearray(path.read_bytes())
-    content[980] ^= 1  # within a page
+    content[answers.data_page_offset + answers.total_compressed_size // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(RunFolderError, match=r"shard-00000001.parquet: damaged"):
         open_run(rows=20).work(InlineConfig())

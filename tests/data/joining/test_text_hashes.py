@@ -2,7 +2,7 @@ import pyarrow as pa
 
 from lib.data.joining.text_hashes import as_names, list_hashes, text_hashes
 
-TEXTS = ["", "a", "b", "ab", "a\0", "\0", "日本", "12345678", "123456789", "x" * 1024, "x" * 1025, "x" * 1024 + "y"]
+TEXTS = ["", "a", "b", "ab", "a\0", "\0", "日本", "12345678", "123456789", "x" * 256, "x" * 257, "x" * 256 + "y"]
 PINNED = ["56e9febdcfc93dae", "db2316c0226df511"]  # results keep them
 
 
