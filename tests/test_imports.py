@@ -40,7 +40,7 @@ def test_a_run_imports_what_it_uses(tmp_path: Path) -> None:
     assert imported(*DUMMY, *without_labels) == {"scipy"}  # the quantiles of t, for the interval of position bias
     path.write_text("id,prompt,response_a,response_b,winner_model_a,winner_model_b,winner_tie\n1,q,a,b,1,0,0\n")
     with_a_score = [f"data.path={path}", "data.turns=text", f"run.dir={tmp_path / 'scored'}"]
-    assert imported(*DUMMY, *with_a_score) == {"matplotlib"}  # its report has a picture
+    assert imported(*DUMMY, *with_a_score) == {"matplotlib", "scipy"}  # its report has a picture, and intervals
 
 
 def test_without_hides_one_package_and_only_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,13 @@ ARGUMENTS = {
     "merge.calibration=calibration.json": "merge.calibration={files}/calibration.json",
     "out=calibration.json": "out={files}/calibration.json",
     "run.dir=runs/labelled": "run.dir={files}/labelled",
+    "run.dir=runs/unlabelled": "run.dir={files}/judged",
+    "merge.submissions=[calibrated.csv,other.csv]": (
+        "merge.submissions=[{files}/judged/submission.csv,{files}/judged/submission.csv]"
+    ),
+    "merge.out=blended.csv": "merge.out={files}/blended.csv",
+    "runs=[runs/labelled,runs/unlabelled]": "runs=[{files}/judged,{files}/judged]",
+    "out=runs/leaderboard": "out={files}/ranking",
     "--cfg": "--cfg",
     "--multirun": "--multirun",
     "job": "job",
