@@ -6,7 +6,7 @@ from lib.report.figures import reliability_diagram
 from lib.report.page import Figure, Section, Table, render
 from lib.report.tables import text_table
 from lib.scoring.calibrating.choosing import Comparison, HeldOut
-from lib.scoring.intervals import Interval
+from lib.scoring.inference.clusters import Estimate
 from lib.scoring.metrics import reliability
 
 HEADER = ("", "log loss", "to raw [95 %]", "to prior [95 %]")
@@ -23,9 +23,15 @@ def comparison_table(found: Comparison) -> str:
     return text_table(HEADER, comparison_rows(found))
 
 
-def interval_text(interval: Interval) -> str:
-    """A difference with its interval."""
-    return f"{interval.mean:+.5f} [{interval.low:+.5f}, {interval.high:+.5f}]"
+def interval_text(found: Estimate, sign: str = "+") -> str:
+    """A difference with its interval, or a figure without a sign."""
+    ends = "" if found.low is None else f" [{found.low:{sign}.5f}, {found.high:{sign}.5f}]"
+    return f"{found.value:{sign}.5f}{ends}"
+
+
+def interval_content(found: Estimate) -> dict[str, float | None]:
+    """The same for JSON."""
+    return {"mean": found.value, "low": found.low, "high": found.high}
 
 
 def render_calibration(

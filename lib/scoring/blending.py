@@ -9,7 +9,7 @@ import numpy.typing as npt
 from lib.scoring.calibrating.base import Inputs
 from lib.scoring.calibrating.choosing import Groups, folds_of, held_out, held_out_of, require_folds
 from lib.scoring.calibrating.scaling import Stack
-from lib.scoring.intervals import Interval, clustered_mean
+from lib.scoring.inference.clusters import Estimate, clustered_mean
 from lib.scoring.metrics import Labels, log_probabilities
 from lib.scoring.probabilities import FloatArray
 
@@ -75,19 +75,19 @@ class BlendFit:
     """
 
     weights: FloatArray
-    members: Sequence[Interval]
+    members: Sequence[Estimate]
     best: int
-    blend: Interval
-    to_best: Interval
+    blend: Estimate
+    to_best: Estimate
     folds: int
     stack: Stack | None = None
-    stacked: Interval | None = None
-    to_blend: Interval | None = None
+    stacked: Estimate | None = None
+    to_blend: Estimate | None = None
 
     @property
     def stack_is_better(self) -> bool:
         """Whether the stack is to be taken: on rows held out it is better than the blend."""
-        return self.to_blend is not None and self.to_blend.mean < 0
+        return self.to_blend is not None and self.to_blend.value < 0
 
     def apply(self, members: FloatArray) -> FloatArray:
         """Probabilities [n, 3] of members [n, m, 3]: by the stack where that is better, else by the weights."""

@@ -24,13 +24,14 @@ PRESETS = {
 
 @pytest.fixture(scope="module")
 def real(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten real battles, with a reference beside."""
+    """Ten real battles without names of models, so that A is the baseline; with a reference beside."""
     source = shared / "arena_kaggle" / "train_first100.csv"
     with source.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))[:10]
     path = tmp_path_factory.mktemp("battles") / "battles.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], "right"])
+        names = [name for name in rows[0] if name not in ("model_a", "model_b")]
+        writer = csv.DictWriter(file, [*names, "right"], extrasaction="ignore")
         writer.writeheader()
         writer.writerows({**row, "right": row["response_a"]} for row in rows)
     return path
@@ -50,6 +51,22 @@ def test_a_preset_is_asked_and_summed_up(name: str, real: Path, quick_job: Job, 
     (run / "metrics.json").unlink()
     quick_job("evaluate", f"run.dir={run}")
     assert json.loads((run / "metrics.json").read_text()) == metrics
+
+
+def test_the_baseline_is_the_system_in_every_battle_or_the_one_that_is_named(quick_job: Job, tmp_path: Path) -> None:
+    path, run = tmp_path / "named.csv", tmp_path / "run"
+    pairs = [("base", "one"), ("two", "base"), ("one", "base"), ("base", "two"), ("base", "one"), ("two", "base")]
+    rows = "".join(f"{n},{a},{b},q {n},good {a} {n},bad {b} {n}\n" for n, (a, b) in enumerate(pairs))
+    path.write_text(f"id,model_a,model_b,prompt,response_a,response_b\n{rows}")
+    line = ["data=arena", "data.turns=text", f"data.path={path}", "prompt=arena_hard", *DUMMY, f"run.dir={run}"]
+    quick_job("judge", *line)
+    found = json.loads((run / "metrics.json").read_text())["aggregate"]
+    assert found["baseline"] == "base"
+    assert set(found["systems"]) == {"one", "two"}
+    assert (
+        "baseline=three: is none of the systems"
+        in quick_job("evaluate", f"run.dir={run}", "baseline=three", code=2).stderr
+    )
 
 
 def test_rakuda_is_judged_in_writing(shared: Path, quick_job: Job, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from lib.report.calibration_page import comparison_table, interval_text, render_
 from lib.scoring.calibrating.base import Inputs
 from lib.scoring.calibrating.choosing import compare
 from lib.scoring.calibrating.temperature import Temperature, TemperatureTie
-from lib.scoring.intervals import Interval
+from lib.scoring.inference.clusters import Estimate
 from tests.scoring.calibrating.drawing import draw
 
 
@@ -25,7 +25,7 @@ def test_the_table_has_each_method_beside_raw_and_prior():
 
 
 def test_a_difference_with_its_interval():
-    assert interval_text(Interval(-0.0012345, -0.002, 0.0004)) == "-0.00123 [-0.00200, +0.00040]"
+    assert interval_text(Estimate(-0.0012345, -0.002, 0.0004)) == "-0.00123 [-0.00200, +0.00040]"
 
 
 def test_the_page_shows_the_reliability_before_and_after():

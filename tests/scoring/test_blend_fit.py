@@ -18,11 +18,11 @@ def test_what_is_told_of_a_blend_is_of_rows_held_out():
     for k in range(5):
         test = folds_of(GROUPS, 5) == k
         blended[test] = np.einsum("m,nmk->nk", fit_weights(found[~test], labels[~test]), found[test])
-    assert fit.blend.mean == pytest.approx(log_loss(blended, labels), abs=1e-9)
+    assert fit.blend.value == pytest.approx(log_loss(blended, labels), abs=1e-9)
     singles = [log_loss(found[:, m], labels) for m in range(3)]
-    assert [single.mean for single in fit.members] == pytest.approx(singles)
+    assert [single.value for single in fit.members] == pytest.approx(singles)
     assert fit.best == int(np.argmin(singles)) == 0
-    assert fit.to_best.mean == pytest.approx(fit.blend.mean - singles[0])
+    assert fit.to_best.value == pytest.approx(fit.blend.value - singles[0])
     assert fit.to_best.high < 0
     assert (fit.stack, fit.stacked, fit.stack_is_better) == (None, None, False)
     np.testing.assert_allclose(fit.apply(found), np.einsum("m,nmk->nk", fit.weights, found))
@@ -33,8 +33,8 @@ def test_a_stack_is_taken_where_it_is_better():
     dull = found**0.3 / (found**0.3).sum(axis=2, keepdims=True)  # what a blend can't mend
     fit = fit_blend(dull, labels, GROUPS, stack=True)
     assert fit.stack_is_better
-    assert log_loss(fit.apply(dull), labels) < fit.blend.mean - 0.05
-    assert fit.stacked.mean - fit.blend.mean == pytest.approx(fit.to_blend.mean)
+    assert log_loss(fit.apply(dull), labels) < fit.blend.value - 0.05
+    assert fit.stacked.value - fit.blend.value == pytest.approx(fit.to_blend.value)
 
 
 def test_and_not_where_it_only_has_more_parameters():

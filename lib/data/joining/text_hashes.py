@@ -17,7 +17,7 @@ def text_hashes(texts: pa.StringArray, seed: int = 0) -> Hashes:
     _, offsets, content = texts.buffers()
     starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
     lengths = np.diff(starts)
-    text = np.frombuffer((b"" if content is None else content.to_pybytes()) + bytes(8), np.uint8)
+    text = (b"" if content is None else content.to_pybytes()) + bytes(8)
     words = np.ndarray(len(text) - 7, "<u8", text, strides=(1,))  # at each byte, it and the seven behind it
     found = _mixed(lengths.astype(np.uint64) ^ np.uint64(seed))
     rows = np.flatnonzero(lengths <= _LONG)
@@ -30,7 +30,8 @@ def text_hashes(texts: pa.StringArray, seed: int = 0) -> Hashes:
         found[rows] = _mixed(found[rows] ^ word)
     rows, key = np.flatnonzero(lengths > _LONG), seed.to_bytes(8, "little")
     places = zip(starts[rows].tolist(), starts[rows + 1].tolist(), strict=True)
-    digests = [blake2b(text[start:stop], digest_size=8, key=key).digest() for start, stop in places]
+    view = memoryview(text)
+    digests = [blake2b(view[start:stop], digest_size=8, key=key).digest() for start, stop in places]
     found[rows] = np.frombuffer(b"".join(digests), "<u8")
     return found
 

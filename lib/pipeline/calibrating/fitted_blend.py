@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from lib.data.battle_files.groups import groups_of_ids
 from lib.data.battle_files.labels import read_labels
 from lib.data.submission import Submission
 from lib.pipeline.calibrating.labelled import meet
-from lib.report.calibration_page import interval_text
+from lib.report.calibration_page import interval_content, interval_text
 from lib.report.tables import text_table
 from lib.scoring.blending import BlendFit, fit_blend
 from lib.scoring.metrics import normalise
@@ -65,22 +64,18 @@ def _normalised(members: np.typing.NDArray[np.float64]) -> np.typing.NDArray[np.
 
 def _lines(fit: BlendFit, paths: Sequence[Path], rows: int) -> list[str]:
     table = [
-        (path.name, f"{weight:.4f}", _loss(loss), "")
+        (path.name, f"{weight:.4f}", interval_text(loss, ""), "")
         for path, weight, loss in zip(paths, fit.weights.tolist(), fit.members, strict=True)
     ]
-    table.append(("blend, held out", "", _loss(fit.blend), interval_text(fit.to_best)))
+    table.append(("blend, held out", "", interval_text(fit.blend, ""), interval_text(fit.to_best)))
     lines = [text_table(("", "weight", "log loss [95 %]", f"to {paths[fit.best].name} [95 %]"), table)]
     lines.append(f"{rows:,} labelled rows, {fit.folds} folds of whole questions.")
-    if fit.to_best.mean >= 0:
+    if fit.to_best.value >= 0:
         lines.append(f"The blend is no better than {paths[fit.best].name} alone, on rows held out.")
     if fit.stacked is not None and fit.to_blend is not None:
         taken = "it is taken" if fit.stack_is_better else "it is no better, and the blend is taken"
-        lines.append(f"Stack: {_loss(fit.stacked)}, {interval_text(fit.to_blend)} to the blend; {taken}.")
+        lines.append(f"Stack: {interval_text(fit.stacked, '')}, {interval_text(fit.to_blend)} to the blend; {taken}.")
     return lines
-
-
-def _loss(interval: Any) -> str:
-    return f"{interval.mean:.5f} [{interval.low:.5f}, {interval.high:.5f}]"
 
 
 def _content(fit: BlendFit, paths: Sequence[Path], fitted_on: Sequence[Path]) -> dict[str, Any]:
@@ -88,16 +83,20 @@ def _content(fit: BlendFit, paths: Sequence[Path], fitted_on: Sequence[Path]) ->
     found: dict[str, Any] = {
         "folds": fit.folds,
         "members": [
-            {"submission": str(path), "fitted_on": str(fitted), "weight": weight, "log_loss": asdict(loss)}
+            {"submission": str(path), "fitted_on": str(fitted), "weight": weight, "log_loss": interval_content(loss)}
             for path, fitted, weight, loss in members
         ],
-        "blend": {"log_loss": asdict(fit.blend), "best": str(paths[fit.best]), "to_best": asdict(fit.to_best)},
+        "blend": {
+            "log_loss": interval_content(fit.blend),
+            "best": str(paths[fit.best]),
+            "to_best": interval_content(fit.to_best),
+        },
         "written": "stack" if fit.stack_is_better else "blend",
     }
     if fit.stack is not None and fit.stacked is not None and fit.to_blend is not None:
         found["stack"] = {
-            "log_loss": asdict(fit.stacked),
-            "to_blend": asdict(fit.to_blend),
+            "log_loss": interval_content(fit.stacked),
+            "to_blend": interval_content(fit.to_blend),
             "parameters": fit.stack.parameters(),
         }
     return found

@@ -15,7 +15,7 @@ from lib.data.run_folder import REPORT
 from lib.errors import CalibrationError, ConfigError
 from lib.log import log
 from lib.pipeline.calibrating.labelled import Labelled
-from lib.report.calibration_page import comparison_table, interval_text, render_calibration
+from lib.report.calibration_page import comparison_table, interval_content, interval_text, render_calibration
 from lib.scoring.calibrating.base import Calibrator
 from lib.scoring.calibrating.choosing import METHODS, Comparison, HeldOut, compare
 from lib.scoring.calibrating.davidson import Davidson, DavidsonLength
@@ -108,7 +108,7 @@ def require_worth(chosen: str, held: HeldOut, found: Comparison, *, force: bool)
     Its difference to the prior must be below 0 with all of its 95 % interval: by chance alone, the uniform distribution
     or a few parameters more are often a little better than the shares of the labels.
     """
-    if not held.to_prior.high < 0:
+    if not held.to_prior.below_zero:
         said = (
             f"{chosen} is no better than the shares of the labels: its log loss on rows held out is "
             f"{held.log_loss:.5f}, theirs {found.prior.log_loss:.5f}, the difference {interval_text(held.to_prior)}"
@@ -119,7 +119,7 @@ def require_worth(chosen: str, held: HeldOut, found: Comparison, *, force: bool)
                 "it all the same"
             )
         log.warning("%s; written all the same, since calibrate.force=true", said)
-    if held.to_raw.mean >= 0:
+    if held.to_raw.value >= 0:
         log.warning("%s is no better than the probabilities as they are, on rows held out", chosen)
 
 
@@ -129,10 +129,8 @@ def held_out(found: Comparison) -> dict[str, Any]:
     def plain(held: HeldOut) -> dict[str, Any]:
         return {
             "log_loss": held.log_loss,
-            **{
-                name: {"mean": interval.mean, "low": interval.low, "high": interval.high}
-                for name, interval in (("to_raw", held.to_raw), ("to_prior", held.to_prior))
-            },
+            "to_raw": interval_content(held.to_raw),
+            "to_prior": interval_content(held.to_prior),
         }
 
     return {

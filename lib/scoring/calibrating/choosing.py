@@ -12,7 +12,7 @@ from lib.scoring.calibrating.base import MINIMUM_ROWS, Calibrator, Inputs
 from lib.scoring.calibrating.davidson import Davidson, DavidsonLength
 from lib.scoring.calibrating.scaling import MatrixScaling, Stack, VectorScaling
 from lib.scoring.calibrating.temperature import OrderBias, Temperature, TemperatureTie
-from lib.scoring.intervals import Interval, clustered_mean
+from lib.scoring.inference.clusters import Estimate, clustered_mean
 from lib.scoring.metrics import Labels, log_loss, log_probabilities
 from lib.scoring.probabilities import FloatArray, IntArray
 
@@ -83,8 +83,8 @@ class HeldOut:
 
     probabilities: FloatArray
     losses: FloatArray
-    to_raw: Interval
-    to_prior: Interval
+    to_raw: Estimate
+    to_prior: Estimate
 
     @property
     def log_loss(self) -> float:
@@ -113,7 +113,7 @@ class Comparison:
         lowest = min(self.methods.values(), key=lambda held: held.log_loss)
         for name, held in self.methods.items():
             behind = clustered_mean(held.losses - lowest.losses, self.groups)
-            if held is lowest or behind.mean <= behind.error:
+            if held is lowest or (behind.error is not None and behind.value <= behind.error):
                 return name
         raise AssertionError("the lowest is among them")
 

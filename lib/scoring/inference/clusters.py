@@ -26,12 +26,13 @@ _MIXES = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uin
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval; None at both ends where there is only one cluster, which tells nothing of
+    """A figure with its 95 % interval and standard error; None where there is only one cluster, which tells nothing of
     others."""
 
     value: float
     low: float | None = None
     high: float | None = None
+    error: float | None = None
 
     def holds(self, value: float) -> bool:
         """Whether the interval leaves it open that the figure is this value; so does one that there isn't."""
@@ -40,7 +41,13 @@ class Estimate:
     @property
     def negative(self) -> "Estimate":
         """That of the figure with the other sign."""
-        return Estimate(-self.value, *(None if end is None else -end for end in (self.high, self.low)))
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        return Estimate(-self.value, low, high, self.error)
+
+    @property
+    def below_zero(self) -> bool:
+        """Whether the whole interval is."""
+        return self.high is not None and self.high < 0
 
 
 class ClusterSums:
@@ -96,13 +103,20 @@ def estimate(figure: Callable[[FloatArray], FloatArray], sums: FloatArray) -> Es
     if count < 2:
         return Estimate(value)
     without = figure(total - sums)
-    half = float(stdtrit(count - 1, 0.975) * np.sqrt((count - 1) / count * ((without - value) ** 2).sum()))
-    return Estimate(value, value - half, value + half) if np.isfinite(half) else Estimate(value)
+    error = float(np.sqrt((count - 1) / count * ((without - value) ** 2).sum()))
+    half = float(stdtrit(count - 1, 0.975)) * error
+    return Estimate(value, value - half, value + half, error) if np.isfinite(half) else Estimate(value)
 
 
 def ratio(sums: FloatArray, above: int, below: int) -> Estimate:
     """The sum of one column divided by that of another, which must not be 0."""
     return estimate(lambda total: np.asarray(total[..., above] / total[..., below]), sums)
+
+
+def clustered_mean(values: FloatArray, groups: Keys) -> Estimate:
+    """The mean of values [n], where rows of one group [n] are one cluster."""
+    _, number = np.unique(groups, return_inverse=True)
+    return ratio(np.stack([np.bincount(number, values), np.bincount(number)], axis=1), 0, 1)
 
 
 def as_share(found: Estimate, count: int) -> Estimate:
@@ -118,7 +132,7 @@ def as_share(found: Estimate, count: int) -> Estimate:
         return Estimate(1.0, least, 1.0)
     if found.value == 0:
         return Estimate(0.0, 0.0, 1 - least)
-    return Estimate(found.value, max(found.low, 0.0), min(found.high, 1.0))
+    return Estimate(found.value, max(found.low, 0.0), min(found.high, 1.0), found.error)
 
 
 def _by_key(keys: Keys, values: FloatArray) -> tuple[Keys, FloatArray]:

@@ -107,10 +107,10 @@ class Leaderboard:
 
     @property
     def intervals(self) -> str | None:
-        """How they were made: bootstrap or sandwich; None where there are none."""
+        """How they were made: bootstrap, or clustered by question; None where there are none."""
         if np.isnan(self.ratings.low).all():
             return None
-        return "bootstrap" if self.resamples else "sandwich"
+        return "bootstrap" if self.resamples else "clustered"
 
     @property
     def notes(self) -> list[str]:

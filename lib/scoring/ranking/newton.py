@@ -58,6 +58,13 @@ class Likelihood:
 
         To shift all ratings changes no likelihood; a term that is 0 where their mean is keeps the information regular.
         """
+        gradient, information = self.of_votes(parameters)
+        information += self.ridge * np.eye(len(gradient))
+        information[: self.s, : self.s] += np.trace(information[: self.s, : self.s]) / self.s**2
+        return gradient - self.ridge * parameters, information
+
+    def of_votes(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The same of the votes alone: without the prior, and without that term."""
         curves, counts, features = self.curves(parameters), self.rows.counts, self.rows.features
         gradient = features.T @ (counts * curves.z).sum(axis=1)
         curvature = -(counts * curves.zz).sum(axis=1)
@@ -67,9 +74,7 @@ class Likelihood:
             corner = -(counts * curves.tt).sum()
             gradient = np.append(gradient, (counts * curves.t).sum())
             information = np.block([[information, cross[:, None]], [cross[None], corner]])
-        information += self.ridge * np.eye(len(gradient))
-        information[: self.s, : self.s] += np.trace(information[: self.s, : self.s]) / self.s**2
-        return gradient - self.ridge * parameters, information
+        return gradient, information
 
     def start(self) -> FloatArray:
         """Parameters [m] from which to begin: equal systems, which tie as often as these did."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from lib.errors import ConfigError, InputError
 from lib.scoring.probabilities import FloatArray, IntArray
-from lib.scoring.ranking.covariance import bootstrap, posterior, sandwich
+from lib.scoring.ranking.covariance import bootstrap, jackknife, posterior, sandwich
 from lib.scoring.ranking.elo import elo
 from lib.scoring.ranking.existence import Extremes, any_ties, extremes, has_maximum, require_connected
 from lib.scoring.ranking.newton import Likelihood, NoMaximum
@@ -22,6 +22,7 @@ from lib.scoring.ranking.votes import Rows, Votes, distinct_rows
 # deviation of 3: whoever won all of 20 votes is rated as if it would win 81 of 82. Elsewhere there is no prior.
 _RIDGE = 1 / 9
 
+_FEW = 1000  # clusters; of more, leaving one out takes long and changes little
 _CERTAIN = 30.0  # log-odds at which a likelihood that still rises has no maximum
 
 
@@ -86,10 +87,11 @@ def rate(votes: Votes, model: RatingModel, *, anchor: str | None = None, resampl
     """Ratings by maximum likelihood, or Elo's.
 
     anchor: the system whose rating is 0. Intervals are of what is shown, ratings relative to the mean or to the anchor:
-    Student's t times a standard error, from the covariance clustered by question or, with resamples, from so many
-    refits (two or more). Its degrees of freedom are the questions less 1, or what these and the refits less 1 leave.
-    Where a prior was needed, the standard error is at least the posterior's. There are none for Elo, and none where all
-    votes are about one question, which says nothing about others.
+    Student's t times a standard error, from the covariance clustered by question (the jackknife's; of more than 1,000
+    questions the sandwich) or, with resamples, from so many refits (two or more). Its degrees of freedom are the
+    questions less 1, or what these and the refits less 1 leave. Where a prior was needed, the standard error is at
+    least the posterior's. There are none for Elo, and none where all votes are about one question, which says nothing
+    about others.
 
     Raises InputError where systems can't be compared, or a covariate can't be told from them; ConfigError for an anchor
     that isn't there.
@@ -140,6 +142,8 @@ def _spread(likelihood: Likelihood, best: FloatArray, resamples: int, seed: int)
     if resamples:
         freedom = 1 / (1 / freedom + 1 / (resamples - 1))
         covariance = bootstrap(likelihood, best, resamples, seed)
+    elif likelihood.rows.clusters <= _FEW:
+        covariance = jackknife(likelihood, best)
     else:
         covariance = sandwich(likelihood, best)
     found = (covariance, posterior(likelihood, best)) if likelihood.ridge else (covariance,)

@@ -326,7 +326,8 @@ def test_an_awq_checkpoint_judges_as_its_rounded_weights_do(save: Save) -> None:
     answers = engine.label_logprobs(prompts, labels)
     reference = CausalEngine(Loaded(model, "cpu", 0), max_model_len=64, batch_tokens=512)
     expected = reference.label_logprobs(prompts, labels).values
-    np.testing.assert_allclose(answers.values, expected, rtol=0.03)  # its products are in bfloat16 (measured: 0.014)
+    # Its products are in bfloat16, and on processors with AMX coarser still (measured: 0.014, and 0.068 there).
+    np.testing.assert_allclose(answers.values, expected, rtol=0.1)
 
 
 def awq(weight: Any, group: int) -> tuple[dict[str, Any], Any]:

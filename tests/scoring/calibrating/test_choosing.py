@@ -15,7 +15,7 @@ from lib.scoring.calibrating.choosing import (
 )
 from lib.scoring.calibrating.scaling import MatrixScaling, VectorScaling
 from lib.scoring.calibrating.temperature import Temperature, TemperatureTie
-from lib.scoring.intervals import Interval
+from lib.scoring.inference.clusters import Estimate
 from lib.scoring.metrics import log_loss, normalise
 from tests.scoring import oof
 from tests.scoring.calibrating.drawing import draw, softmax
@@ -75,8 +75,8 @@ def test_real_predictions_out_of_fold():
     )
     assert found.best == "vector"  # more than a standard error better than what is simpler, and simpler than a matrix
     gain = found.methods["vector"].to_raw
-    assert gain.mean == pytest.approx(losses["vector"] - 0.948845, abs=1e-5)
-    assert gain.low < gain.mean < gain.high < 0
+    assert gain.value == pytest.approx(losses["vector"] - 0.948845, abs=1e-5)
+    assert gain.low < gain.value < gain.high < 0
 
 
 def test_of_methods_that_cannot_be_told_apart_it_is_the_simplest():
@@ -90,7 +90,7 @@ def test_of_methods_that_cannot_be_told_apart_it_is_the_simplest():
 
 def test_the_rule_is_the_standard_error_of_the_difference_on_the_same_rows():
     rng = np.random.default_rng(2)
-    loss, nothing = rng.normal(1, 1, 400), Interval(0, 0, 0)
+    loss, nothing = rng.normal(1, 1, 400), Estimate(0, 0, 0)
     noise = rng.normal(0, 1, 400)
     noise -= noise.mean()
     error = noise.std(ddof=1) / 20

@@ -90,7 +90,7 @@ def test_no_p_is_zero_and_the_same_comes_out_again():
     assert found == compared(right, wrong, labels, row_keys(0, 300))
     assert found["log_loss"].shown
     same = compared(right, right, labels, row_keys(0, 300))["log_loss"]
-    assert (same.difference, same.p, same.shown) == (Estimate(0, 0, 0), 1, False)
+    assert (same.difference, same.p, same.shown) == (Estimate(0, 0, 0, 0), 1, False)
 
 
 @pytest.mark.parametrize(

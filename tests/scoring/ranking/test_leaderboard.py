@@ -24,7 +24,7 @@ def test_odds_of_ten_to_one_are_400_points_and_the_mean_is_1000():
     assert np.mean([row["rating"] for row in rows]) == pytest.approx(1000)
     assert [row["votes"] for row in rows] == [11, 20, 9]
     assert all(row["low"] < row["rating"] < row["high"] for row in rows)
-    assert (rows[0]["rank_low"], rows[0]["rank_high"]) == (1, 2)
+    assert (rows[0]["rank_low"], rows[0]["rank_high"]) == (1, 3)
     assert list(rows[0]) == ["model", "rating", "low", "high", "rank_low", "rank_high", "votes"]
 
 
@@ -46,7 +46,7 @@ def test_all_of_it_is_json(model):
     assert content["win_probabilities"]["rows"][0][0] is None
     with_ties = model in (RatingModel.davidson, RatingModel.rao_kupper)
     assert (content["tie_probabilities"] is not None) is with_ties
-    assert content["intervals"] == (None if model is RatingModel.elo else "sandwich")
+    assert content["intervals"] == (None if model is RatingModel.elo else "clustered")
     json.dumps(board(model).rows, allow_nan=False)
 
 

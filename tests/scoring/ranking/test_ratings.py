@@ -220,13 +220,14 @@ def test_wins_go_to_the_most_probable_outcome_and_ties_to_nobody():
     assert wins(votes(rows, 3)).tolist() == [[0, 2, 0], [0, 0, 0], [1, 0, 0]]
 
 
-def test_the_sandwich_of_two_systems_is_worked_by_hand():
+def test_the_interval_of_two_systems_is_worked_by_hand():
     # question -> votes won by the first of two systems, and all
     won, all_of = np.array([3, 1, 2, 4, 0]), np.array([4, 4, 3, 5, 2])
     rows = [(0, 1, A if n < w else B) for w, of in zip(won, all_of, strict=True) for n in range(of)]
     fit = rate(votes(rows, 2, np.repeat(np.arange(5), all_of)), BT)
     p = won.sum() / all_of.sum()
-    variance = ((won - all_of * p) ** 2).sum() / (all_of.sum() * p * (1 - p)) ** 2 * 5 / 4
+    moved = (won - all_of * p) / ((all_of.sum() - all_of) * p * (1 - p))  # by leaving out one question each
+    variance = (moved**2).sum() * 4 / 5
     half = 2.776445 * np.sqrt(variance) / 2  # Student's t with 4 degrees of freedom; a rating is half the difference
     np.testing.assert_allclose(fit.high - fit.ratings, [half, half], rtol=1e-6)
     np.testing.assert_allclose(fit.ratings - fit.low, [half, half], rtol=1e-6)
