@@ -22,7 +22,7 @@ from lib.scoring.ranking.votes import Rows, Votes, distinct_rows
 # deviation of 3: whoever won all of 20 votes is rated as if it would win 81 of 82. Elsewhere there is no prior.
 _RIDGE = 1 / 9
 
-_FEW = 1000  # clusters; of more, leaving one out takes long and changes little
+_FEW = 200  # clusters; of more, leaving one out takes long and changes little
 _CERTAIN = 30.0  # log-odds at which a likelihood that still rises has no maximum
 
 
@@ -87,7 +87,7 @@ def rate(votes: Votes, model: RatingModel, *, anchor: str | None = None, resampl
     """Ratings by maximum likelihood, or Elo's.
 
     anchor: the system whose rating is 0. Intervals are of what is shown, ratings relative to the mean or to the anchor:
-    Student's t times a standard error, from the covariance clustered by question (the jackknife's; of more than 1,000
+    Student's t times a standard error, from the covariance clustered by question (the jackknife's; of more than 200
     questions the sandwich) or, with resamples, from so many refits (two or more). Its degrees of freedom are the
     questions less 1, or what these and the refits less 1 leave. Where a prior was needed, the standard error is at
     least the posterior's. There are none for Elo, and none where all votes are about one question, which says nothing
