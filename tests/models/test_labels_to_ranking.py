@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lib.scoring.metrics import log_loss
+from lib.types import PROBABILITIES
 from tests.running import Job
 
 LABELLED = 30  # of 40 battles, each about another question
@@ -46,15 +47,16 @@ def test_from_labels_to_a_ranking(shared: Path, smollm2: object, quick_job: Job,
     runs = f"runs=[{tmp_path}/labelled,{tmp_path}/unlabelled]"
     quick_job("leaderboard", runs, f"out={tmp_path}/leaderboard")
 
-    raw, tuned, mixed = (
+    raw = pd.read_parquet(tmp_path / "unlabelled" / "result.parquet")[list(PROBABILITIES)].to_numpy()
+    submitted, tuned, mixed = (
         pd.read_csv(path, index_col="id")[WINNERS].to_numpy()
         for path in (tmp_path / "unlabelled" / "submission.csv", calibrated, blended)
     )
     parameters = json.loads(calibration.read_text())["parameters"]
     logits = np.log(raw) / parameters["temperature"] + [0, 0, parameters["tie_offset"]]
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(tuned, expected, atol=2e-4)  # a submission has six decimals, and temperatures are high
-    np.testing.assert_allclose(mixed, 0.6 * tuned + 0.4 * raw, atol=2e-6)
+    np.testing.assert_allclose(tuned, expected, atol=1.1e-6)
+    np.testing.assert_allclose(mixed, 0.6 * tuned + 0.4 * submitted, atol=1.1e-6)
     known = np.array([int(review["score"]) - 1 for review in reviews[LABELLED:]])
     assert log_loss(tuned, known) < log_loss(raw, known)  # ties are rare there, and the model does not know
     board = json.loads((tmp_path / "leaderboard" / "leaderboard.json").read_text())

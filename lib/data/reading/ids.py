@@ -16,7 +16,7 @@ from lib.errors import InputError
 
 _EXAMPLES = 5
 _LOOKED_AT = 4096  # ids at a time, when they are looked at again
-_IN_MEMORY = 1 << 22  # hashes: 32 MiB
+_IN_MEMORY = 1 << 20  # hashes: 8 MiB
 _EDGES = np.arange(1, 256, dtype=np.uint64) << np.uint64(56)  # of the ranges of hashes that are compared at once
 Place = tuple[str, int]
 """File and row."""
@@ -26,7 +26,7 @@ class IdCheck:
     """Gathers a hash of each id; ids themselves are looked at again only where two hashes are equal.
 
     column: what the ids are called; without: the setting that does without them, None where they must be. folder: for
-    the hashes of more than 4 million rows, 8 bytes each, in a file that goes with the process; None: the system's own.
+    the hashes of more than a million rows, 8 bytes each, in a file that goes with the process; None: the system's own.
     """
 
     def __init__(self, column: str = "id", without: str | None = None, folder: Path | None = None) -> None:

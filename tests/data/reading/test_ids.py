@@ -8,7 +8,7 @@ from lib.data.reading.ids import IdCheck, Place
 from lib.errors import InputError
 
 
-@pytest.fixture(params=[1 << 22, 4], autouse=True, ids=["in memory", "on disk"])
+@pytest.fixture(params=[1 << 20, 4], autouse=True, ids=["in memory", "on disk"])
 def _room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ids_module, "_IN_MEMORY", request.param)
 
