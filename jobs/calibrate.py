@@ -16,7 +16,7 @@ from lib.config import require_local
 from lib.data.battle_files.calibration_file import require_free
 from lib.errors import ConfigError
 from lib.launch import launch
-from lib.pipeline.calibrating.fitting import CalibrateConfig, fit_calibration
+from lib.pipeline.calibrating.fit_calibration import CalibrateConfig, fit_calibration
 from lib.pipeline.calibrating.labelled import of_run, of_runs, of_submission
 from lib.pipeline.command import Command
 from lib.pipeline.run_config import RunDir

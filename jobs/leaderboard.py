@@ -16,8 +16,8 @@ from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.command import Command
 from lib.pipeline.leaderboard.ballots import ballots_of
-from lib.pipeline.leaderboard.config import BothBad, LeaderboardConfig
-from lib.pipeline.leaderboard.ranking import ranked, write_rankings
+from lib.pipeline.leaderboard.leaderboard_config import BothBad, LeaderboardConfig
+from lib.pipeline.leaderboard.rank_systems import ranked, write_rankings
 from lib.pipeline.leaderboard.run_votes import run_folders, run_votes
 from lib.urls import without_secrets
 

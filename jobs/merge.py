@@ -15,7 +15,7 @@ from typing import Any
 
 from jobs import OUTCOMES
 from lib.config import require_local, require_unset
-from lib.data.battle_files.blending import blend_submissions
+from lib.data.battle_files.blended_files import blend_submissions
 from lib.data.delivery import copy_out, require_writable
 from lib.data.manifest import read_manifest
 from lib.data.submission import SubmissionConfig

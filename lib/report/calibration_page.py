@@ -6,7 +6,7 @@ from lib.report.figures import reliability_diagram
 from lib.report.page import Figure, Section, Table, render
 from lib.report.tables import text_table
 from lib.scoring.calibrating.choosing import Comparison, HeldOut
-from lib.scoring.inference.clusters import Estimate
+from lib.scoring.inference.estimates import Estimate
 from lib.scoring.metrics import reliability
 
 HEADER = ("", "log loss", "to raw [95 %]", "to prior [95 %]")

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data import parquet
-from lib.data.battle_files.labels import LabelArray, read_labels
+from lib.data.battle_files.label_files import LabelArray, read_labels
 from lib.data.repeats import Hashes, text_hashes
 from lib.data.run_folder import RESULT
 from lib.data.submission import read_submission
 from lib.errors import InputError
 from lib.log import log
-from lib.scoring.inference.clusters import row_keys
+from lib.scoring.inference.estimates import row_keys
 from lib.scoring.probabilities import FloatArray
 from lib.types import PROBABILITIES, VERDICTS
 

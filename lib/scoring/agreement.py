@@ -1,6 +1,6 @@
 """How far several annotators agree beyond chance: Cohen's, weighted and Fleiss's kappa, Krippendorff's alpha.
 
-Each is a function of totals over items, so that it has an interval as other figures do (`inference/clusters.py`).
+Each is a function of totals over items, so that it has an interval as other figures do (`inference/estimates.py`).
 Categories are numbered in their order, where they have one; `values` [k] say how far they lie from each other.
 """
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib.scoring.inference.clusters import Estimate
+from lib.scoring.inference.estimates import Estimate
 from lib.scoring.probabilities import FloatArray
 
 Labels = npt.NDArray[np.integer[Any]]

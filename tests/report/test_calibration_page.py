@@ -4,7 +4,7 @@ from lib.report.calibration_page import comparison_table, interval_text, render_
 from lib.scoring.calibrating.base import Inputs
 from lib.scoring.calibrating.choosing import compare
 from lib.scoring.calibrating.temperature import Temperature, TemperatureTie
-from lib.scoring.inference.clusters import Estimate
+from lib.scoring.inference.estimates import Estimate
 from tests.scoring.calibrating.drawing import draw
 
 

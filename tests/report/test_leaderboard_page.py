@@ -7,8 +7,8 @@ from lib.report.heat_maps import chance_heat_map
 from lib.report.leaderboard_page import render_leaderboard, summary_lines
 from lib.scoring.ranking.leaderboard import Leaderboard
 from lib.scoring.ranking.outcomes import RatingModel
+from lib.scoring.ranking.points import Scale
 from lib.scoring.ranking.ratings import rate
-from lib.scoring.ranking.scale import Scale
 from tests.report.svg import box, check, fills, overflow, texts
 from tests.report.test_heat_maps import LONG, ODD
 from tests.scoring.ranking.drawing import drawn

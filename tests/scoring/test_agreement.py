@@ -14,7 +14,7 @@ from lib.scoring.agreement import (
     krippendorff,
     paired_rows,
 )
-from lib.scoring.inference.clusters import estimate
+from lib.scoring.inference.estimates import estimate
 
 # Fleiss 1971, table 1: 30 patients, 6 psychiatrists; depression, personality disorder, schizophrenia, neurosis, other.
 FLEISS = np.array([

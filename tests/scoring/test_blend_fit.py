@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from lib.errors import InputError
-from lib.scoring.blending import fit_blend, fit_weights
+from lib.scoring.blend_fit import fit_blend, fit_weights
 from lib.scoring.calibrating.choosing import folds_of
 from lib.scoring.metrics import log_loss
-from tests.scoring.test_blending import members
+from tests.scoring.test_blend_weights import members
 
 GROUPS = np.random.default_rng(0).integers(0, 2**63, 2_000).astype(np.uint64)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from lib.data.battle_files.groups import Groups, groups_of_ids
-from lib.data.battle_files.labels import LABEL_WORDS
+from lib.data.battle_files.label_files import LABEL_WORDS
 from lib.data.battle_files.submission_csv import WINNERS
 from lib.data.reading.cells import Unreadable
 from lib.data.reading.readers import batches, column_names

@@ -27,7 +27,7 @@ from lib.data.rows.base import (
     read_name,
 )
 from lib.data.rows.battles import WINNERS, Turns, one_hot, read_turns
-from lib.data.rows.style import STYLE, style_counts
+from lib.data.rows.style_counts import STYLE, style_counts
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError, InputError
 from lib.types import VERDICTS

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from lib.data.battle_files.blending import read_members, require_another, write_probabilities
+from lib.data.battle_files.blended_files import read_members, require_another, write_probabilities
 from lib.data.battle_files.calibration_file import Calibration, read_calibration
 from lib.data.manifest import Manifest
 from lib.data.submission import Submission

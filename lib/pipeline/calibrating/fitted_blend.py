@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from lib.data.atomic import write_text
-from lib.data.battle_files.blending import read_members, require_another, write_probabilities
+from lib.data.battle_files.blended_files import read_members, require_another, write_probabilities
 from lib.data.battle_files.groups import groups_of_ids
-from lib.data.battle_files.labels import read_labels
+from lib.data.battle_files.label_files import read_labels
 from lib.data.submission import Submission
 from lib.pipeline.calibrating.labelled import meet
 from lib.report.calibration_page import interval_content, interval_text
 from lib.report.tables import text_table
-from lib.scoring.blending import BlendFit, fit_blend
+from lib.scoring.blend_fit import BlendFit, fit_blend
 from lib.scoring.metrics import normalise
 
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data import parquet
-from lib.data.battle_files.blending import aligned
+from lib.data.battle_files.blended_files import aligned
 from lib.data.battle_files.groups import Groups, groups_of_ids
-from lib.data.battle_files.labels import read_labels
+from lib.data.battle_files.label_files import read_labels
 from lib.data.manifest import Manifest, fingerprint, read_manifest
 from lib.data.row_names import name_blocks
 from lib.data.submission import Submission, read_submission
@@ -26,7 +26,7 @@ from lib.report.predictions import BLOCK_ROWS, Predictions, from_result
 from lib.scoring.calibrating.base import Inputs
 from lib.scoring.metrics import Labels, normalise
 from lib.scoring.probabilities import FloatArray, mean_of_orders
-from lib.scoring.sample import Sample
+from lib.scoring.row_sample import Sample
 
 
 @dataclass(frozen=True, kw_only=True)

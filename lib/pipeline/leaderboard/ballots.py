@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from lib.data.rows.votes import BOTH_BAD
 from lib.errors import InputError
 from lib.scoring.probabilities import FloatArray, IntArray
-from lib.scoring.ranking.style import style_covariates
+from lib.scoring.ranking.style_covariates import style_covariates
 from lib.scoring.ranking.votes import Votes
 from lib.types import PROBABILITIES, VERDICTS
 

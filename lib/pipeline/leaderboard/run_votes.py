@@ -13,7 +13,7 @@ from lib.data.reading.input_file import require_unchanged
 from lib.data.reading.sources import Stat, source_of
 from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
 from lib.data.rows.checking import checked_rows
-from lib.data.rows.style import style_counts
+from lib.data.rows.style_counts import style_counts
 from lib.data.rows.votes import question_hashes
 from lib.data.run_folder import RESULT
 from lib.errors import ConfigError, InputError

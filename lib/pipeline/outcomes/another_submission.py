@@ -15,7 +15,7 @@ from lib.errors import ConfigError
 from lib.pipeline.outcomes.base import require_result, run_details
 from lib.pipeline.outcomes.battle_input import bias_rows
 from lib.report.battles.battles_page import summary, write_report
-from lib.report.battles.bias import measure_bias
+from lib.report.battles.bias_measures import measure_bias
 from lib.report.predictions import BLOCK_ROWS, Predictions, from_result
 from lib.scoring.probabilities import FloatArray
 from lib.tasks.base import as_table

@@ -16,13 +16,13 @@ from lib.data.reading.readers import batches, blocks, column_names
 from lib.data.reading.sources import Stat, source_of
 from lib.data.rows.battles import BattlesConfig
 from lib.data.rows.columns import canonical
-from lib.data.rows.style import STYLE, style_counts
+from lib.data.rows.style_counts import STYLE, style_counts
 from lib.errors import OvernightError, RunFolderError
 from lib.log import log
 from lib.pipeline.battles_of_run import battles_of
-from lib.report.battles.bias import MOST_ROWS, BiasRows, Counts
+from lib.report.battles.bias_measures import MOST_ROWS, BiasRows, Counts
 from lib.report.predictions import BLOCK_ROWS, from_result
-from lib.scoring.inference.clusters import row_keys
+from lib.scoring.inference.estimates import row_keys
 from lib.types import BATTLE_TEXTS
 
 _ROWS = 8192

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lib.data.atomic import write_text
 from lib.data.battle_files.annotations import Annotations
-from lib.data.battle_files.labels import read_labels
+from lib.data.battle_files.label_files import read_labels
 from lib.data.manifest import read_manifest
 from lib.data.merging import MergeConfig
 from lib.data.reading.input_file import read_ids
@@ -25,7 +25,7 @@ from lib.pipeline.outcomes.battle_input import beginnings, bias_rows
 from lib.pipeline.run import Run
 from lib.report.battles.annotators import agreement_lines, measure_agreement, render_agreement
 from lib.report.battles.battles_page import summary, write_report
-from lib.report.battles.bias import Bias, measure_bias
+from lib.report.battles.bias_measures import Bias, measure_bias
 from lib.report.battles.bias_page import bias_lines
 from lib.report.battles.comparison import Comparison, compare
 from lib.report.battles.comparison_page import comparison_lines, render_comparisons

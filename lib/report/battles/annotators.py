@@ -9,7 +9,7 @@ import numpy as np
 
 from lib.data.battle_files.annotations import Annotations, RatingKind
 from lib.errors import InputError
-from lib.report.battles.words import ends, number, with_ends
+from lib.report.battles.wording import ends, number, with_ends
 from lib.report.page import Section, Table, render
 from lib.report.tables import text_table
 from lib.scoring.agreement import (
@@ -22,7 +22,7 @@ from lib.scoring.agreement import (
     krippendorff,
     paired_rows,
 )
-from lib.scoring.inference.clusters import ClusterSums, Estimate, Keys, as_share, estimate
+from lib.scoring.inference.estimates import ClusterSums, Estimate, Keys, as_share, estimate
 from lib.scoring.probabilities import FloatArray
 
 MOST_IN_PAIRS = 30

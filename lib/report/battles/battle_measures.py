@@ -14,10 +14,10 @@ from lib.scoring.calibrating.choosing import held_out_loss
 from lib.scoring.calibrating.davidson import Davidson
 from lib.scoring.calibrating.temperature import TemperatureTie
 from lib.scoring.inference.battle_intervals import SCORES, BiasClusters, ScoreClusters
-from lib.scoring.inference.clusters import row_keys
+from lib.scoring.inference.estimates import row_keys
 from lib.scoring.metrics import BattleMetrics, Intervals, Reliability, normalise
 from lib.scoring.probabilities import mean_of_orders
-from lib.scoring.sample import Sample
+from lib.scoring.row_sample import Sample
 
 _FIT_FROM_ROWS = 50
 _MOST_REASONS = 10_000  # of which the most frequent are kept

@@ -11,14 +11,14 @@ import numpy as np
 from lib.data.atomic import write_text
 from lib.data.run_folder import METRICS, REPORT
 from lib.report.battles.battle_measures import Measured, measure
-from lib.report.battles.bias import Bias
+from lib.report.battles.bias_measures import Bias
 from lib.report.battles.bias_page import bias_sections
-from lib.report.battles.words import INTERVAL, ends, number, percent, with_ends
+from lib.report.battles.wording import INTERVAL, ends, number, percent, with_ends
 from lib.report.figures import confusion_matrix, reliability_diagram
 from lib.report.page import Figure, Section, Table, render
 from lib.report.predictions import Predictions
 from lib.report.tables import text_table
-from lib.scoring.inference.clusters import MOST_CLUSTERS, Estimate
+from lib.scoring.inference.estimates import MOST_CLUSTERS, Estimate
 from lib.scoring.metrics import BattleMetrics
 
 _LEAST_MASS = 0.5  # of the labels together

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from lib.report.battles.bias import Bias, Part
-from lib.report.battles.words import INTERVAL, ends, number, with_ends
+from lib.report.battles.bias_measures import Bias, Part
+from lib.report.battles.wording import INTERVAL, ends, number, with_ends
 from lib.report.page import Section, Table
 from lib.scoring.inference.bias import Contrast
-from lib.scoring.inference.clusters import Estimate
+from lib.scoring.inference.estimates import Estimate
 
 _PARTS = ("", "rows", "with labels", "log loss", INTERVAL, "accuracy", INTERVAL)
 _CONTRAST = ("", "judge", INTERVAL, "labels", INTERVAL, "judge less labels", INTERVAL)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib.data.battle_files.labels import LabelArray
+from lib.data.battle_files.label_files import LabelArray
 from lib.errors import InputError
 from lib.report.battles.paired_rows import Paired
 from lib.scoring.inference.battle_intervals import SCORES
-from lib.scoring.inference.clusters import Estimate
+from lib.scoring.inference.estimates import Estimate
 from lib.scoring.inference.paired import AgreementClusters, Difference, PairedClusters
 from lib.scoring.metrics import normalise
 from lib.scoring.probabilities import FloatArray

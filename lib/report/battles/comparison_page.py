@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lib.report.battles.comparison import Comparison, Differing
-from lib.report.battles.words import INTERVAL, ends, number, percent, with_ends
+from lib.report.battles.wording import INTERVAL, ends, number, percent, with_ends
 from lib.report.page import Section, Table, render
 from lib.report.tables import text_table
 from lib.scoring.inference.paired import DRAWS, EXACT_CLUSTERS

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data import parquet
-from lib.data.battle_files.labels import LabelArray, LabelFile
+from lib.data.battle_files.label_files import LabelArray, LabelFile
 from lib.data.manifest import read_manifest
 from lib.data.repeats import Hashes
 from lib.data.run_folder import RESULT
@@ -19,7 +19,7 @@ from lib.data.submission import read_submission
 from lib.errors import InputError
 from lib.log import log
 from lib.report.predictions import BLOCK_ROWS, from_result
-from lib.scoring.inference.clusters import row_keys
+from lib.scoring.inference.estimates import row_keys
 from lib.scoring.probabilities import FloatArray
 from lib.types import VERDICTS
 

@@ -12,7 +12,7 @@ from lib.scoring.calibrating.base import MINIMUM_ROWS, Calibrator, Inputs
 from lib.scoring.calibrating.davidson import Davidson, DavidsonLength
 from lib.scoring.calibrating.scaling import MatrixScaling, Stack, VectorScaling
 from lib.scoring.calibrating.temperature import OrderBias, Temperature, TemperatureTie
-from lib.scoring.inference.clusters import Estimate, clustered_mean
+from lib.scoring.inference.estimates import Estimate, clustered_mean
 from lib.scoring.metrics import Labels, log_loss, log_probabilities
 from lib.scoring.probabilities import FloatArray, IntArray
 

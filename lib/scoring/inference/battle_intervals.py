@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from lib.scoring.inference.clusters import ClusterSums, Estimate, Keys, as_share, estimate, ratio
+from lib.scoring.inference.estimates import ClusterSums, Estimate, Keys, as_share, estimate, ratio
 from lib.scoring.metrics import (
     Labels,
     brier_scores,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib.scoring.inference.clusters import ClusterSums, Estimate, Keys, estimate, ratio
+from lib.scoring.inference.estimates import ClusterSums, Estimate, Keys, estimate, ratio
 from lib.scoring.metrics import Labels
 from lib.scoring.probabilities import FloatArray
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.scoring.inference.battle_intervals import WIDTH, kappa_estimate, row_sums, score_estimate, score_of
-from lib.scoring.inference.clusters import ClusterSums, Estimate, Keys, as_share, estimate
+from lib.scoring.inference.estimates import ClusterSums, Estimate, Keys, as_share, estimate
 from lib.scoring.metrics import Labels, normalise, verdicts
 from lib.scoring.probabilities import FloatArray
 

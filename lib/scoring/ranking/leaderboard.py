@@ -9,8 +9,8 @@ import numpy as np
 from lib.errors import ConfigError
 from lib.scoring.probabilities import FloatArray
 from lib.scoring.ranking.outcomes import RatingModel
+from lib.scoring.ranking.points import Scale
 from lib.scoring.ranking.ratings import Estimate, Ratings
-from lib.scoring.ranking.scale import Scale
 
 POSITION = "position"
 _TIE_PARAMETER = {RatingModel.davidson: "nu", RatingModel.rao_kupper: "theta"}

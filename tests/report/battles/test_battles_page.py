@@ -10,8 +10,8 @@ import pytest
 from lib.report.battles.battle_measures import measure
 from lib.report.battles.battles_page import summary, write_report
 from lib.report.predictions import Failure, Predictions
-from lib.scoring import sample
-from lib.scoring.inference.clusters import row_keys
+from lib.scoring import row_sample
+from lib.scoring.inference.estimates import row_keys
 from lib.scoring.metrics import log_loss
 from lib.scoring.probabilities import davidson, swap_ab
 from tests.scoring import oof
@@ -232,7 +232,7 @@ def test_rows_in_blocks_are_measured_as_the_whole(judged: Predictions, tmp_path:
 def test_fits_of_more_rows_than_are_held_are_of_a_sample_which_the_page_says(
     judged: Predictions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample, "_MOST_ROWS", 100)
+    monkeypatch.setattr(row_sample, "_MOST_ROWS", 100)
     metrics = measure([judged] * 3).metrics
     assert metrics.temperature_fit is not None
     assert metrics.temperature_fit["sample"] == 56  # every 16th of 894
@@ -241,7 +241,7 @@ def test_fits_of_more_rows_than_are_held_are_of_a_sample_which_the_page_says(
 
 
 def test_however_many_blocks_take_the_memory_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, "_MOST_ROWS", 1000)
+    monkeypatch.setattr(row_sample, "_MOST_ROWS", 1000)
 
     def peak(blocks: int) -> int:
         rng = np.random.default_rng(4)

@@ -9,8 +9,8 @@ from lib.errors import InputError
 from lib.report.battles.comparison import MOST_DIFFERING, compare
 from lib.report.battles.comparison_page import comparison_lines, render_comparisons
 from lib.report.battles.paired_rows import Paired
-from lib.scoring.inference import clusters
-from lib.scoring.inference.clusters import row_keys
+from lib.scoring.inference import estimates
+from lib.scoring.inference.estimates import row_keys
 from lib.scoring.metrics import log_loss
 
 RNG = np.random.default_rng(0)
@@ -101,7 +101,7 @@ def test_a_page_shows_every_pair_and_escapes_names():
 
 
 def test_memory_is_that_of_a_few_blocks(monkeypatch):
-    monkeypatch.setattr(clusters, "MOST_CLUSTERS", 500)
+    monkeypatch.setattr(estimates, "MOST_CLUSTERS", 500)
     many = [side.repeat(60, axis=0) for side in (GUESS, GOOD, LABELS)]
 
     def peak(count):

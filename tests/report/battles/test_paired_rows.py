@@ -3,7 +3,7 @@ import logging
 import numpy as np
 import pytest
 
-from lib.data.battle_files.labels import read_labels
+from lib.data.battle_files.label_files import read_labels
 from lib.errors import InputError
 from lib.report import predictions
 from lib.report.battles import paired_rows

@@ -15,7 +15,7 @@ from lib.scoring.calibrating.choosing import (
 )
 from lib.scoring.calibrating.scaling import MatrixScaling, VectorScaling
 from lib.scoring.calibrating.temperature import Temperature, TemperatureTie
-from lib.scoring.inference.clusters import Estimate
+from lib.scoring.inference.estimates import Estimate
 from lib.scoring.metrics import log_loss, normalise
 from tests.scoring import oof
 from tests.scoring.calibrating.drawing import draw, softmax

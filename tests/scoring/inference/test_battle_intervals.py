@@ -11,7 +11,7 @@ from lib.scoring.inference.battle_intervals import (
     score_estimate,
     score_of,
 )
-from lib.scoring.inference.clusters import row_keys
+from lib.scoring.inference.estimates import row_keys
 from lib.scoring.metrics import accuracy, brier, log_loss, normalise, verdicts
 from tests.scoring.inference.drawing import population
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from lib.scoring.inference.bias import family, for_own, going_with, label_preference, log_ratio, own_side
-from lib.scoring.inference.clusters import row_keys
+from lib.scoring.inference.estimates import row_keys
 
 
 def drawn(n, seed=0, bias=0.3):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from lib.scoring.inference.clusters import clustered_mean
+from lib.scoring.inference.estimates import clustered_mean
 
 
 def test_rows_of_their_own_have_the_usual_interval() -> None:

@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from lib.scoring.inference.battle_intervals import SCORES, row_sums
-from lib.scoring.inference.clusters import Estimate, row_keys
+from lib.scoring.inference.estimates import Estimate, row_keys
 from lib.scoring.inference.paired import (
     DRAWS,
     AgreementClusters,

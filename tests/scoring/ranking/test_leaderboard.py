@@ -6,8 +6,8 @@ import pytest
 from lib.errors import ConfigError
 from lib.scoring.ranking.leaderboard import Leaderboard
 from lib.scoring.ranking.outcomes import RatingModel
+from lib.scoring.ranking.points import Scale
 from lib.scoring.ranking.ratings import rate
-from lib.scoring.ranking.scale import Scale
 from tests.scoring.ranking.drawing import TIE, A, B, votes
 
 ROWS = [(0, 1, A)] * 10 + [(0, 1, B)] + [(1, 2, A), (1, 2, B), (2, 1, TIE)] * 3

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.data.battle_files.labels import read_labels
+from lib.data.battle_files.label_files import read_labels
 from lib.errors import InputError
 
 HEADER = "id,winner_model_a,winner_model_b,winner_tie\n"

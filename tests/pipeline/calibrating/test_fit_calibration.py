@@ -1,4 +1,4 @@
-from lib.pipeline.calibrating.fitting import Method
+from lib.pipeline.calibrating.fit_calibration import Method
 from lib.scoring.calibrating.choosing import METHODS
 
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from lib.data.rows.style import STYLE
+from lib.data.rows.style_counts import STYLE
 from lib.errors import ConfigError
 from lib.scoring.ranking.outcomes import RatingModel
-from lib.scoring.ranking.scale import Scale
+from lib.scoring.ranking.points import Scale
 
 
 class BothBad(Enum):  # members in lower case, since OmegaConf knows them by their names

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from lib.scoring.blending import fit_weights
+from lib.scoring.blend_fit import fit_weights
 from lib.scoring.metrics import log_loss
 from tests.scoring.calibrating.drawing import draw, softmax
 

@@ -1,6 +1,6 @@
 """How figures and their intervals are written."""
 
-from lib.scoring.inference.clusters import Estimate
+from lib.scoring.inference.estimates import Estimate
 
 INTERVAL = "95 %"
 """The header of a column of intervals."""

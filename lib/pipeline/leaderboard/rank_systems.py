@@ -11,7 +11,7 @@ from lib.data.atomic import write_text
 from lib.data.run_folder import METRICS, REPORT
 from lib.errors import ConfigError, InputError, OvernightError
 from lib.pipeline.leaderboard.ballots import Ballots
-from lib.pipeline.leaderboard.config import LeaderboardConfig
+from lib.pipeline.leaderboard.leaderboard_config import LeaderboardConfig
 from lib.pipeline.outcomes.base import print_places
 from lib.report.leaderboard_page import render_leaderboard, summary_lines
 from lib.scoring.ranking.leaderboard import Leaderboard

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from lib.report.battles.bias import BiasRows, measure_bias
+from lib.report.battles.bias_measures import BiasRows, measure_bias
 from lib.report.battles.bias_page import bias_lines, bias_sections
-from lib.scoring.inference.clusters import row_keys
+from lib.scoring.inference.estimates import row_keys
 from lib.scoring.metrics import accuracy, log_loss
 
 N = 400

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from lib.scoring.calibrating.base import Inputs
 from lib.scoring.calibrating.choosing import Groups, folds_of, held_out, held_out_of, require_folds
 from lib.scoring.calibrating.scaling import Stack
-from lib.scoring.inference.clusters import Estimate, clustered_mean
+from lib.scoring.inference.estimates import Estimate, clustered_mean
 from lib.scoring.metrics import Labels, log_probabilities
 from lib.scoring.probabilities import FloatArray
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.data.battle_files.blending import blend_submissions
+from lib.data.battle_files.blended_files import blend_submissions
 from lib.errors import ConfigError, InputError
 
 HEADER = "id,winner_model_a,winner_model_b,winner_tie\n"

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lib.scoring.inference import clusters
-from lib.scoring.inference.clusters import ClusterSums, Estimate, as_share, estimate, ratio, row_keys
+from lib.scoring.inference import estimates
+from lib.scoring.inference.estimates import ClusterSums, Estimate, as_share, estimate, ratio, row_keys
 
 
 def sums_of(keys, *columns):
@@ -55,7 +55,7 @@ def test_more_clusters_than_are_kept_are_put_together_and_give_the_same_interval
     rng = np.random.default_rng(3)
     keys, values = row_keys(0, 100_000), np.column_stack([rng.exponential(1, 100_000), np.ones(100_000)])
     exact = ratio(values, 0, 1)
-    monkeypatch.setattr(clusters, "MOST_CLUSTERS", 2000)
+    monkeypatch.setattr(estimates, "MOST_CLUSTERS", 2000)
     some, others = ClusterSums(2), ClusterSums(2)
     for start in range(0, 100_000, 10_000):
         some.add(keys[start : start + 10_000], values[start : start + 10_000])

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib.data.battle_files.labels import LabelArray
+from lib.data.battle_files.label_files import LabelArray
 from lib.scoring.inference.battle_intervals import ScoreClusters
 from lib.scoring.inference.bias import Contrast, family, for_own, going_with, label_preference, log_ratio, own_side
-from lib.scoring.inference.clusters import Estimate, Keys
+from lib.scoring.inference.estimates import Estimate, Keys
 from lib.scoring.metrics import log_probabilities, normalise
 from lib.scoring.probabilities import FloatArray
 

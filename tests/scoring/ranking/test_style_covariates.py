@@ -3,7 +3,7 @@ from sklearn.linear_model import LogisticRegression
 
 from lib.scoring.ranking.outcomes import RatingModel
 from lib.scoring.ranking.ratings import rate
-from lib.scoring.ranking.style import style_covariates
+from lib.scoring.ranking.style_covariates import style_covariates
 from lib.scoring.ranking.votes import Votes
 
 
