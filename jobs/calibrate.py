@@ -53,12 +53,11 @@ def main(config: Config) -> None:
     """Run the job."""
     out = Path(config.out)
     require_free(out)
-    place = out.absolute().parent
-    place.mkdir(parents=True, exist_ok=True)
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
     if config.run.dir is not None:
-        rows = of_run(Path(config.run.dir), place)
+        rows = of_run(Path(config.run.dir))
     elif config.calibrate.runs:
-        rows = of_runs([Path(folder) for folder in config.calibrate.runs], place)
+        rows = of_runs([Path(folder) for folder in config.calibrate.runs])
     else:
         assert config.submission is not None
         assert config.labels is not None

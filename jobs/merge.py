@@ -25,7 +25,7 @@ from lib.pipeline.calibrating.applying import calibrate_submissions, conclude_ca
 from lib.pipeline.calibrating.fitted_blend import blend_fitted
 from lib.pipeline.command import Command
 from lib.pipeline.outcomes.another_rule import RULES, another_rule, conclude_by, in_words
-from lib.pipeline.outcomes.another_submission import require_new, submit_another
+from lib.pipeline.outcomes.another_submission import submit_another
 from lib.pipeline.outcomes.format_outcome import FormatConfig
 from lib.pipeline.run_config import RunDir
 
@@ -161,9 +161,7 @@ def _of_a_run(config: Config, folder: Path) -> None:
         rule = another_rule(manifest, config.rule(job))
         submit_another(conclude_by(rule), in_words(rule, job), folder, out, config.merge)
         return
-    require_new(out, folder)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    conclude = conclude_calibrated(Path(path), manifest, folder, out.absolute().parent)
+    conclude = conclude_calibrated(Path(path), manifest, folder)
     submit_another(conclude, f"merge.calibration={path}", folder, out, config.merge)
 
 

@@ -1,19 +1,40 @@
-"""How a run of battles has read its input, by the config that lies in its folder."""
+"""The rows that a run of battles has read, once more: for what is said about their texts, which its result does not
+hold."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lib.data.rows.battles import BattlesConfig
+from lib.data import parquet
+from lib.data.joining.shuffle import Ordered, interleave
+from lib.data.manifest import Manifest
+from lib.data.reading.input_file import InputFile, all_rows, require_unchanged
+from lib.data.reading.readers import batches, blocks, column_names
+from lib.data.reading.sources import Stat, source_of
+from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
+from lib.data.rows.columns import canonical
 from lib.data.rows.conversations import ConversationsConfig
 from lib.data.run_folder import CONFIG, read_config
 from lib.errors import RunFolderError
 
+_ROWS = 8192
+_NUMBERS = pa.schema([("row", pa.int64())])
 
-def battles_of(folder: Path) -> BattlesConfig:
-    """Raises RunFolderError where its config can't be read so. That of conversations alone names winners."""
+
+def battles_of(folder: Path, manifest: Manifest) -> BattlesConfig:
+    """How a run has read its input: by the config in its folder or, where battles were drawn, as they are written.
+
+    Raises RunFolderError where the config can't be read so.
+    """
+    if manifest.job == "tournament":
+        (drawn,) = manifest.inputs
+        return BattlesConfig(path=drawn.source, turns=Turns.text, columns=BattleColumns(question="question"))
     found = read_config(folder).get("data")
+    # The config of conversations alone names winners.
     kind = ConversationsConfig if isinstance(found, dict) and "winners" in found else BattlesConfig
     typed = OmegaConf.structured(kind)
     for node in (typed, typed.columns):
@@ -24,3 +45,43 @@ def battles_of(folder: Path) -> BattlesConfig:
         raise RunFolderError(f"{folder / CONFIG}: data: {str(error).splitlines()[0]}") from error
     assert isinstance(rows, BattlesConfig)
     return rows
+
+
+def rows_of(folder: Path, manifest: Manifest, data: BattlesConfig) -> Iterator[pa.Table]:
+    """All rows of a run in canonical form, in the order of its result, some thousands at a time.
+
+    The run folder has them itself, but those of Parquet that is read in place, and those that are remembered. Raises
+    InputError where such a source was changed, or is not there; RunFolderError where the run folder is damaged.
+    """
+    for file in manifest.inputs:
+        if file.remembered:
+            yield from _from_source(file, folder, data)
+        elif file.repeated:
+            streams = [all_rows(file, folder, data), _tables(folder / file.repeated_parquet, data.schema)]
+            yield from interleave([Ordered(stream, data.schema, "row") for stream in streams], "row")
+        else:
+            yield from all_rows(file, folder, data)
+
+
+def _from_source(file: InputFile, folder: Path, data: BattlesConfig) -> Iterator[pa.Table]:
+    """The rows of a file of which some are remembered: their texts stand in the source alone."""
+    source = source_of(file.source)
+    require_unchanged(source, Stat(file.size, file.mtime_ns))
+    paths = [file.parquet, file.remembered_parquet, *([file.repeated_parquet] if file.repeated else [])]
+    streams = [Ordered(_tables(folder / path, _NUMBERS), _NUMBERS, "row") for path in paths]
+    chosen = Ordered(interleave(streams, "row"), _NUMBERS, "row")
+    read, row = blocks if data.in_columns else batches, 0
+    options: dict[str, Any] = {"as_arrow": data.as_arrow}
+    columns = data.present_columns(column_names(source, data.dialect), source.url)
+    for block in read(source, columns, data.dialect, **options):
+        for table, _, _ in canonical(data, block, source.url, row):
+            wanted = chosen.until(row + table.num_rows)["row"].to_numpy() - row
+            if len(wanted):
+                yield table.take(pa.array(wanted))
+            row += table.num_rows
+        if chosen.bound is None:
+            return
+
+
+def _tables(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
+    return (pa.Table.from_batches([batch], schema) for batch in parquet.batches(path, _ROWS, schema.names))

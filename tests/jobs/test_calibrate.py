@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
 
 from lib.data import parquet
@@ -138,21 +140,34 @@ def test_failed_rows_stay_failed(made: Path, quick_job: Job, tmp_path: Path) -> 
     assert read_submission(tmp_path / "new.csv").probabilities[6:8].tolist() == [[0.5, 0.3, 0.2]] * 2
 
 
-def test_without_its_input_a_run_is_fitted_by_ids_and_without_lengths(quick_job: Job, made: Path) -> None:
+def test_a_table_may_be_gone_since_the_run_has_its_rows(quick_job: Job, made: Path) -> None:
     data = made / "rewarded.csv"
     data.rename(made / "moved.csv")
     try:
-        said = quick_job("calibrate", f"run.dir={made}/arena", f"out={made}/blind.json")
-        assert "folds are by id, and lengths are left out" in said.stderr
-        content = json.loads((made / "blind.json").read_text())
-        assert (content["method"], content["fitted_on"]["questions"]) == ("davidson", 600)
-        line = [f"run.dir={made}/arena", f"merge.calibration={made}/arena.json", f"merge.out={made}/lost.csv"]
-        assert "rewarded.csv" in quick_job("merge", *line, code=2).stderr
-        assert not (made / "lost.csv").exists()
-        data.write_text((made / "moved.csv").read_text().replace("Question 3 0?", "Another question"))
-        assert "rewarded.csv: was changed since" in quick_job("merge", *line, code=2).stderr
+        quick_job("calibrate", f"run.dir={made}/arena", f"out={made}/again.json")
     finally:
         (made / "moved.csv").replace(data)
+    again, before = (json.loads((made / name).read_text()) for name in ("again.json", "arena.json"))
+    assert again == before
+    assert before["fitted_on"]["questions"] == 300
+
+
+def test_without_parquet_that_was_read_in_place_lengths_are_left_out(
+    quick_job: Job, made: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "rewarded.parquet"
+    pq.write_table(pacsv.read_csv(made / "rewarded.csv"), data)
+    run("arena", data, tmp_path / "run")
+    data.rename(tmp_path / "moved.parquet")
+    quick_job("calibrate", f"run.dir={tmp_path}/run", f"out={tmp_path}/blind.json")
+    content = json.loads((tmp_path / "blind.json").read_text())
+    assert content["method"] == "davidson"
+    assert "lengths are left out" in content["fitted_on"]["notes"][0]
+    line = [f"run.dir={tmp_path}/run", f"merge.calibration={made}/arena.json", f"merge.out={tmp_path}/lost.csv"]
+    assert "rewarded.parquet" in quick_job("merge", *line, code=2).stderr
+    pq.write_table(pq.read_table(tmp_path / "moved.parquet").slice(1), data)
+    assert "rewarded.parquet: was changed" in quick_job("merge", *line, code=2).stderr
+    assert not (tmp_path / "lost.csv").exists()
 
 
 def test_rows_that_are_remembered_have_their_texts_read_again(made: Path, quick_job: Job, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import evalica
@@ -114,6 +115,25 @@ def test_runs_count_by_their_probabilities_and_share_questions(runs, tmp_path):
     assert metrics["position_bias"]["low"] < metrics["position_bias"]["value"] < metrics["position_bias"]["high"]
     in_process("leaderboard", f"runs={runs}/judged-*", f"out={tmp_path}/glob", *line)
     assert read(tmp_path / "glob" / "leaderboard.json") == read(tmp_path / "list" / "leaderboard.json")
+
+
+def test_style_is_that_of_a_runs_own_rows_though_files_came_since(runs, tmp_path):
+    nights = tmp_path / "nights"
+    nights.mkdir()
+    shutil.copy(runs / "named.csv", nights / "b.csv")
+    dummy = ["data=arena", "engine=dummy", "executor=inline", f"store.dir={tmp_path}/store", f"data.path={nights}"]
+    for name in ("computed", "remembered"):
+        in_process("judge", *dummy, f"run.dir={tmp_path}/{name}")
+    lines = (runs / "named.csv").read_text().splitlines(keepends=True)
+    (nights / "a.csv").write_text("".join([lines[0], *lines[5:20]]).replace("word ", "**longer** "))
+    for name in ("computed", "remembered"):
+        in_process("leaderboard", f"runs=[{tmp_path}/{name}]", f"out={tmp_path}/of-{name}", "leaderboard.style=true")
+    in_process("leaderboard", f"runs=[{runs}/judged-all]", f"out={tmp_path}/before", "leaderboard.style=true")
+    for name in ("computed", "remembered"):
+        assert (
+            read(tmp_path / f"of-{name}" / "metrics.json")["style"]
+            == read(tmp_path / "before" / "metrics.json")["style"]
+        )
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from lib.data.manifest import Manifest
 from lib.data.submission import Submission
 from lib.errors import ConfigError
 from lib.log import log
-from lib.pipeline.calibrating.battle_texts import read_texts
 from lib.pipeline.calibrating.labelled import described, inputs_of, require_whole
+from lib.pipeline.calibrating.log_lengths import log_lengths
 from lib.pipeline.outcomes.another_submission import Conclusion
 from lib.report.predictions import Predictions
 from lib.scoring.calibrating.base import Inputs
@@ -22,10 +22,10 @@ from lib.scoring.probabilities import FloatArray
 _JOBS = {"probabilities": "judge", "ab": "judge", "ba": "judge", "score_a": "arena"}
 
 
-def conclude_calibrated(path: Path, manifest: Manifest, folder: Path, place: Path) -> Conclusion:
+def conclude_calibrated(path: Path, manifest: Manifest, folder: Path) -> Conclusion:
     """How the calibration in a file makes probabilities of a run's answers.
 
-    place: a folder with room for the run's input. Warns where it was fitted on another engine's answers. Raises
+    Warns where it was fitted on another engine's answers. Raises
     ConfigError where the run has not what it needs, InputError where it can't be read, or needs the lengths of texts
     that can't be read again.
     """
@@ -34,7 +34,7 @@ def conclude_calibrated(path: Path, manifest: Manifest, folder: Path, place: Pat
     _require_suit(calibration, key, manifest)
     require_whole(manifest, folder)
     _warn_of_another(calibration, key, manifest)
-    lengths = read_texts(manifest, folder, place).log_length if isinstance(calibrator, DavidsonLength) else None
+    lengths = log_lengths(manifest, folder) if isinstance(calibrator, DavidsonLength) else None
 
     def conclude(blocks: Iterable[Predictions]) -> Iterator[FloatArray]:
         first = 0

@@ -19,7 +19,7 @@ from lib.data.row_names import name_blocks
 from lib.data.submission import Submission, read_submission
 from lib.errors import ConfigError, InputError, RunFolderError
 from lib.log import log
-from lib.pipeline.calibrating.battle_texts import read_texts
+from lib.pipeline.calibrating.log_lengths import log_lengths
 from lib.pipeline.outcomes.another_rule import RULES, keys_of_rule
 from lib.pipeline.outcomes.base import require_result
 from lib.report.predictions import BLOCK_ROWS, Predictions, from_result
@@ -58,16 +58,15 @@ def inputs_of(manifest: Manifest, block: Predictions, log_length: FloatArray | N
     return Inputs(probabilities=mean_of_orders(block.ab, ba), ab=block.ab, ba=ba)
 
 
-def of_run(folder: Path, place: Path) -> Labelled:
+def of_run(folder: Path) -> Labelled:
     """The labelled rows of a finished run; a sample of them where they are more than 200,000.
 
-    place: a folder with room for its input. Raises ConfigError for a run of another job than judge and arena,
-    InputError where none is labelled.
+    Raises ConfigError for a run of another job than judge and arena, InputError where none is labelled.
     """
     manifest = require_battles(folder)
     result = require_whole(manifest, folder)
     notes: list[str] = []
-    groups, lengths = _of_texts(manifest, folder, place, notes)
+    lengths = _lengths(manifest, folder, notes) if manifest.job == "arena" else None
     sample, names, first = Sample(), [""], 0
     for block, ids in zip(from_result(result), _names(result), strict=True):
         rows = slice(first, first + len(ids))
@@ -75,8 +74,7 @@ def of_run(folder: Path, place: Path) -> Labelled:
         inputs = inputs_of(manifest, block, None if lengths is None else lengths[rows])
         kept = (block.labels >= 0) & _finite(block.probabilities, *inputs.known.values())
         names = list(inputs.known)
-        group = groups_of_ids(ids) if groups is None else groups[rows]
-        columns = (block.probabilities, group, *inputs.known.values())
+        columns = (block.probabilities, _groups(block, ids), *inputs.known.values())
         sample.add(block.labels[kept], *(column[kept] for column in columns))
     raw, group, *known = sample.columns
     require_labels(sample.labels, str(folder))
@@ -106,27 +104,25 @@ def of_submission(submission: Path, labels: Path, *, normalise_rows: bool = Fals
     )
 
 
-def of_runs(folders: Sequence[Path], place: Path) -> Labelled:
+def of_runs(folders: Sequence[Path]) -> Labelled:
     """The rows that all of several runs have scored, and that are labelled. Memory: all rows' probabilities.
 
-    place: as of `of_run`. Raises ConfigError and InputError as that, and InputError where ids or labels differ.
+    Raises ConfigError and InputError as that, and InputError where ids or labels differ.
     """
     manifests = [require_battles(folder) for folder in folders]
     found = [_whole(require_whole(*run)) for run in zip(manifests, folders, strict=True)]
-    members = aligned(list(map(str, folders)), [submission for submission, _ in found])
-    marks = [Submission(submission.ids, labels[:, None].astype(np.float64)) for submission, labels in found]
+    groups = found[0][2]
+    members = aligned(list(map(str, folders)), [submission for submission, _, _ in found])
+    marks = [Submission(submission.ids, labels[:, None].astype(np.float64)) for submission, labels, _ in found]
     labels = aligned(list(map(str, folders)), marks)[:, :, 0]
     if (differs := (labels != labels[:, :1]).any(axis=1)).any():
         row = int(np.argmax(differs))
         other = folders[int(np.argmax(labels[row] != labels[row, 0]))]
         raise InputError(f"{other}: another label for id {found[0][0].ids[row]} than in {folders[0]}")
-    notes: list[str] = []
-    groups, _ = _of_texts(manifests[0], folders[0], place, notes)
     kept = (labels[:, 0] >= 0) & _finite(members)
     require_labels(labels[kept, 0], ", ".join(map(str, folders)))
     sample = Sample()
-    every = groups_of_ids(found[0][0].ids) if groups is None else groups
-    sample.add(labels[kept, 0].astype(np.int8), members[kept], every[kept])
+    sample.add(labels[kept, 0].astype(np.int8), members[kept], groups[kept])
     some, group = sample.columns
     return Labelled(
         inputs=Inputs(members=some),
@@ -134,7 +130,6 @@ def of_runs(folders: Sequence[Path], place: Path) -> Labelled:
         labels=sample.labels,
         groups=group,
         origin={"runs": [{"run": str(f), **described(m)} for f, m in zip(folders, manifests, strict=True)]},
-        notes=notes,
     )
 
 
@@ -196,26 +191,30 @@ def described(manifest: Manifest) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _of_texts(
-    manifest: Manifest, folder: Path, place: Path, notes: list[str]
-) -> tuple[Groups | None, FloatArray | None]:
-    """Questions and lengths of all rows; None, with a note, where the input can't be read again."""
+def _lengths(manifest: Manifest, folder: Path, notes: list[str]) -> FloatArray | None:
+    """Of all rows; None, with a note, where the input can't be read again."""
     try:
-        texts = read_texts(manifest, folder, place)
-    except InputError as error:
-        lost = ", and lengths are left out" if manifest.job == "arena" else ""
-        notes.append(f"folds are by id{lost}: {error}")
-        return None, None
-    return texts.groups, texts.log_length
+        return log_lengths(manifest, folder)
+    except (InputError, RunFolderError) as error:
+        notes.append(f"lengths are left out: {error}")
+        return None
 
 
-def _whole(result: Path) -> tuple[Submission, npt.NDArray[np.int8]]:
-    """All rows of a result by their names, and their labels (-1 where unknown); rows without a name are left out."""
-    blocks, ids = list(from_result(result)), pa.concat_arrays(list(_names(result)))
+def _groups(block: Predictions, ids: pa.Array) -> Groups:
+    """The questions [n] of rows; a row of which that is unknown is about one of its own."""
+    return groups_of_ids(ids) if block.questions is None else block.questions
+
+
+def _whole(result: Path) -> tuple[Submission, npt.NDArray[np.int8], Groups]:
+    """All rows of a result by their names, their labels (-1 where unknown), and their questions; rows without a name
+    are left out."""
+    blocks, names = list(from_result(result)), list(_names(result))
+    ids = pa.concat_arrays(names)
     probabilities = np.concatenate([block.probabilities for block in blocks])
     labels = np.concatenate([block.labels for block in blocks])
+    groups = np.concatenate([_groups(block, own) for block, own in zip(blocks, names, strict=True)])
     named = ids.is_valid().to_numpy(zero_copy_only=False)
-    return Submission(ids.drop_null(), probabilities[named]), labels[named]
+    return Submission(ids.drop_null(), probabilities[named]), labels[named], groups[named]
 
 
 def _names(result: Path) -> Iterator[pa.Array]:

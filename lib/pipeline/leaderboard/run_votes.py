@@ -9,15 +9,11 @@ import pyarrow.compute as pc
 
 from lib.data import parquet
 from lib.data.manifest import Manifest, read_manifest
-from lib.data.reading.input_file import require_unchanged
-from lib.data.reading.sources import Stat, source_of
-from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
-from lib.data.rows.checking import checked_rows
 from lib.data.rows.style_counts import style_counts
 from lib.data.rows.votes import question_hashes
 from lib.data.run_folder import RESULT
 from lib.errors import ConfigError, InputError
-from lib.pipeline.battles_of_run import battles_of
+from lib.pipeline.battles_of_run import battles_of, rows_of
 from lib.pipeline.outcomes.base import require_result
 from lib.types import PROBABILITIES
 
@@ -94,11 +90,9 @@ def _require_models(block: pa.Table, folder: Path) -> None:
 
 def _counts(folder: Path, manifest: Manifest) -> Iterator[dict[str, pa.Array]]:
     """The counts of style in the answers of a run, in blocks of its result, read from its input again."""
-    for file in manifest.inputs:
-        require_unchanged(source_of(file.source), Stat(file.size, file.mtime_ns))
     waiting: list[pa.Table] = []
     rows = 0
-    for table in checked_rows(_data(folder, manifest)):
+    for table in rows_of(folder, manifest, battles_of(folder, manifest)):
         found = {
             f"{name}_{side}": count
             for side in "ab"
@@ -116,11 +110,3 @@ def _counts(folder: Path, manifest: Manifest) -> Iterator[dict[str, pa.Array]]:
 
 def _arrays(table: pa.Table) -> dict[str, pa.Array]:
     return {name: table[name].combine_chunks() for name in table.column_names}
-
-
-def _data(folder: Path, manifest: Manifest) -> BattlesConfig:
-    """What a run has read: of its config, or, where battles were drawn, their file."""
-    if manifest.job == "tournament":
-        (drawn,) = manifest.inputs
-        return BattlesConfig(path=drawn.source, turns=Turns.text, columns=BattleColumns(question="question"))
-    return battles_of(folder)

@@ -1,32 +1,24 @@
-"""The rows that a run of battles has read, once more: for what a report says about their texts."""
+"""What a report says about the texts of a run's battles."""
 
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data import parquet
-from lib.data.joining.shuffle import Ordered, interleave
 from lib.data.manifest import Manifest, read_manifest
-from lib.data.reading.input_file import InputFile, all_rows, require_unchanged
-from lib.data.reading.readers import batches, blocks, column_names
-from lib.data.reading.sources import Stat, source_of
 from lib.data.rows.battles import BattlesConfig
-from lib.data.rows.columns import canonical
 from lib.data.rows.style_counts import STYLE, style_counts
 from lib.errors import OvernightError, RunFolderError
 from lib.log import log
-from lib.pipeline.battles_of_run import battles_of
+from lib.pipeline.battles_of_run import battles_of, rows_of
 from lib.report.battles.bias_measures import MOST_ROWS, BiasRows, Counts
 from lib.report.predictions import BLOCK_ROWS, from_result
 from lib.scoring.inference.estimates import row_keys
 from lib.types import BATTLE_TEXTS
 
-_ROWS = 8192
-_NUMBERS = pa.schema([("row", pa.int64())])
 _MOST_CHARACTERS = 160
 
 
@@ -37,10 +29,10 @@ def bias_rows(folder: Path, result: Path) -> Iterator[BiasRows]:
     """
     manifest = read_manifest(folder)
     there, step = parquet.schema(result).names, -(-manifest.rows // MOST_ROWS)
-    data = _data_or_none(folder)
+    data = _data_or_none(folder, manifest)
     groups = [name for name in ([] if data is None else data.carry) if name in there]
     models = [name for name in ("model_a", "model_b") if name in there]
-    texts = _Texts(iter(()) if data is None else _or_nothing(_chosen(folder, manifest, data), folder), step)
+    texts = _Texts(iter(()) if data is None else _or_nothing(rows_of(folder, manifest, data), folder), step)
     first = 0
     columns = parquet.blocks(result, BLOCK_ROWS, ["row", *models, *groups])
     for block, names in zip(from_result(result), columns, strict=True):
@@ -63,10 +55,11 @@ def beginnings(folder: Path, names: Collection[str]) -> dict[str, dict[str, str]
     """The beginnings of some rows' texts, by the names of rows: ids, or "file, row n". Empty where the input is not at
     hand as it was."""
     wanted, found = pa.array(sorted(names), pa.string()), dict[str, dict[str, str]]()
-    data = _data_or_none(folder)
+    manifest = read_manifest(folder)
+    data = _data_or_none(folder, manifest)
     if data is None or not names:
         return found
-    tables = _or_nothing(_chosen(folder, read_manifest(folder), data), folder)
+    tables = _or_nothing(rows_of(folder, manifest, data), folder)
     for table in tables:
         row = table["row"].cast(pa.string())
         for key in (table["id"], pc.binary_join_element_wise(table["file"], row, ", row ")):
@@ -124,47 +117,10 @@ def _or_nothing(tables: Iterable[pa.Table], folder: Path) -> Iterator[pa.Table]:
         log.info("%s: nothing is said about texts, since the input is not at hand (%s)", folder, error)
 
 
-def _chosen(folder: Path, manifest: Manifest, data: BattlesConfig) -> Iterator[pa.Table]:
-    """All rows of a run in canonical form, in the order of its result. Raises OvernightError where the input has gone
-    or was changed."""
-    for file in manifest.inputs:
-        if file.remembered:
-            yield from _from_source(file, folder, data)
-        elif file.repeated:
-            streams = [all_rows(file, folder, data), _tables(folder / file.repeated_parquet, data.schema)]
-            yield from interleave([Ordered(stream, data.schema, "row") for stream in streams], "row")
-        else:
-            yield from all_rows(file, folder, data)
-
-
-def _from_source(file: InputFile, folder: Path, data: BattlesConfig) -> Iterator[pa.Table]:
-    """The same of a file of which some rows are remembered: their texts stand in the source alone."""
-    source = source_of(file.source)
-    require_unchanged(source, Stat(file.size, file.mtime_ns))
-    paths = [file.parquet, file.remembered_parquet, *([file.repeated_parquet] if file.repeated else [])]
-    streams = [Ordered(_tables(folder / path, _NUMBERS), _NUMBERS, "row") for path in paths]
-    chosen = Ordered(interleave(streams, "row"), _NUMBERS, "row")
-    read, row = blocks if data.in_columns else batches, 0
-    options: dict[str, Any] = {"as_arrow": data.as_arrow}
-    columns = data.present_columns(column_names(source, data.dialect), source.url)
-    for block in read(source, columns, data.dialect, **options):
-        for table, _, _ in canonical(data, block, source.url, row):
-            wanted = chosen.until(row + table.num_rows)["row"].to_numpy() - row
-            if len(wanted):
-                yield table.take(pa.array(wanted))
-            row += table.num_rows
-        if chosen.bound is None:
-            return
-
-
-def _tables(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
-    return (pa.Table.from_batches([batch], schema) for batch in parquet.batches(path, _ROWS, schema.names))
-
-
-def _data_or_none(folder: Path) -> BattlesConfig | None:
+def _data_or_none(folder: Path, manifest: Manifest) -> BattlesConfig | None:
     """How a run read its input; None where that can't be told any more."""
     try:
-        return battles_of(folder)
+        return battles_of(folder, manifest)
     except RunFolderError as error:
         log.info("%s: nothing is said about texts (%s)", folder, error)
         return None
