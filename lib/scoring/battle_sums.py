@@ -132,20 +132,3 @@ class BattleSums:
             confusion=tuple(tuple(row) for row in self.measured.confusion.tolist()),
             log_loss_with_fallback=share * scores.log_loss + (1 - share) * float(np.log(3)),
         )
-
-
-def battle_metrics(probabilities: FloatArray, labels: Labels) -> BattleMetrics:
-    """Measure probabilities [n, 3] (NaN rows where unscored) against labels [n] (-1 where unknown)."""
-    sums = BattleSums()
-    sums.add(probabilities, labels)
-    return sums.metrics()
-
-
-def position_bias(ab: FloatArray, ba: FloatArray) -> PositionBias | None:
-    """Compare both orders' probabilities [n, 3], each in terms of the original A and B (in `ba`, B was shown first).
-
-    Rows that lack either order are left out; None where no row has both.
-    """
-    sums = BiasSums()
-    sums.add(ab, ba)
-    return sums.bias()

@@ -103,11 +103,6 @@ def calibration_error(found: Reliability) -> float:
     return float(np.nansum(np.abs(found.confidence - found.accuracy) * found.count) / found.count.sum())
 
 
-def expected_calibration_error(probabilities: FloatArray, labels: Labels, *, bins: int = ECE_BINS) -> float:
-    """The `calibration_error` of rows."""
-    return calibration_error(reliability(probabilities, labels, bins=bins))
-
-
 def confusion(probabilities: FloatArray, labels: Labels) -> FloatArray:
     """Rows [3, 3] by label (down) and verdict (across); tied verdicts count in part, so entries may be fractions."""
     return np.asarray(np.eye(3)[labels].T @ verdicts(normalise(probabilities)), dtype=np.float64)

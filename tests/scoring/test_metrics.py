@@ -6,7 +6,7 @@ import sklearn.metrics as sk
 from scipy.special import softmax
 
 from lib.scoring import metrics
-from lib.scoring.battle_sums import battle_metrics, position_bias
+from lib.scoring.battle_sums import BattleSums, BiasSums
 from lib.scoring.probabilities import swap_ab, to_millionths
 from tests.scoring import oof
 
@@ -16,6 +16,22 @@ def simulated():
     rng = np.random.default_rng(3)
     p = softmax(rng.normal(0, 1.5, (2_000, 3)), axis=1)
     return p, (rng.random((2_000, 1)) > p.cumsum(axis=1)).sum(axis=1)
+
+
+def calibration_error(p, labels):
+    return metrics.calibration_error(metrics.reliability(p, labels))
+
+
+def metrics_of(p, labels):
+    sums = BattleSums()
+    sums.add(p, labels)
+    return sums.metrics().to_dict()
+
+
+def bias_of(ab, ba):
+    sums = BiasSums()
+    sums.add(ab, ba)
+    return sums.bias()
 
 
 def check_against_sklearn(p, labels):
@@ -58,7 +74,7 @@ def test_certain_and_wrong_costs_as_much_as_in_sklearn():
 def test_calibration_error_by_hand():
     # Two rows at confidence 0.6 (one right), one at 0.9 (right): 2/3 * |0.6 - 0.5| + 1/3 * |0.9 - 1|
     p = np.array([[0.6, 0.2, 0.2], [0.2, 0.6, 0.2], [0.05, 0.05, 0.9]])
-    assert metrics.expected_calibration_error(p, np.array([0, 0, 2])) == pytest.approx(0.1)
+    assert calibration_error(p, np.array([0, 0, 2])) == pytest.approx(0.1)
 
 
 def test_bins_are_closed_above():
@@ -68,8 +84,8 @@ def test_bins_are_closed_above():
 
 def test_calibration_error_tells_honest_from_overconfident(simulated):
     p, labels = simulated
-    assert metrics.expected_calibration_error(p, labels) < 0.04
-    assert metrics.expected_calibration_error(p**4, labels) > 0.15
+    assert calibration_error(p, labels) < 0.04
+    assert calibration_error(p**4, labels) > 0.15
 
 
 def test_tied_verdicts_are_shared():
@@ -89,15 +105,14 @@ def test_the_uniform_prior_scores_the_same_in_a_run_and_in_its_submission():
 def test_kappa_is_undefined_where_chance_agrees_always():
     matrix = metrics.confusion(np.array([[0.8, 0.1, 0.1]] * 4), np.zeros(4, dtype=int))
     assert np.isnan(metrics.cohen_kappa(matrix))
-    assert battle_metrics(np.array([[0.8, 0.1, 0.1]] * 4), np.zeros(4, dtype=int)).to_dict()["kappa"] is None
+    assert metrics_of(np.array([[0.8, 0.1, 0.1]] * 4), np.zeros(4, dtype=int))["kappa"] is None
 
 
 def test_battle_metrics_measure_scored_and_labelled_rows_only(simulated):
     p, labels = (values[:200].copy() for values in simulated)
     p[10:20], labels[15:50] = np.nan, -1
     measured = np.r_[0:10, 50:200]
-    result = battle_metrics(p, labels)
-    out = result.to_dict()
+    out = metrics_of(p, labels)
     assert (out["rows"], out["failed"], out["labelled"], out["measured"]) == (200, 10, 165, 160)
     assert out["coverage"] == 0.95
     assert out["log_loss"] == metrics.log_loss(p[measured], labels[measured])
@@ -119,7 +134,7 @@ def test_battle_metrics_measure_scored_and_labelled_rows_only(simulated):
     ],
 )
 def test_nothing_to_measure_is_null_not_a_number(p, labels):
-    out = battle_metrics(p, labels).to_dict()
+    out = metrics_of(p, labels)
     for key in ("log_loss", "accuracy", "brier", "ece", "kappa"):
         assert out[key] is None
         assert out["uniform"][key] is None
@@ -130,7 +145,7 @@ def test_nothing_to_measure_is_null_not_a_number(p, labels):
 
 def test_a_judge_that_always_picks_the_first_is_seen():
     first = np.tile([0.7, 0.2, 0.1], (50, 1))
-    bias = position_bias(first, swap_ab(first))
+    bias = bias_of(first, swap_ab(first))
     assert bias.changed == 1
     assert bias.first_minus_second == pytest.approx(0.5)
     assert bias.tie_rate_ab == bias.tie_rate_ba == 0
@@ -140,7 +155,7 @@ def test_a_judge_that_heeds_the_content_has_no_bias(simulated):
     p = simulated[0].copy()
     p[0] = np.nan
     p[1] = 1 / 3  # whatever is on top in both orders is no change
-    bias = position_bias(p, p)
+    bias = bias_of(p, p)
     assert (bias.rows, bias.changed) == (1999, 0)
     assert bias.first_minus_second == pytest.approx(0, abs=1e-12)
     assert bias.tie_rate_ab == bias.tie_rate_ba > 0.2
@@ -148,4 +163,4 @@ def test_a_judge_that_heeds_the_content_has_no_bias(simulated):
 
 def test_position_bias_needs_both_orders():
     p = np.full((3, 3), 1 / 3)
-    assert position_bias(p, np.full((3, 3), np.nan)) is None
+    assert bias_of(p, np.full((3, 3), np.nan)) is None

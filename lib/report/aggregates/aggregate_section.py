@@ -1,6 +1,6 @@
 """What a benchmark's aggregate looks like on a page and on a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib.report.page import Section, Table
@@ -51,9 +51,15 @@ def _table(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     header = ["system", *(cell for name in means for cell in (_words(name), "95 %", "n")), *map(_words, others)]
     rows = [
         [name, *(cell for key in means for cell in _mean(own[key])), *(_cell(own[key]) for key in others)]
-        for name, own in systems.items()
+        for name, own in sorted(systems.items(), key=lambda system: _rate(system[1], means), reverse=True)
     ]
     return header, rows
+
+
+def _rate(system: Mapping[str, Any], means: Sequence[str]) -> float:
+    """What systems are sorted by: the first of the means."""
+    rate = system[means[0]]["mean"] if means else None
+    return -1.0 if rate is None else float(rate)
 
 
 def _mean(value: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -18,6 +18,7 @@ from lib.report.figures import confusion_matrix, reliability_diagram
 from lib.report.page import Figure, Section, Table, render
 from lib.report.predictions import Predictions
 from lib.report.tables import text_table
+from lib.scoring.calibrating.temperature import HOTTEST
 from lib.scoring.inference.estimates import MOST_CLUSTERS, Estimate
 from lib.scoring.metrics import BattleMetrics
 
@@ -147,11 +148,19 @@ def _fit_lines(metrics: BattleMetrics) -> list[str]:
             lines += [
                 f"{name} fitted on the labels: {', '.join(f'{key} {value}' for key, value in values.items())}; "
                 f"log loss {fit['log_loss']:.4f} on rows held out (5 folds){sample}.",
-                "No rule is made of it: the higher scores are those of the worse responses here."
-                if fit.get("scale", 1) <= 0
-                else f"A submission by it, without the engine: jobs.merge run.dir=DIR merge.out=FILE {settings}",
+                _no_rule(fit)
+                or f"A submission by it, without the engine: jobs.merge run.dir=DIR merge.out=FILE {settings}",
             ]
     return lines
+
+
+def _no_rule(fit: Mapping[str, float]) -> str | None:
+    """Why a fit is nothing to go by, where it isn't."""
+    if fit.get("scale", 1) <= 0:
+        return "No rule is made of it: the higher scores are those of the worse responses here."
+    if fit.get("temperature", 1) >= HOTTEST:
+        return "No rule is made of it: the probabilities tell nothing of the labels here."
+    return None
 
 
 def _shown_ends(found: Estimate) -> tuple[float, float]:

@@ -35,13 +35,11 @@ def render_comparisons(comparisons: Sequence[Comparison], metric: str, title: st
         table = Table(header=_HEADER, rows=_score_rows(found)) if found.scores else None
         sections.append(Section(heading=heading, text=text, table=table))
         if found.differ_most:
-            header = ("row", "label", "first: A, B, tie", "second: A, B, tie", "distance", "texts")
-            rows = [_differing_row(row) for row in found.differ_most]
             sections.append(
                 Section(
                     heading="Where they differ most",
                     text=["Distance: how much probability the two put elsewhere, from 0 to 1."],
-                    table=Table(header=header, rows=rows, prose=True),
+                    table=_differing(found.differ_most),
                 )
             )
     lead = ["Differences are of the first less the second, on the rows that both scored.", *_notes(comparisons)]
@@ -96,10 +94,19 @@ def _notes(comparisons: Sequence[Comparison]) -> list[str]:
     return lines
 
 
-def _differing_row(row: Differing) -> tuple[str, ...]:
-    first, second = (", ".join(f"{value:.3f}" for value in side) for side in (row.first, row.second))
-    texts = "\n".join(f"{name}: {text}" for name, text in row.texts.items())
-    return row.name, row.label or "–", first, second, f"{row.distance:.3f}", texts or "–"
+def _differing(rows: Sequence[Differing]) -> Table:
+    """Texts have a column where any are at hand."""
+    texts = ["\n".join(f"{name}: {text}" for name, text in row.texts.items()) for row in rows]
+    header = ["row", "label", "first: A, B, tie", "second: A, B, tie", "distance", *(["texts"] if any(texts) else [])]
+    cells = [
+        (row.name, row.label or "–", _three(row.first), _three(row.second), f"{row.distance:.3f}", text or "–")
+        for row, text in zip(rows, texts, strict=True)
+    ]
+    return Table(header=header, rows=[row[: len(header)] for row in cells], prose=True)
+
+
+def _three(probabilities: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3f}" for value in probabilities)
 
 
 def _signed(value: float) -> str:

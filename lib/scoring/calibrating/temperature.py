@@ -16,6 +16,8 @@ RIDGE = 1e-3
 anything else."""
 
 _LEAST_INVERSE = 1e-3
+HOTTEST = 1 / _LEAST_INVERSE
+"""The highest temperature: what is fitted so says that the probabilities tell nothing of the labels."""
 
 
 @dataclass(frozen=True, kw_only=True)

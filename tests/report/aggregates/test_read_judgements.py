@@ -87,3 +87,15 @@ def test_the_page_shows_each_system(tmp_path: Path) -> None:
     assert section.table is not None
     assert section.table.rows[0][0] == "y"
     assert "The baseline is <x>." in aggregate_lines(content)
+
+
+def test_the_best_system_stands_first(tmp_path: Path) -> None:
+    path = result(tmp_path, verdicts=[["m", "M"], ["M", "m"]], model_a=["x", "x"], model_b=["a", "b"])
+    content = {"rule": "arena_hard", **arena_hard(read_judgements(path, LABELS, OUTCOMES, [], orders=2), None)}
+    table = aggregate_section(content).table
+    assert table is not None
+    rates = {row[0]: float(row[1]) for row in table.rows}
+    assert [row[0] for row in table.rows] == sorted(rates, key=lambda name: -rates[name])
+    assert len(set(rates.values())) == 2
+    worse_first = {**content, "systems": dict(sorted(content["systems"].items(), key=lambda own: rates[own[0]]))}
+    assert aggregate_section(worse_first).table == table

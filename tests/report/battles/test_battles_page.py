@@ -11,6 +11,7 @@ from lib.report.battles.battle_measures import measure
 from lib.report.battles.battles_page import summary, write_report
 from lib.report.predictions import Failure, Predictions
 from lib.scoring import row_sample
+from lib.scoring.calibrating.temperature import HOTTEST
 from lib.scoring.inference.estimates import row_keys
 from lib.scoring.metrics import log_loss
 from lib.scoring.probabilities import davidson, swap_ab
@@ -196,6 +197,15 @@ def test_parameters_are_fitted_on_what_the_engine_answered_and_say_how_they_are_
     upside_down = Predictions(probabilities=p, labels=labels, score_a=np.log(p[:, 1]), score_b=np.log(p[:, 0]))
     assert "No rule is made of it: the higher scores are those of the worse" in summary(measure([upside_down]).metrics)
     assert "jobs.merge" not in summary(measure([upside_down]).metrics)
+
+
+def test_no_rule_is_made_of_probabilities_that_tell_nothing() -> None:
+    p, labels = oof.read()
+    backwards = measure([Predictions(probabilities=p, labels=labels, ab=p[:, [1, 0, 2]])]).metrics
+    assert backwards.temperature_fit is not None
+    assert backwards.temperature_fit["temperature"] == HOTTEST
+    assert "No rule is made of it: the probabilities tell nothing of the labels here." in summary(backwards)
+    assert "jobs.merge" not in summary(backwards)
 
 
 def test_hard_verdicts_have_no_log_loss() -> None:

@@ -1,5 +1,6 @@
 import json
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -98,6 +99,15 @@ def test_a_page_shows_every_pair_and_escapes_names():
     assert "There are 2 pairs: by chance one in twenty has a p below 0.05." in html
     assert "p: by all exchanges of the two runs&#39; answers, one question at a time." in html
     json.dumps(pair.content("kappa"), allow_nan=False)
+
+
+def test_texts_have_a_column_where_there_are_any() -> None:
+    found = compare([block(GUESS, GOOD)], "one", "other")
+    assert ">texts</th>" not in render_comparisons([found], "log_loss", "Side by side")
+    rows = tuple(replace(row, texts={"prompt": f"asked {row.name}"}) for row in found.differ_most)
+    html = render_comparisons([replace(found, differ_most=rows)], "log_loss", "Side by side")
+    assert ">texts</th>" in html
+    assert f"prompt: asked {rows[-1].name}" in html
 
 
 def test_memory_is_that_of_a_few_blocks(monkeypatch):
