@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,13 +163,19 @@ def inject(base: "PreTrainedModel", adapter: Adapter, *, model: str) -> "PeftMod
     """
     from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
 
-    config = PeftConfig.from_pretrained(str(adapter.folder))
-    config.inference_mode = True
-    if adapter.kind == LORA:
-        config.init_lora_weights = True  # whatever they began with, they are read from the file
-    adapted: PeftModel = get_peft_model(base, config)
-    wanted = _shapes_of(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    embeddings = _shapes_of(get_peft_model_state_dict(adapted, save_embedding_layers=True))
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of names, and of merging, which we decide
+        config = PeftConfig.from_pretrained(str(adapter.folder))
+        if unknown := sorted(key for key, value in adapter.settings.items() if value and not hasattr(config, key)):
+            raise ConfigError(
+                f"{adapter.key}: its {CONFIG} sets {unknown[0]}, which the installed peft doesn't know and would leave "
+                "out; install a later one (pip install -U peft)"
+            )
+        config.inference_mode = True
+        if adapter.kind == LORA:
+            config.init_lora_weights = True  # whatever they began with, they are read from the file
+        adapted: PeftModel = get_peft_model(base, config)
+        wanted = _shapes_of(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+        embeddings = _shapes_of(get_peft_model_state_dict(adapted, save_embedding_layers=True))
     wrong = [f"lacks {name}" for name in sorted(wanted.keys() - adapter.shapes.keys())]
     for name, shape in sorted(adapter.shapes.items()):
         place = wanted.get(name, embeddings.get(name))

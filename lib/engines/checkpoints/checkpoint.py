@@ -144,11 +144,6 @@ class CheckpointConfig(ModelConfig):
 
     def _require_base_of(self, adapter: Adapter, method: str) -> None:
         """Raise ConfigError where an adapter does not fit; warn where it is said to be of another model."""
-        if adapter.classifies and adapter.labels is None and not architecture(self).endswith(_CLASSIFIERS):
-            raise ConfigError(
-                f"{adapter.key}: is of a classifier, but has no head (`score`, `classifier`), and engine.model="
-                f"{self.model} has none; save the adapter with its head (peft: task_type=SEQ_CLS, or modules_to_save)"
-            )
         base = _metadata_folder(self)
         adapters.require_fit(adapter, base, head_of(method), model=self.model, trust_remote_code=self.trust_remote_code)
         if not adapter.is_of(self.model):
@@ -301,9 +296,19 @@ def architecture(config: CheckpointConfig) -> str:
 
 
 def is_classifier(config: CheckpointConfig) -> bool:
-    """Whether the model, with its adapter, has a head that scores, in place of one that predicts tokens."""
+    """Whether the model, with its adapter, has a head that scores, in place of one that predicts tokens.
+
+    Raises ConfigError for an adapter that makes a classifier of its base and brings no head.
+    """
+    if architecture(config).endswith(_CLASSIFIERS):
+        return True
     adapter = adapter_of(config)
-    return architecture(config).endswith(_CLASSIFIERS) or (adapter is not None and adapter.classifies)
+    if adapter is not None and adapter.classifies and adapter.labels is None:
+        raise ConfigError(
+            f"{adapter.key}: is of a classifier, but has no head (score, classifier), and engine.model={config.model} "
+            "has none; save the adapter with its head (peft: task_type=SEQ_CLS, or modules_to_save)"
+        )
+    return adapter is not None and adapter.classifies
 
 
 def is_causal(config: CheckpointConfig) -> bool:

@@ -33,10 +33,10 @@ _STATUS, _FORGET, _FIRST_TO_GO = (Path("/proc/self") / name for name in ("status
 class Order:
     """A model to load, and what it is to do. Plain values: it goes to another process.
 
-    folder: with safetensors. adapter: its folder. dtype, quantization, device, trust_remote_code: as for `loading.load`. least: bytes that
-    have to be free before anything is loaded, 0 where that is unknown. prompts: equally long, in tokens, written on
-    greedily by new_tokens each, as one batch, end tokens or not. text: tokens that the perplexity is measured on, in
-    windows of so many tokens, which overlap by half.
+    folder: with safetensors. adapter: its folder. dtype, quantization, device, trust_remote_code: as for
+    `loading.load`. least: bytes that have to be free before anything is loaded, 0 where that is unknown. prompts:
+    equally long, in tokens, written on greedily by new_tokens each, as one batch, end tokens or not. text: tokens that
+    the perplexity is measured on, in windows of so many tokens, which overlap by half.
     """
 
     folder: str

@@ -15,18 +15,20 @@ def adapt(model: "PreTrainedModel", adapter: Adapter, *, name: str) -> "PreTrain
     """The model with its adapter. name: of the model, as `engine.model` has it.
 
     Merged, a model is as fast as without an adapter. Weights that are quantised can't take up the adapter's without
-    losing them again, and of two that are tied one would change with the other: then the adapter's layers stay.
+    losing them again, layers without a bias can't take up one, and of two weights that are tied one would change with
+    the other: then the adapter's layers stay.
     Raises ConfigError where the adapter does not fit, EngineError where its weights are no numbers.
     """
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of merging, which is decided here
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of merging, which we decide
         adapted = inject(model, adapter, model=name)
         _, unplaced = set_peft_model_state_dict(adapted, load_file(adapter.folder / WEIGHTS))
         if unplaced:
             raise EngineError(f"{adapter.key}: peft has no place for {', '.join(unplaced[:5])}")
-        if getattr(model, "hf_quantizer", None) is not None or _changes_tied_weights(adapted):
+        quantised = getattr(model, "hf_quantizer", None) is not None
+        if quantised or adapter.settings.get("lora_bias") or _changes_tied_weights(adapted):
             return adapted.get_base_model()
         try:
             return adapted.merge_and_unload(safe_merge=True)
