@@ -131,7 +131,7 @@ class VllmConfig(CheckpointConfig):
         """
         require_installed()
         if (adapter := checkpoint.adapter_of(self)) is not None:
-            self._require_plain_lora(adapter)
+            self._require_plain_lora(adapter, method)
         super().check(method)
         found = stored(checkpoint.settings(self))
         there = "bitsandbytes" if is_bitsandbytes(found) else found
@@ -159,7 +159,7 @@ class VllmConfig(CheckpointConfig):
                 "use online_fp8 or online_int8, which quantise while loading"
             )
 
-    def _require_plain_lora(self, adapter: Adapter) -> None:
+    def _require_plain_lora(self, adapter: Adapter, method: str) -> None:
         """Raise ConfigError for an adapter that vLLM can't load, or would load in part without a word."""
         found = adapter.settings
         lacks = [setting for setting in _NO_PLAIN_LORA if found.get(setting)]
@@ -175,6 +175,8 @@ class VllmConfig(CheckpointConfig):
             lacks.append(f"weights of a whole vocabulary ({whole_vocabulary[0]})")
         if adapter.classifies and not checkpoint.architecture(self).endswith("ForSequenceClassification"):
             lacks.append("a head for a base that has none")
+        if method == "embed":  # it calls an embedder's layers otherwise, and leaves out what it doesn't know by name
+            lacks.append("vectors")
         if lacks:
             raise ConfigError(
                 f"{adapter.key}: has what vLLM does not take of an adapter: {', '.join(lacks)}; use a transformers "

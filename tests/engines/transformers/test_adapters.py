@@ -40,7 +40,7 @@ def load(config: TransformersConfig, method: str) -> Any:
     return config.load(config.load_tokenizer(), method)
 
 
-def theirs(kind: str, model: Path, adapter: Path, quantised: bool = False, **changes: Any) -> Any:
+def theirs(kind: str, model: Path, adapter: Path | None, quantised: bool = False, **changes: Any) -> Any:
     """The model with its adapter as peft puts them together."""
     import peft
     import torch
@@ -51,7 +51,7 @@ def theirs(kind: str, model: Path, adapter: Path, quantised: bool = False, **cha
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32
         )
     base = getattr(transformers, kind).from_pretrained(model, dtype=torch.float32, **changes)
-    return peft.PeftModel.from_pretrained(base, adapter).eval()
+    return (base if adapter is None else peft.PeftModel.from_pretrained(base, adapter)).eval()
 
 
 def class_logprobs(model: Any, prompts: Any = PROMPTS) -> Any:
@@ -177,6 +177,14 @@ def test_a_checkpoint_with_three_labels(kind: str, batch_tokens: int, save: Save
     long = engine.class_logprobs([[5] * 65, PROMPTS[0]])
     assert long.errors == {0: "65 tokens, engine.max_model_len=64"}
     assert np.isnan(long.values[0]).all()
+
+
+def test_a_checkpoint_with_three_labels_in_four_bits(save: Save) -> None:
+    folder = save(classifier())
+    engine = load(config(folder, quantization=BitsAndBytes.nf4), "class_logprobs")
+    expected = class_logprobs(theirs("LlamaForSequenceClassification", folder, None, quantised=True))
+    np.testing.assert_allclose(engine.class_logprobs(PROMPTS).values, expected, atol=TOLERANCE)
+    assert np.abs(expected - class_logprobs(classifier().eval())).max() > 0.01, "quantised"
 
 
 def test_vectors_with_an_adapter(save: Save, tmp_path: Path) -> None:

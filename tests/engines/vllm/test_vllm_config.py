@@ -124,6 +124,8 @@ def test_a_whole_vocabulary_in_an_adapter_is_refused(save: Save, tmp_path: Path)
     folder = save(random_llama(LlamaForCausalLM))
     adapter = save_adapter(random_llama(LlamaForCausalLM), lora(), tmp_path / "adapter", str(folder))
     tiny(folder, adapter=str(adapter)).check("label_logprobs")
+    with pytest.raises(ConfigError, match="does not take of an adapter: vectors"):
+        tiny(folder, adapter=str(adapter)).check("embed")
     edit_weights(adapter, add={"base_model.model.model.embed_tokens.weight": (64, 64)})
     with pytest.raises(
         ConfigError, match=r"weights of a whole vocabulary \(base_model\.model\.model\.embed_tokens\.we"
