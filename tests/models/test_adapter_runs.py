@@ -16,7 +16,7 @@ from tests.engines.transformers.test_adapters import class_logprobs, classifier,
 from tests.engines.transformers.test_causal import plain, tiny
 
 Battles = Callable[..., Path]
-ROWS = 6
+ROWS = 30  # enough to calibrate on
 TEXTS = {row: f"w{row} w{row + 20} w{2 * row}" for row in range(ROWS)}
 WORDS = {"labels": ["w1", "w2", "w3"], "template": "{prompt} A {response_a} B {response_b}"}
 TOLERANCE = 1e-4
@@ -41,7 +41,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def line(battles: Battles, models: Path, tmp_path: Path) -> list[str]:
-    """What all runs have in common. The texts of row 0 to 5 are words of the tokenizer."""
+    """What all runs have in common. The prompts are words of the tokenizer."""
     path = battles(ROWS, TEXTS)
     engine = [f"engine.model={models / 'base'}", "engine.gguf_file=null", "engine.max_model_len=96"]
     return ["data=arena", f"data.path={path}", "executor=inline", "engine.batch_tokens=1", *engine]

@@ -73,9 +73,8 @@ class Adapter:
     @property
     def rank(self) -> int:
         """The highest rank among its layers, of a LoRA."""
-        return max(
-            int(rank) for rank in (self.settings.get("r") or 0, *(self.settings.get("rank_pattern") or {}).values())
-        )
+        ranks = [self.settings.get("r"), *(self.settings.get("rank_pattern") or {}).values()]
+        return max((rank for rank in ranks if isinstance(rank, int)), default=0)
 
     @property
     def has_vocabulary(self) -> bool:
@@ -151,7 +150,7 @@ def require_fit(adapter: Adapter, base: Path, head: Head, *, model: str, trust_r
         with torch.device("meta"):
             empty = getattr(transformers, head.value).from_config(config, **usual)
             inject(empty, adapter, model=model)
-    except (ValueError, KeyError, OSError, RuntimeError, NotImplementedError, ImportError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OSError, RuntimeError, ImportError) as error:
         raise ConfigError(f"{adapter.key}: does not go onto engine.model={model}: {_line(error)}") from error
 
 

@@ -233,9 +233,12 @@ def test_what_does_not_fit_is_refused_before_weights_are_loaded(save: Save, tmp_
     )
     assert "embed_tokens.weight is 66 by 32, but has a place of 64 by 32" in refused()
     edit_weights(adapter, drop="embed_tokens")
-    edit(adapter, target_modules=["c_attn"])
-    assert "does not go onto engine.model" in refused()
-    edit(adapter, target_modules=["q_proj", "v_proj", "down_proj"], task_type="SEQ_CLS")
+    for changes in ({"target_modules": ["c_attn"]}, {"target_modules": 3}, {"r": "four"}):
+        before = (adapter / "adapter_config.json").read_text()
+        edit(adapter, **changes)
+        assert "does not go onto engine.model" in refused(), changes
+        (adapter / "adapter_config.json").write_text(before)
+    edit(adapter, task_type="SEQ_CLS")
     assert "is of a classifier, but has no head" in refused("class_logprobs")
     bert = save(transformers.BertModel(transformers.BertConfig(**SMALL)), "bert")
     edit(adapter, task_type="FEATURE_EXTRACTION")
