@@ -101,7 +101,7 @@ class ModelConfig(EngineConfig):
 
     @abstractmethod
     def class_names(self) -> Sequence[str]:
-        """What a classifier calls its classes, in the order of its outputs.
+        """What a judge that is a classifier calls its three classes, in the order of its outputs.
 
-        Raises ConfigError where the model's folder or a file in it cannot be read.
+        Raises ConfigError for a model that is none, or whose config.json cannot be read.
         """

@@ -130,7 +130,12 @@ def test_a_whole_classifier_whose_classes_have_names(
     ("job_name", "model", "overrides", "says"),
     [
         ("judge", "base", ["judge.mode=classes", "prompt=classifier_en"], "has no classes"),
-        ("judge", "one", ["judge.mode=classes", "prompt=classifier_en"], "calls its classes 'LABEL_0'"),
+        (
+            "judge",
+            "one",
+            ["judge.mode=classes", "prompt=classifier_en"],
+            "with one label it is a reward model",
+        ),
         ("judge", "three", [], "one with three labels judges with judge.mode=classes"),
         ("judge", "three", ["judge.mode=classes"], "prompt.labels: has no effect with judge.mode=classes"),
         ("arena", "three", [], "has 3 labels, a reward model has one; one with three judges battles in jobs.judge"),

@@ -191,13 +191,14 @@ class CheckpointConfig(ModelConfig):
         return tokenizer
 
     def class_names(self) -> Sequence[str]:
-        """What a classifier's config.json calls its classes, in the order of its outputs; LABEL_0, … if nothing."""
-        labels = count_labels(self)
+        """What a judge's config.json calls its three classes, in the order of its outputs; LABEL_0, … if nothing.
+
+        Raises ConfigError for a model that does not choose one of three classes.
+        """
+        self._require_three_classes()
         named = settings(self).get("id2label") or {}
-        own = is_classifier(self) and len(named) == labels
-        return [
-            str(named.get(str(number), f"LABEL_{number}")) if own else f"LABEL_{number}" for number in range(labels)
-        ]
+        own = named if len(named) == count_labels(self) else {}  # a base may have others than the adapter's head
+        return [str(own.get(str(number), f"LABEL_{number}")) for number in range(count_labels(self))]
 
     def embedding_prompts(self) -> Mapping[str, str]:
         """What stands before a text to embed, by its role. Raises ConfigError for a file that cannot be read."""
