@@ -29,8 +29,9 @@ class Config(PromptJobConfig):
 def recipe(config: Config) -> Recipe:
     """What is asked, of whom, about which rows."""
     require_reference(config.prompt, given=config.data.columns.reference is not None)
-    task = judging_task(config.judge, config.generate, config.prompt, config.engine.check_sampling)
-    return Recipe(data=config.data, engine=config.engine, task=task)
+    engine = config.engine
+    task = judging_task(config.judge, config.generate, config.prompt, engine.check_sampling, engine.class_names)
+    return Recipe(data=config.data, engine=engine, task=task)
 
 
 JOB = Job("judge", Config, recipe, OUTCOMES["judge"])

@@ -28,9 +28,10 @@ class Config(PromptJobConfig):
 def recipe(config: Config) -> Recipe:
     """What is asked, of whom, about which battles; these are drawn, and written beside the run or into its folder."""
     require_reference(config.prompt, given=False)
-    task = judging_task(config.judge, config.generate, config.prompt, config.engine.check_sampling)
+    engine = config.engine
+    task = judging_task(config.judge, config.generate, config.prompt, engine.check_sampling, engine.class_names)
     battles = draw_battles(config.tournament, Path(config.run.dir or config.run.root).resolve())
-    return Recipe(data=battles, engine=config.engine, task=task)
+    return Recipe(data=battles, engine=engine, task=task)
 
 
 JOB = Job("tournament", Config, recipe, OUTCOMES["tournament"])

@@ -231,6 +231,19 @@ class LabelEngine(Protocol):
 
 
 @runtime_checkable
+class ClassEngine(Protocol):
+    """An engine that puts a text into one of a few classes (a sequence classifier). Thread-safe.
+
+    memory: bytes of its weights.
+    """
+
+    memory: int
+
+    def class_logprobs(self, prompts: Sequence[TokenIds]) -> Answers:
+        """Natural-log probability of each class for each text: [n, k], the classes in the order of the outputs."""
+
+
+@runtime_checkable
 class ScoreEngine(Protocol):
     """An engine that gives a finished conversation one score (a reward model). Thread-safe.
 

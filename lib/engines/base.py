@@ -1,7 +1,7 @@
 """What every engine's config has: the settings of one, and what can be asked of it before and after it is loaded."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lib.config import transient
@@ -38,8 +38,8 @@ class EngineConfig(ABC):
     def check(self, method: str) -> None:
         """Raise ConfigError for what can be refused before weights are loaded.
 
-        method: what the engine is for, as lib/types.py calls it: `label_logprobs`, `generate`, `score`, `relevance`,
-        `embed` or `search`.
+        method: what the engine is for, as lib/types.py calls it: `label_logprobs`, `class_logprobs`, `generate`,
+        `score`, `relevance`, `embed` or `search`.
         """
 
     @abstractmethod
@@ -98,3 +98,10 @@ class ModelConfig(EngineConfig):
     @abstractmethod
     def width(self) -> int:
         """Length of an embedder's vectors. Raises ConfigError where the model's config.json cannot be read."""
+
+    @abstractmethod
+    def class_names(self) -> Sequence[str]:
+        """What a judge that is a classifier calls its three classes, in the order of its outputs.
+
+        Raises ConfigError for a model that is none, or whose config.json cannot be read.
+        """

@@ -24,6 +24,7 @@ from lib.engines.checkpoints.embedding_prompts import ROLES
 from lib.engines.decoding.token_budget import token_budgets
 from lib.errors import ConfigError
 from lib.types import (
+    VERDICTS,
     Answers,
     Completion,
     Completions,
@@ -80,6 +81,10 @@ class DummyConfig(ModelConfig):
         """Length of its vectors."""
         return WIDTH
 
+    def class_names(self) -> Sequence[str]:
+        """Those of a judge's three classes."""
+        return VERDICTS
+
 
 class DummyEngine:
     """Pseudo-random answers from a hash of each request."""
@@ -95,6 +100,12 @@ class DummyEngine:
         hashes = np.array([self._hash([t for s in label for t in (*s, -1)]) for label in labels], dtype=np.uint64)
         logits = 4 * self._uniform(self._hashes(prompts)[:, None] ^ hashes)
         return self._answers(prompts, logits - np.log1p(np.exp(logits).sum(axis=1, keepdims=True)))
+
+    def class_logprobs(self, prompts: Sequence[TokenIds]) -> Answers:
+        """Log-probabilities [n, 3]: a softmax over the classes."""
+        classes = self._hashes([(place,) for place in range(len(VERDICTS))])
+        logits = 4 * self._uniform(self._hashes(prompts)[:, None] ^ classes)
+        return self._answers(prompts, logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
 
     def score(self, conversations: Sequence[TokenIds]) -> Answers:
         """Scores [n, 1], spread as the standard logistic distribution is."""

@@ -154,6 +154,7 @@ def _tokens(config: MemoryConfig, engine: TransformersConfig) -> list[int]:
 
 
 def _order(config: MemoryConfig, variant: TransformersConfig, text: list[int], least: int) -> Order:
+    adapter = checkpoint.adapter_of(variant)
     return Order(
         folder=str(checkpoint.weights_folder(variant).resolve()),
         dtype=variant.dtype.value,
@@ -165,6 +166,7 @@ def _order(config: MemoryConfig, variant: TransformersConfig, text: list[int], l
         new_tokens=config.new_tokens,
         text=text,
         window=variant.max_model_len,
+        adapter=None if adapter is None else str(adapter.folder.resolve()),
     )
 
 

@@ -51,10 +51,11 @@ from lib.types import PROBABILITIES, Answers, LabelEngine, Tokenizer
 
 
 class Mode(Enum):
-    """How a judge answers: by its probabilities of the labels, or in writing."""
+    """How a judge answers: by its probabilities of the labels, in writing, or by the classes of a classifier."""
 
     labels = "labels"
     text = "text"
+    classes = "classes"
 
 
 class Swap(Enum):
@@ -69,9 +70,10 @@ class PairwiseConfig:
     """How battles are judged.
 
     mode: `labels` reads how likely each label is to come next; `text` lets the judge write and takes the label that
-    it ends with. swap: `both` asks with A first and with B first and averages; `none` asks once, A first. truncate:
-    how texts that are too long are cut. min_label_mass: where the labels together are less likely than that (the
-    median of the first shard), the run stops: what the model wants to say is something else. 0 takes any.
+    it ends with; `classes` takes the probabilities of a classifier with three labels. swap: `both` asks with A first
+    and with B first and averages; `none` asks once, A first. truncate: how texts that are too long are cut.
+    min_label_mass: where the labels together are less likely than that (the median of the first shard), the run stops:
+    what the model wants to say is something else. 0 takes any.
 
     temperature, tie_offset: the rule by which the mean of the orders becomes the probabilities: each is raised to
     1/temperature, that of a tie multiplied by e^tie_offset, and all are renormalised. `jobs.evaluate` fits both where
@@ -114,14 +116,17 @@ class PairwiseConfig:
 ORDER_FIELDS = [(f"{order}_{name}", pa.float64()) for order in ("ab", "ba") for name in PROBABILITIES]
 
 
-def render_orders(prompt: PromptConfig, orders: int, tokenizer: Tokenizer) -> Render:
-    """How a battle becomes requests: the one with A first and, of two, the one with B first."""
+def render_orders(prompt: PromptConfig, orders: int, tokenizer: Tokenizer, *, finished: bool = False) -> Render:
+    """How a battle becomes requests: the one with A first and, of two, the one with B first.
+
+    finished: as of PromptConfig.tokens.
+    """
     texts = texts_of(prompt)
 
     def render(sides: Sides) -> list[list[int]]:
         asked, a, b, *reference = sides
         shown = [dict(zip(texts, (asked, *pair, *reference), strict=True)) for pair in ((a, b), (b, a))[:orders]]
-        return [prompt.tokens(slot_pieces(prompt, each), tokenizer) for each in shown]
+        return [prompt.tokens(slot_pieces(prompt, each), tokenizer, finished=finished) for each in shown]
 
     return render
 

@@ -19,12 +19,13 @@ import numpy.typing as npt
 import torch
 import transformers
 
+from lib.engines.checkpoints.heads import Head
 from lib.engines.checkpoints.pooling import Pooling
 from lib.engines.sizing import flops
 from lib.engines.transformers.causal import CausalEngine
 from lib.engines.transformers.classifier import ClassifierEngine
 from lib.engines.transformers.embedder import EmbedderEngine
-from lib.engines.transformers.loading import Head, Loaded
+from lib.engines.transformers.loading import Loaded
 from lib.types import Answers, Label, TokenIds
 from tests.bench.measure import cost, generate_one_token_each, seconds, tokens
 from tests.bench.padding import batches_of, padding_efficiency

@@ -37,6 +37,7 @@ ARGUMENTS = {
     "data.path=test.csv": "data.path={files}/test.csv",
     "merge.sample=sample_submission.csv": "merge.sample={files}/sample_submission.csv",
     "engine=smollm2_135m": "engine=dummy",  # a model takes too long here; the engines have tests of their own
+    "engine=mine": "engine=dummy",
     "run.dir=DIR": "run.dir={files}/run",
     "submission=submission.csv": "submission={files}/submission.csv",
     "labels=train.csv": "labels={files}/train.csv",

@@ -15,7 +15,7 @@ from lib.tasks.judging import judging_task, written
 from lib.tasks.pairwise import Mode, Pairwise, PairwiseConfig
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.sampling import SamplingConfig
-from lib.tasks.written_verdict import WrittenVerdict
+from lib.tasks.written.written_verdict import WrittenVerdict
 from tests.conftest import Job
 
 Battles = Callable[..., Path]
@@ -78,8 +78,10 @@ def test_a_plan_and_a_submission_know_what_is_written(quick_job: Job, tmp_path: 
 
 def test_the_mode_chooses_the_task() -> None:
     text, labels = PairwiseConfig(mode=Mode.text), PairwiseConfig()
-    assert isinstance(judging_task(labels, written(), PROMPT, DummyConfig().check_sampling), Pairwise)
-    task = judging_task(text, written(), PROMPT, DummyConfig().check_sampling)
+    assert isinstance(
+        judging_task(labels, written(), PROMPT, DummyConfig().check_sampling, DummyConfig().class_names), Pairwise
+    )
+    task = judging_task(text, written(), PROMPT, DummyConfig().check_sampling, DummyConfig().class_names)
     assert isinstance(task, WrittenVerdict)
     assert task.generate.max_new_tokens == 512
     assert judge.Config.__dataclass_fields__["generate"].default_factory is written
@@ -92,13 +94,13 @@ def test_the_mode_chooses_the_task() -> None:
 def test_sampling_is_refused_where_nothing_is_written(change: dict[str, float], key: str) -> None:
     config = SamplingConfig(**{"max_new_tokens": 512, **change})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=rf"^generate\.{key}: has no effect without judge\.mode=text"):
-        judging_task(PairwiseConfig(), config, PROMPT, DummyConfig().check_sampling)
+        judging_task(PairwiseConfig(), config, PROMPT, DummyConfig().check_sampling, DummyConfig().class_names)
 
 
 def test_sampling_that_the_engine_lacks_is_refused() -> None:
     config = SamplingConfig(temperature=1.0, epsilon_cutoff=0.1)
     with pytest.raises(ConfigError, match=r"^generate\.epsilon_cutoff=0\.1"):
-        judging_task(PairwiseConfig(mode=Mode.text), config, PROMPT, VllmConfig(model="x").check_sampling)
+        judging_task(PairwiseConfig(mode=Mode.text), config, PROMPT, VllmConfig(model="x").check_sampling, list)
 
 
 def test_a_tournament_is_judged_in_writing(quick_job: Job, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from lib.errors import ConfigError, InputError, Stopped
 from lib.pipeline.number_formats import MemoryConfig, NumberFormat, _measured, _prompts, tabulate
 from lib.pipeline.stop import Stop
 from tests.conftest import ROOT, Job
+from tests.engines.adapters import lora, save_adapter
 from tests.engines.conftest import WORDS, word_tokenizer
 from tests.engines.sizing.test_model_size import AWQ, LLAMA_2_7B
 
@@ -223,3 +224,14 @@ def test_what_can_be_refused_before_loading(tiny: Path, tmp_path: Path, monkeypa
 
 def test_other_engines_are_refused(quick_job: Job) -> None:
     assert "transformers engine" in quick_job("memory", "engine=dummy", code=2).stderr
+
+
+def test_an_adapter_is_measured_with_its_model(tiny: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny)
+    adapter = save_adapter(model, lora(target_modules="all-linear"), tmp_path / "adapter", str(tiny))
+    (row,) = tabulate(work(tiny, formats=[NumberFormat.fp32]), engine(tiny)).rows
+    (adapted,) = tabulate(work(tiny, formats=[NumberFormat.fp32]), replace(engine(tiny), adapter=str(adapter))).rows
+    assert adapted.weights_mib == row.weights_mib, "merged"
+    assert adapted.perplexity != row.perplexity

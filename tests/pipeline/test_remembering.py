@@ -46,7 +46,7 @@ from lib.tasks.prompts.prompt import Chat, PromptConfig
 from lib.tasks.reranking import FIELDS, JudgeRelevance, RerankConfig
 from lib.tasks.reward import ArenaConfig, Reward
 from lib.tasks.sampling import SamplingConfig
-from lib.tasks.written_verdict import WrittenVerdict
+from lib.tasks.written.written_verdict import WrittenVerdict
 from lib.types import BATTLE_TEXTS
 
 CASES = 8

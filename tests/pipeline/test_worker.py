@@ -19,7 +19,7 @@ from lib.tasks.base import Prepared
 from lib.tasks.pairwise import Pairwise
 from lib.tasks.prompts.prompt import Chat
 from lib.tasks.sampling import SamplingConfig
-from lib.tasks.written_verdict import WrittenVerdict
+from lib.tasks.written.written_verdict import WrittenVerdict
 from lib.types import KEY, Tokenizer
 from tests.pipeline.conftest import CONFIG, PROMPT, Plan
 

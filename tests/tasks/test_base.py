@@ -17,7 +17,7 @@ from lib.tasks.prompts.prompt import Chat, PromptConfig
 from lib.tasks.reranking import CrossEncode, JudgeRelevance, RerankBy, RerankConfig
 from lib.tasks.reward import ArenaConfig, Reward, Rule
 from lib.tasks.sampling import SamplingConfig
-from lib.tasks.written_verdict import WrittenVerdict
+from lib.tasks.written.written_verdict import WrittenVerdict
 from lib.types import BATTLE_TEXTS
 from tests.tasks.tables import keyed, rows
 

@@ -21,7 +21,7 @@ from lib.tasks.pairwise import Mode, Pairwise, PairwiseConfig, Swap
 from lib.tasks.prompts.prompt import Chat, PromptConfig
 from lib.tasks.reranking import JudgeRelevance, RerankConfig
 from lib.tasks.sampling import SamplingConfig
-from lib.tasks.written_verdict import WrittenVerdict
+from lib.tasks.written.written_verdict import WrittenVerdict
 from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds
 from tests.tasks.tables import concluded
 
@@ -181,7 +181,7 @@ def packaged(name: str) -> PromptConfig:
 )
 def test_prompts_of_before_ask_the_same_question_as_before(mode: Mode, name: str, question: str, answered: str) -> None:
     """Stores and unfinished runs know it by its hash; the hashes were taken before there were other label sets."""
-    task = judging_task(PairwiseConfig(mode=mode), written(), packaged(name), lambda _: None)
+    task = judging_task(PairwiseConfig(mode=mode), written(), packaged(name), lambda _: None, list)
     assert _hash(json.dumps(task.question(), sort_keys=True)) == question
     assert _hash(str(task.answered)) == answered
 

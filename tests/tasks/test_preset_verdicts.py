@@ -10,8 +10,8 @@ from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.tasks.pairwise import Mode, Pairwise, PairwiseConfig
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.tasks.sampling import SamplingConfig
-from lib.tasks.verdict import verdict
-from lib.tasks.written_verdict import WrittenVerdict
+from lib.tasks.written.verdict import verdict
+from lib.tasks.written.written_verdict import WrittenVerdict
 from lib.types import Tokenizer
 
 MT_BENCH = [

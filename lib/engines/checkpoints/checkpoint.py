@@ -1,14 +1,16 @@
 """A Hugging Face checkpoint: the config of one, where its files lie, what they say, and what identifies them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from lib.config import later
 from lib.engines.base import ModelConfig
+from lib.engines.checkpoints import adapter as adapters
 from lib.engines.checkpoints import (
     embedding_prompts,
     gguf,
@@ -18,10 +20,13 @@ from lib.engines.checkpoints import (
     sentence_settings,
     tokenizer_loading,
 )
+from lib.engines.checkpoints.adapter import Adapter
+from lib.engines.checkpoints.heads import head_of
 from lib.engines.checkpoints.json_files import read_json
 from lib.engines.sizing import flops
 from lib.engines.sizing.model_size import SETTINGS, Sizing, cache_per_token, embedding_parameters, stored_bytes
 from lib.errors import ConfigError
+from lib.log import log
 from lib.types import Tokenizer
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
@@ -29,7 +34,6 @@ _LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len")
 _SHIFTED = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text", "xmod",
             "mpnet", "longformer", "ibert", "lilt", "luke"}  # fmt: skip
 _GENERATION = "generation_config.json"  # it names the tokens that end a text
-_ADAPTER = "adapter_config.json"
 _KINDS = {"architectures": list, "text_config": dict, "id2label": dict, "quantization_config": dict}
 _CLASSIFIERS = ("ForSequenceClassification", internlm2.REWARD_MODEL)
 
@@ -47,10 +51,12 @@ class CheckpointConfig(ModelConfig):
     """What engines that load a checkpoint have in common.
 
     model: a folder, a hub id, or `package:NAME[/FOLDER]`. revision: of a hub id; a commit pins it. tokenizer: the same
-    kinds of names; null: the model's. gguf_file: a GGUF file in the model's folder, dequantised. add_bos: whether
-    prompts for a base model begin with BOS; null: as the tokenizer does. chat_template: Jinja text in place of the
-    tokenizer's. prompts: of an embedder, what stands before a `query` and before a `document`; a role that is not named
-    here: as the model's config_sentence_transformers.json says, or nothing.
+    kinds of names; null: the adapter's where its folder has one, else the model's. gguf_file: a GGUF file in the
+    model's folder, dequantised. add_bos: whether prompts for a base model begin with BOS; null: as the tokenizer does.
+    chat_template: Jinja text in place of the tokenizer's. prompts: of an embedder, what stands before a `query` and
+    before a `document`; a role that is not named here: as the model's config_sentence_transformers.json says, or
+    nothing. adapter: a folder, a hub id or `package:NAME[/FOLDER]` of what peft has saved and was trained on the model:
+    LoRA (QLoRA, DoRA), IA3, LoHa or LoKr.
     """
 
     model: str
@@ -62,11 +68,14 @@ class CheckpointConfig(ModelConfig):
     add_bos: bool | None = None
     prompts: dict[str, str] = field(default_factory=dict)
     trust_remote_code: bool = False
+    adapter: str | None = later(default=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.model:
             raise ConfigError("engine.model='': give a folder, a hub id or package:NAME")
+        if self.adapter == "":
+            raise ConfigError("engine.adapter='': give a folder, a hub id or package:NAME, or null")
         if self.gguf_file is not None and not self.gguf_file.endswith(".gguf"):
             raise ConfigError(f"engine.gguf_file={self.gguf_file}: must be the name of a .gguf file, or null")
         embedding_prompts.check(self.prompts)
@@ -74,27 +83,31 @@ class CheckpointConfig(ModelConfig):
     def check(self, method: str) -> None:
         """Raise ConfigError for what config.json and the tokenizer's files say already.
 
-        method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
+        method: what the engine is for: `label_logprobs`, `class_logprobs`, `generate`, `score`, `relevance` or `embed`.
         """
         folder(self)
         found = settings(self)
         name = architecture(self)
-        if method in ("score", "relevance") and not is_classifier(self):
+        classifies, wants_one = is_classifier(self), method in ("score", "relevance")
+        if wants_one and not classifies:
             raise ConfigError(
                 f"engine.model={self.model}: {name} gives no scores; this job needs a reward model or a reranker "
                 f"(…ForSequenceClassification with one label, {internlm2.REWARD_MODEL})"
             )
+        if method == "class_logprobs":
+            self._require_three_classes()
         if method in ("label_logprobs", "generate") and (found.get("is_encoder_decoder") or not is_causal(self)):
+            other = "; one with three labels judges with judge.mode=classes" if classifies else ""
             raise ConfigError(
-                f"engine.model={self.model}: {name} predicts no next token; this job needs a causal language "
-                "model (…ForCausalLM)"
+                f"engine.model={self.model}: {'a classifier' if classifies else name} predicts no next token; this "
+                f"job needs a causal language model (…ForCausalLM){other}"
             )
-        if method == "embed" and (is_classifier(self) or found.get("is_encoder_decoder")):
+        if method == "embed" and (classifies or found.get("is_encoder_decoder")):
             raise ConfigError(
                 f"engine.model={self.model}: {name} gives no embeddings; this job needs an encoder or a decoder "
                 "(…Model, …ForCausalLM), not a classifier"
             )
-        if method in ("score", "relevance") and found.get("is_encoder_decoder"):
+        if (wants_one or method == "class_logprobs") and found.get("is_encoder_decoder"):
             raise ConfigError(
                 f"engine.model={self.model}: {name} is an encoder with a decoder, whose score stands at a token that "
                 "only its own tokenizer puts there; choose a decoder or an encoder"
@@ -102,13 +115,44 @@ class CheckpointConfig(ModelConfig):
         if method == "embed":
             self.embedding_prompts()
             sentence_settings.check(folder(self), f"engine.model={self.model}", self.max_model_len)
-        labels = len(found.get("id2label") or (0, 1))  # transformers leaves out its default of two
-        if name.endswith("ForSequenceClassification") and labels != 1:
-            raise ConfigError(f"engine.model={self.model}: has {labels} labels, a reward model has one")
+        if wants_one and (labels := count_labels(self)) != 1:
+            three = "; one with three judges battles in jobs.judge, with judge.mode=classes" if labels == 3 else ""
+            raise ConfigError(f"engine.model={self.model}: has {labels} labels, a reward model has one{three}")
         limit = _positions(found.get("text_config") or found)
         if limit is not None and self.max_model_len > limit:
             raise ConfigError(f"engine.max_model_len={self.max_model_len}: {self.model} reads at most {limit} tokens")
         tokenizer_loading.require_tokenizer(tokenizer_folder(self), _tokenizer_key(self))
+        if (adapter := adapter_of(self)) is not None:
+            self._require_base_of(adapter, method)
+
+    def _require_three_classes(self) -> None:
+        """Raise ConfigError for a model that does not choose one of three classes."""
+        needs = "a judge of battles is a …ForSequenceClassification with three labels: A, B, tie"
+        if not is_classifier(self):
+            raise ConfigError(
+                f"engine.model={self.model}: {architecture(self)} has no classes; {needs}; a language model judges "
+                "with judge.mode=labels"
+            )
+        if (labels := count_labels(self)) != 3:
+            one = "; with one label it is a reward model, for jobs.arena" if labels == 1 else ""
+            raise ConfigError(f"engine.model={self.model}: has {labels} label{'s' * (labels > 1)}; {needs}{one}")
+        kind = settings(self).get("problem_type")
+        if kind not in (None, "single_label_classification"):
+            raise ConfigError(
+                f"engine.model={self.model}: its config.json says problem_type={kind}; {needs}, of which one holds"
+            )
+
+    def _require_base_of(self, adapter: Adapter, method: str) -> None:
+        """Raise ConfigError where an adapter does not fit; warn where it is said to be of another model."""
+        base = _metadata_folder(self)
+        adapters.require_fit(adapter, base, head_of(method), model=self.model, trust_remote_code=self.trust_remote_code)
+        if not adapter.is_of(self.model):
+            log.warning(
+                "%s: says that it was trained on %s; its weights fit engine.model=%s, which is taken to be the same",
+                adapter.key,
+                adapter.base or "a model that it doesn't name",
+                self.model,
+            )
 
     def identity(self) -> dict[str, str]:
         """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
@@ -117,6 +161,8 @@ class CheckpointConfig(ModelConfig):
         read = {*pooling.FILES, embedding_prompts.FILE, *sentence_settings.FILES, _GENERATION, *_code(path)}
         names += [name for name in read if (path / name).is_file()]
         found = {"model": hub.shown(self.model), "weights_hash": hub.files_hash(path, names)}
+        if (adapter := adapter_of(self)) is not None:
+            found |= adapter.identity()
         if self.tokenizer:
             found["tokenizer"] = hub.shown(self.tokenizer)
         path = tokenizer_folder(self)
@@ -124,16 +170,35 @@ class CheckpointConfig(ModelConfig):
         return {**found, "tokenizer_hash": hub.files_hash(path, there)}
 
     def load_tokenizer(self) -> Tokenizer:
-        """The tokenizer, without weights. Raises ConfigError where there is none."""
-        return tokenizer_loading.load(
-            tokenizer_folder(self),
+        """The tokenizer, without weights. Raises ConfigError where there is none, or it is too large for the model."""
+        path, found = tokenizer_folder(self), settings(self)
+        tokenizer = tokenizer_loading.load(
+            path,
             chat_template=self.chat_template,
             add_bos=self.add_bos,
-            reward_token=internlm2.reward_token(settings(self)),
+            reward_token=internlm2.reward_token(found),
             lowered=sentence_settings.read(folder(self, weights=None), f"engine.model={self.model}").lowered,
             trust_remote_code=self.trust_remote_code,
             key=_tokenizer_key(self),
         )
+        rows = (found.get("text_config") or found).get("vocab_size")
+        own = len(tokenizer.huggingface)
+        if self.adapter is not None and isinstance(rows, int) and own > rows:
+            raise ConfigError(
+                f"{_tokenizer_key(self)}: its tokenizer has {own} tokens, engine.model={self.model} has {rows}: the "
+                "vocabulary was resized in training; name a base that was resized alike, or another engine.tokenizer"
+            )
+        return tokenizer
+
+    def class_names(self) -> Sequence[str]:
+        """What a judge's config.json calls its three classes, in the order of its outputs; LABEL_0, … if nothing.
+
+        Raises ConfigError for a model that does not choose one of three classes.
+        """
+        self._require_three_classes()
+        named = settings(self).get("id2label") or {}
+        own = named if len(named) == count_labels(self) else {}  # a base may have others than the adapter's head
+        return [str(own.get(str(number), f"LABEL_{number}")) for number in range(count_labels(self))]
 
     def embedding_prompts(self) -> Mapping[str, str]:
         """What stands before a text to embed, by its role. Raises ConfigError for a file that cannot be read."""
@@ -232,13 +297,39 @@ def architecture(config: CheckpointConfig) -> str:
 
 
 def is_classifier(config: CheckpointConfig) -> bool:
-    """Whether the model has a head that scores, in place of one that predicts tokens."""
-    return architecture(config).endswith(_CLASSIFIERS)
+    """Whether the model, with its adapter, has a head that scores, in place of one that predicts tokens.
+
+    Raises ConfigError for an adapter that makes a classifier of its base and brings no head.
+    """
+    if architecture(config).endswith(_CLASSIFIERS):
+        return True
+    adapter = adapter_of(config)
+    if adapter is not None and adapter.classifies and adapter.labels is None:
+        raise ConfigError(
+            f"{adapter.key}: is of a classifier, but has no head (score, classifier), and engine.model={config.model} "
+            "has none; save the adapter with its head (peft: task_type=SEQ_CLS, or modules_to_save)"
+        )
+    return adapter is not None and adapter.classifies
 
 
 def is_causal(config: CheckpointConfig) -> bool:
-    """Whether the model has a head that predicts the next token."""
-    return architecture(config).endswith(_CAUSAL)
+    """Whether the model, with its adapter, has a head that predicts the next token."""
+    return architecture(config).endswith(_CAUSAL) and not is_classifier(config)
+
+
+def count_labels(config: CheckpointConfig) -> int:
+    """Outputs of a classifier's head: the adapter's where it brings one."""
+    adapter = adapter_of(config)
+    if adapter is not None and adapter.labels is not None:
+        return adapter.labels
+    if architecture(config) == internlm2.REWARD_MODEL:
+        return 1
+    return len(settings(config).get("id2label") or (0, 1))  # transformers leaves out its default of two
+
+
+def adapter_of(config: CheckpointConfig) -> Adapter | None:
+    """The adapter that the config names. Raises ConfigError where it can't be loaded."""
+    return None if config.adapter is None else adapters.read(config.adapter)
 
 
 def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
@@ -255,11 +346,10 @@ def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
         if not (path / config.gguf_file).is_file():
             there = ", ".join(sorted(file.name for file in path.glob("*.gguf"))) or "no .gguf file"
             raise ConfigError(f"engine.gguf_file={config.gguf_file}: not in {path}, where there is {there}")
-    elif (path / _ADAPTER).is_file():
-        base = _base_of_adapter(path / _ADAPTER)
+    elif (base := adapters.base_of(path)) is not None:
         raise ConfigError(
-            f"engine.model={config.model}: {path} holds an adapter ({_ADAPTER}) for {base}, and adapters are not "
-            "loaded; merge it into its base (peft: model.merge_and_unload().save_pretrained) and name that folder"
+            f"engine.model={config.model}: {path} holds an adapter ({adapters.CONFIG}) for {base}; name it as "
+            f"engine.adapter={config.model}, and its base as engine.model"
         )
     elif not (path / "config.json").is_file():
         found = [file.name for file in path.glob("*.gguf")]
@@ -290,13 +380,6 @@ def _code(path: Path) -> list[str]:
     return [file.name for file in path.glob("*.py")]
 
 
-def _base_of_adapter(file: Path) -> str:
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "a model that it doesn't name"
-
-
 def weights_folder(config: CheckpointConfig) -> Path:
     """A folder with config.json and safetensors: a GGUF file is converted once. Raises ConfigError as `folder` does."""
     path = folder(config, weights=True)
@@ -311,9 +394,10 @@ def weight_bytes(config: CheckpointConfig) -> int:
 
 def tokenizer_folder(config: CheckpointConfig) -> Path:
     """The folder with the tokenizer's files."""
-    if config.tokenizer is None:
-        return _metadata_folder(config)
-    return hub.folder(config.tokenizer, None, key="engine.tokenizer")
+    if config.tokenizer is not None:
+        return hub.folder(config.tokenizer, None, key="engine.tokenizer")
+    adapter = adapter_of(config)
+    return adapter.folder if adapter is not None and adapter.has_vocabulary else _metadata_folder(config)
 
 
 def _metadata_folder(config: CheckpointConfig) -> Path:
@@ -322,7 +406,10 @@ def _metadata_folder(config: CheckpointConfig) -> Path:
 
 
 def _tokenizer_key(config: CheckpointConfig) -> str:
-    return f"engine.tokenizer={config.tokenizer}" if config.tokenizer else f"engine.model={config.model}"
+    if config.tokenizer:
+        return f"engine.tokenizer={config.tokenizer}"
+    adapter = adapter_of(config)
+    return adapter.key if adapter is not None and adapter.has_vocabulary else f"engine.model={config.model}"
 
 
 def _safetensors(path: Path) -> list[str]:

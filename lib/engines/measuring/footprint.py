@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib.engines.checkpoints import adapter as adapters
+from lib.engines.checkpoints.heads import Head
 from lib.engines.measuring.perplexity import perplexity, token_logprobs
 from lib.engines.transformers import loading
 from lib.errors import EngineError, OvernightError
@@ -31,10 +33,10 @@ _STATUS, _FORGET, _FIRST_TO_GO = (Path("/proc/self") / name for name in ("status
 class Order:
     """A model to load, and what it is to do. Plain values: it goes to another process.
 
-    folder: with safetensors. dtype, quantization, device, trust_remote_code: as for `loading.load`. least: bytes that
-    have to be free before anything is loaded, 0 where that is unknown. prompts: equally long, in tokens, written on
-    greedily by new_tokens each, as one batch, end tokens or not. text: tokens that the perplexity is measured on, in
-    windows of so many tokens, which overlap by half.
+    folder: with safetensors. adapter: its folder. dtype, quantization, device, trust_remote_code: as for
+    `loading.load`. least: bytes that have to be free before anything is loaded, 0 where that is unknown. prompts:
+    equally long, in tokens, written on greedily by new_tokens each, as one batch, end tokens or not. text: tokens that
+    the perplexity is measured on, in windows of so many tokens, which overlap by half.
     """
 
     folder: str
@@ -47,6 +49,7 @@ class Order:
     new_tokens: int
     text: list[int]
     window: int
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +100,12 @@ def measure(order: Order) -> Footprint:
     baseline = meter.used()
     loaded = loading.load(
         Path(order.folder),
-        head=loading.Head.causal,
+        head=Head.causal,
         dtype=order.dtype,
         quantization=order.quantization,
         device=where,
         trust_remote_code=order.trust_remote_code,
+        adapter=None if order.adapter is None else adapters.read(order.adapter),
     )
     peak_loading = meter.peak()
     _write(loaded.model, order.prompts, _WARM_UP)

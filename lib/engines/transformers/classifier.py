@@ -1,9 +1,9 @@
-"""Scores from a sequence classifier with one label: a reward model, or a cross-encoder that reads two texts."""
+"""Answers of a sequence classifier: scores of a reward model or a cross-encoder, probabilities of a judge's classes."""
 
 import inspect
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +34,7 @@ class _Input:
 
 
 class ClassifierEngine:
-    """Scores finished conversations, and pairs of query and passage."""
+    """Scores finished conversations, and pairs of query and passage; tells how likely each class of a text is."""
 
     def __init__(self, loaded: Loaded, *, max_model_len: int, batch_tokens: int) -> None:
         """Take a model. batch_tokens: rows times longest row of a batch."""
@@ -42,6 +42,7 @@ class ClassifierEngine:
         self._model = loaded.model
         self._max_model_len = max_model_len
         self._batch_tokens = batch_tokens
+        self._width = int(loaded.model.config.num_labels)
         # Models that tell the second text from the first (BERT's token types), whatever the tokenizer says.
         self._has_types = (getattr(loaded.model.config, "type_vocab_size", None) or 0) > 1
         self._takes_mask = "attention_mask" in inspect.signature(loaded.model.forward).parameters
@@ -61,11 +62,18 @@ class ClassifierEngine:
         """The model's one output for each pair of query and passage, without an activation: [n, 1]."""
         return self._answer([_Input(tokens, first) for tokens, first in pairs])
 
+    def class_logprobs(self, prompts: Sequence[TokenIds]) -> Answers:
+        """Natural-log probability of each of the model's classes for each text: [n, k]."""
+        from scipy.special import log_softmax
+
+        answers = self._answer([_Input(tokens, len(tokens)) for tokens in prompts])
+        return replace(answers, values=log_softmax(answers.values, axis=1))
+
     def _answer(self, requests: Sequence[_Input]) -> Answers:
         with self._turn:
             return answer_all(
                 requests,
-                width=1,
+                width=self._width,
                 budget=self._batch_tokens,
                 max_model_len=self._max_model_len,
                 answer=self._scores,
@@ -78,7 +86,7 @@ class ClassifierEngine:
 
         with torch.inference_mode():
             scores = self._at_last_token(batch) if self._reads_last else self._whole(batch)
-            assert scores.shape == (len(batch), 1)
+            assert scores.shape == (len(batch), self._width)
             answers: npt.NDArray[np.float32] = scores.float().cpu().numpy()
             return answers
 

@@ -3,24 +3,17 @@
 import logging
 import re
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lib.engines.checkpoints.adapter import Adapter
+from lib.engines.checkpoints.heads import Head
 from lib.errors import EngineError
 from lib.imports import without
 
 if TYPE_CHECKING:
     from torch import dtype as TorchDtype
     from transformers import BitsAndBytesConfig, PreTrainedModel
-
-
-class Head(Enum):
-    """What is loaded: a model with one of its heads, or its body alone. Values are classes of transformers."""
-
-    causal = "AutoModelForCausalLM"
-    classifier = "AutoModelForSequenceClassification"
-    body = "AutoModel"
 
 
 # The report of weights, which `load` reads itself, and how layers would be sharded, which they are not.
@@ -43,11 +36,21 @@ class Loaded:
     memory: int
 
 
-def load(folder: Path, *, head: Head, dtype: str, quantization: str, device: str, trust_remote_code: bool) -> Loaded:
-    """Load a model from a local folder of safetensors.
+def load(
+    folder: Path,
+    *,
+    head: Head,
+    dtype: str,
+    quantization: str,
+    device: str,
+    trust_remote_code: bool,
+    adapter: Adapter | None = None,
+    name: str = "",
+) -> Loaded:
+    """Load a model from a local folder of safetensors, and its adapter. name: of the model, as `engine.model` has it.
 
     Raises EngineError where it does not load, or where the checkpoint lacks weights that the architecture has:
-    transformers would fill those with random numbers.
+    transformers would fill those with random numbers. A head may be missing that the adapter brings.
     """
     import torch
     import transformers
@@ -55,10 +58,14 @@ def load(folder: Path, *, head: Head, dtype: str, quantization: str, device: str
     with without("sklearn"):  # a second, with scipy, for a way of generating that nothing here uses
         from lib.engines.checkpoints import internlm2_model
 
+    from lib.engines.transformers.adapting import adapt
+
     internlm2_model.register()
     transformers.utils.logging.disable_progress_bar()
-    for name in _TALKATIVE:
-        logging.getLogger(f"transformers.{name}").setLevel(logging.ERROR)
+    for talkative in _TALKATIVE:
+        logging.getLogger(f"transformers.{talkative}").setLevel(logging.ERROR)
+    brought = adapter.shapes if adapter is not None else {}
+    labels = adapter.labels if adapter is not None else None
     where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model, report = getattr(transformers, head.value).from_pretrained(
@@ -70,31 +77,37 @@ def load(folder: Path, *, head: Head, dtype: str, quantization: str, device: str
             local_files_only=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **({} if labels is None else {"num_labels": labels}),
         )
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise EngineError(f"engine.model: {folder} cannot be loaded on {where}: {error}") from error
     # The pooler of a BERT without a head: nothing here reads it, and not all checkpoints have it.
-    if missing := sorted(key for key in report["missing_keys"] if not key.startswith("pooler.")):
-        raise EngineError(f"engine.model: {folder} lacks weights of its architecture: {', '.join(missing[:5])}")
-    if dropped := sorted(key for key in report["unexpected_keys"] if not _harmless(key, model, head)):
+    missing = (key for key in report["missing_keys"] if f"base_model.model.{key}" not in brought)
+    if lacking := sorted(key for key in missing if not key.startswith("pooler.")):
+        raise EngineError(f"engine.model: {folder} lacks weights of its architecture: {', '.join(lacking[:5])}")
+    replaced = head is Head.body or labels is not None
+    if dropped := sorted(key for key in report["unexpected_keys"] if not _harmless(key, model, replaced)):
         raise EngineError(
             f"engine.model: {folder} has {len(dropped)} weights that {type(model).__name__} has no place for, so its "
             f"answers would not be the checkpoint's: {', '.join(dropped[:5])}; its config.json may lack a key (as "
             "attention_bias), or may name another architecture"
         )
+    if adapter is not None:
+        model = adapt(model, adapter, name=name)
     return Loaded(model.eval(), where.partition(":")[0], _memory(model))
 
 
-def _harmless(key: str, model: "PreTrainedModel", head: Head) -> bool:
+def _harmless(key: str, model: "PreTrainedModel", replaced: bool) -> bool:
     """Whether a weight of the checkpoint may be left out: a table of what is computed, or of a part that isn't asked.
 
     Parts: other heads, beside a body or a language model; towers for pictures and sounds; layers that guess ahead.
+    replaced: whether the checkpoint's own head is not asked, since a body is, or a head that an adapter brings.
     """
     if re.search(_COMPUTED, key) or re.match(_UNASKED, key):
         return True
     prefix = model.base_model_prefix
     inside = not prefix or key.startswith(f"{prefix}.") or re.match(_BODY, key) is not None
-    return head is Head.body and not inside
+    return replaced and not inside
 
 
 def _memory(model: "PreTrainedModel") -> int:

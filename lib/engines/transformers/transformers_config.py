@@ -8,6 +8,7 @@ from lib.config import transient
 from lib.engines.checkpoints import checkpoint, stored_quantization
 from lib.engines.checkpoints import pooling as poolings
 from lib.engines.checkpoints.checkpoint import CheckpointConfig
+from lib.engines.checkpoints.heads import Head, head_of
 from lib.engines.checkpoints.pooling import Pooling
 from lib.engines.checkpoints.stored_quantization import is_bitsandbytes
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
@@ -39,9 +40,10 @@ _LAYER_BYTES = {BitsAndBytes.int8: 1.0, BitsAndBytes.nf4: NF4_BYTES, BitsAndByte
 
 @dataclass(frozen=True, kw_only=True)
 class TransformersConfig(CheckpointConfig):
-    """A causal language model (`label_logprobs`, `generate`), reward model, cross-encoder (`relevance`) or embedder.
+    """A causal language model (`label_logprobs`, `generate`), a sequence classifier, or an embedder.
 
-    Reward models and cross-encoders are sequence classifiers with one label; InternLM2ForRewardModel is one as well.
+    Reward models and cross-encoders (`relevance`) are classifiers with one label, InternLM2ForRewardModel as well; a
+    judge (`class_logprobs`) has three. An adapter is merged into the model's weights where these are not quantised.
 
     pooling: how `embed` makes one vector of a text's token states; null: as the model's 1_Pooling/config.json says,
     or `last` for a causal language model that has none.
@@ -65,7 +67,7 @@ class TransformersConfig(CheckpointConfig):
     def check(self, method: str) -> None:
         """Raise ConfigError for everything that can be refused before weights are loaded.
 
-        method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
+        method: what the engine is for: `label_logprobs`, `class_logprobs`, `generate`, `score`, `relevance` or `embed`.
         """
         super().check(method)
         if method == "embed":
@@ -97,8 +99,7 @@ class TransformersConfig(CheckpointConfig):
         from lib.engines.transformers.embedder import EmbedderEngine
         from lib.engines.transformers.generator import GeneratorEngine
 
-        heads = {"score": loading.Head.classifier, "relevance": loading.Head.classifier, "embed": loading.Head.body}
-        head = heads.get(method, loading.Head.causal)
+        head = head_of(method)
         loaded = loading.load(
             checkpoint.weights_folder(self),
             head=head,
@@ -106,6 +107,8 @@ class TransformersConfig(CheckpointConfig):
             quantization="none" if self._is_stored() else self.quantization.value,
             device=self.device,
             trust_remote_code=self.trust_remote_code,
+            adapter=checkpoint.adapter_of(self),
+            name=self.model,
         )
         on_cpu = loaded.device == "cpu"
         if method == "generate":
@@ -113,11 +116,11 @@ class TransformersConfig(CheckpointConfig):
             batch_tokens = self.batch_tokens or (_CPU_WRITING if on_cpu else _GPU_WRITING)
             return GeneratorEngine(loaded, tokenizer, max_model_len=self.max_model_len, batch_tokens=batch_tokens)
         batch_tokens = self.batch_tokens or (512 if on_cpu else 16384)
-        if head is loading.Head.body:
+        if head is Head.body:
             return EmbedderEngine(
                 loaded, pooling=pooling(self), max_model_len=self.max_model_len, batch_tokens=batch_tokens
             )
-        engine = ClassifierEngine if head is loading.Head.classifier else CausalEngine
+        engine = ClassifierEngine if head is Head.classifier else CausalEngine
         return engine(loaded, max_model_len=self.max_model_len, batch_tokens=batch_tokens)
 
     def _is_stored(self) -> bool:

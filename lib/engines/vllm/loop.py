@@ -17,6 +17,7 @@ from lib.types import TokenIds
 
 if TYPE_CHECKING:
     from vllm import PoolingParams, RequestOutput, SamplingParams
+    from vllm.lora.request import LoRARequest
     from vllm.v1.engine.llm_engine import LLMEngine
 
 
@@ -50,8 +51,12 @@ class VllmLoop:
     load: steps so far, and the requests inside the engine (running or next in line) in each of them, summed.
     """
 
-    def __init__(self, make: Callable[[], "LLMEngine"]) -> None:
-        """Make the engine in the thread that runs it. make: returns a vllm LLMEngine. Raises what `make` raises."""
+    def __init__(self, make: Callable[[], "LLMEngine"], lora: "LoRARequest | None" = None) -> None:
+        """Make the engine in the thread that runs it. make: returns a vllm LLMEngine. Raises what `make` raises.
+
+        lora: the adapter of all requests.
+        """
+        self._lora = lora
         self._calls: deque[_Call] = deque()
         self._running: dict[str, tuple[_Call, int]] = {}
         self._changed = threading.Condition()
@@ -106,7 +111,9 @@ class VllmLoop:
                 name = str(next(numbers))
                 self._running[name] = (call, index)  # before it is, so that whatever is raised reaches its caller
                 try:
-                    engine.add_request(name, tokens_input(list(request.tokens)), request.params)
+                    engine.add_request(
+                        name, tokens_input(list(request.tokens)), request.params, lora_request=self._lora
+                    )
                 except (ValueError, VLLMValidationError) as refused:
                     del self._running[name]
                     call.take(index, refused)

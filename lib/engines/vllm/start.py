@@ -22,21 +22,31 @@ def environment(num_gpus: float) -> dict[str, str]:
     return {**_ENVIRONMENT, **({} if num_gpus else _ON_CPU)}
 
 
-def load(model: str, arguments: Mapping[str, object], extra: Mapping[str, object], num_gpus: float) -> VllmLoop:
+def load(
+    model: str,
+    arguments: Mapping[str, object],
+    extra: Mapping[str, object],
+    num_gpus: float,
+    adapter: Path | None = None,
+) -> VllmLoop:
     """The engine with its weights, and the loop that runs it.
 
     model: its name in our config. arguments: EngineArgs by name, of which extra are those that our fields don't set.
+    adapter: the folder of a LoRA, for all requests.
     Raises ConfigError for what vLLM refuses before it loads weights, EngineError where it cannot load them, or would
     leave some out.
     """
     for name, value in environment(num_gpus).items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of vLLM's own use of torch
-        return _load(model, arguments, extra, num_gpus)
+        return _load(model, arguments, extra, num_gpus, adapter)
 
 
-def _load(model: str, arguments: Mapping[str, object], extra: Mapping[str, object], num_gpus: float) -> VllmLoop:
+def _load(
+    model: str, arguments: Mapping[str, object], extra: Mapping[str, object], num_gpus: float, adapter: Path | None
+) -> VllmLoop:
     from vllm.engine.arg_utils import EngineArgs
+    from vllm.lora.request import LoRARequest
     from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine
 
@@ -59,8 +69,16 @@ def _load(model: str, arguments: Mapping[str, object], extra: Mapping[str, objec
     except (ValueError, TypeError, OSError, ImportError, NotImplementedError) as error:
         raise ConfigError(f"engine.model={model}: vLLM refuses this config: {_brief(error)}") from error
     biases.require_place(Path(str(arguments["model"])), model)
+    lora = None if adapter is None else LoRARequest("adapter", 1, str(adapter))
+
+    def make() -> LLMEngine:
+        engine = LLMEngine.from_vllm_config(vllm_config, disable_log_stats=True)
+        if lora is not None:
+            engine.add_lora(lora)  # else it would be loaded, and found wanting, with the first request
+        return engine
+
     try:
-        return VllmLoop(lambda: LLMEngine.from_vllm_config(vllm_config, disable_log_stats=True))
+        return VllmLoop(make, lora)
     except Exception as error:  # of vLLM, torch, CUDA or a checkpoint's own code: all mean that there is no engine
         raise EngineError(
             f"engine.model={model}: vLLM cannot load it: {_brief(error)}. Where memory is short: a smaller "

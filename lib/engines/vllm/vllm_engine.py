@@ -1,6 +1,7 @@
 """Answers of a vLLM engine: labels and text from a language model, vectors and scores from a pooler."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,7 +129,7 @@ class GeneratingEngine(VllmEngine):
 
 
 class PoolingEngine(VllmEngine):
-    """A model that reads a text and gives a vector or a score."""
+    """A model that reads a text and gives a vector, a score or the probabilities of classes."""
 
     def __init__(self, loop: VllmLoop, *, memory: int, max_model_len: int) -> None:
         """Take a running engine."""
@@ -136,6 +137,7 @@ class PoolingEngine(VllmEngine):
         self._tasks: Sequence[str] = loop.engine.get_supported_tasks()
         # Only models that tell the second text from the first (BERT's token types) may be told which it is.
         settings = loop.engine.vllm_config.model_config.hf_config
+        self._classes = int(settings.num_labels)
         self._has_types = (getattr(settings, "type_vocab_size", None) or 0) > 1
 
     def score(self, conversations: Sequence[TokenIds]) -> Answers:
@@ -148,6 +150,15 @@ class PoolingEngine(VllmEngine):
         # A score for every token that was not in the prefix cache, of which only the last one is wanted.
         params = PoolingParams(task="token_classify", use_activation=False, skip_reading_prefix_cache=False)
         return self._pool([Request(tokens, params) for tokens in conversations], read=lambda output: output[-1])
+
+    def class_logprobs(self, prompts: Sequence[TokenIds]) -> Answers:
+        """Natural-log probability of each of the model's classes for each text: [n, k]."""
+        from scipy.special import log_softmax
+        from vllm import PoolingParams
+
+        params = PoolingParams(task="classify", use_activation=False)
+        answers = self._pool([Request(tokens, params) for tokens in prompts], width=self._classes)
+        return replace(answers, values=log_softmax(answers.values, axis=1))
 
     def relevance(self, pairs: Sequence[TokenPair]) -> Answers:
         """A cross-encoder's output for each pair of query and passage, without an activation: [n, 1]."""
@@ -167,8 +178,13 @@ class PoolingEngine(VllmEngine):
         params = PoolingParams(task="embed", use_activation=True)
         return self._pool([Request(tokens, params) for tokens in texts])
 
-    def _pool(self, requests: Sequence[Request], read: Callable[[Vectors], Vectors] = lambda output: output) -> Answers:
-        """Answers [n, width]; read: what vLLM gives for a request -> [width]."""
+    def _pool(
+        self,
+        requests: Sequence[Request],
+        read: Callable[[Vectors], Vectors] = lambda output: output,
+        width: int = 1,
+    ) -> Answers:
+        """Answers [n, width]; read: what vLLM gives for a request -> [width]. width: where there is no answer."""
         errors = self._too_long([request.tokens for request in requests], 0)
         rows = [number for number in range(len(requests)) if number not in errors]
         outputs, usage = self._answer([requests[row] for row in rows])
@@ -178,7 +194,7 @@ class PoolingEngine(VllmEngine):
                 errors[row] = f"vLLM refused the request: {output}"
             else:
                 found[row] = read(output.outputs.data.float().numpy())
-        width = len(next(iter(found.values()), (0,)))
+        width = len(next(iter(found.values()), range(width)))
         values = np.full((len(requests), width), np.nan, dtype=np.float32)
         for row, value in found.items():
             values[row] = value

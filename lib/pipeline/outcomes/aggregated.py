@@ -18,6 +18,7 @@ from lib.scoring.aggregates.both_orders import both_orders
 from lib.scoring.aggregates.judgements import Aggregate, Judgements
 from lib.scoring.aggregates.llmbar import llmbar
 from lib.tasks.prompts.meanings import outcomes_of
+from lib.types import VERDICTS
 
 _AGAINST = (Aggregate.arena_hard, Aggregate.alpaca_eval)  # a baseline
 
@@ -56,10 +57,11 @@ def aggregate_run(folder: Path, config: EvaluateConfig) -> Aggregated | None:
         return None
     if not judge:
         raise InputError(f"{folder}: aggregate={rule.value} is of runs of jobs.judge, whose verdicts are labels")
+    labels = prompt["labels"] or [*VERDICTS]  # a classifier has these, and none in its prompt
     judged = read_judgements(
         require_result(folder),
-        prompt["labels"],
-        outcomes_of(prompt["labels"], prompt.get("means") or []),
+        labels,
+        outcomes_of(labels, prompt.get("means") or []),
         prompt.get("weights") or [],
         orders=1 if judge.get("swap") == "none" else 2,
     )

@@ -19,7 +19,15 @@ from lib.pipeline.run import Run, spelled_texts
 from lib.scoring.aggregates.judgements import Aggregate
 from lib.scoring.diversity import WordTokenizer
 
-_SHOWN = ("engine.model", "engine.revision", "engine.dtype", "engine.quantization", "engine.max_model_len")
+_SHOWN = (
+    "engine.model",
+    "engine.revision",
+    "engine.adapter",
+    "engine.dtype",
+    "engine.quantization",
+    "engine.max_model_len",
+    "task.classes",
+)
 
 
 class Metric(Enum):  # members in lower case, since OmegaConf knows them by their names

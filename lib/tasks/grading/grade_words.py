@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lib.tasks.grading.scale import Scale
 from lib.tasks.prompts.begun import THINK, THOUGHT
-from lib.tasks.verdict_words import NOT_THIS
+from lib.tasks.written.verdict_words import NOT_THIS
 
 _SIGNS = r"[*_`\"'~#<>「」『』()\[\]【】|:\s]{0,20}"  # so many, since several stand side by side in patterns
 _BETWEEN = r"\s*(?:[-–—~〜]|to\b|or\b|and\b|か|または|から)\s*"  # of two numbers: a range, or a choice

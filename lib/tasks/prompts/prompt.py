@@ -157,13 +157,17 @@ class PromptConfig:
         """The template with its slots filled; values are never searched for slots."""
         return "".join(values[piece] if index % 2 else piece for index, piece in enumerate(self._pieces))
 
-    def tokens(self, values: Mapping[str, Sequence[str]], tokenizer: Tokenizer) -> list[int]:
-        """Token ids of the whole request for the texts of each slot, up to where the answer begins."""
+    def tokens(self, values: Mapping[str, Sequence[str]], tokenizer: Tokenizer, *, finished: bool = False) -> list[int]:
+        """Token ids of the whole request for the texts of each slot, up to where the answer begins.
+
+        finished: nothing is to follow; what the tokenizer puts around a whole text stands around one that is no chat.
+        """
         chat = self.is_chat(tokenizer)  # a chat's texts are made plain by the tokenizer, control tokens of ours too
         joined = {name: self.joint.join(texts) for name, texts in values.items()}
         text = self.fill(joined if chat else {name: tokenizer.plain(text) for name, text in joined.items()})
         if not chat:
-            return tokenizer.completion_prompt(self._as_text(text))
+            written = self._as_text(text)
+            return tokenizer.embedding_prompt(written) if finished else tokenizer.completion_prompt(written)
         ids = tokenizer.chat_prompt(
             self._as_chat(text), add_generation_prompt=self.add_generation_prompt, thinking=self.thinking
         )

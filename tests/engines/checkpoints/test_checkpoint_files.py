@@ -154,7 +154,8 @@ def test_a_quantised_checkpoint_is_loaded_as_it_is(save: Save, tmp_path: Path) -
     sizes = SMALL | {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
     model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes))
     whole = config(save(model), quantization=BitsAndBytes.nf4)
-    from lib.engines.transformers.loading import Head, load
+    from lib.engines.checkpoints.heads import Head
+    from lib.engines.transformers.loading import load
 
     loaded = load(Path(whole.model), head=Head.causal, dtype="float32", quantization="nf4", device="cpu",
                   trust_remote_code=False)  # fmt: skip

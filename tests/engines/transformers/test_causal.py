@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from lib.engines.checkpoints.heads import Head
 from lib.engines.transformers.causal import CausalEngine
-from lib.engines.transformers.loading import Head, Loaded, load
+from lib.engines.transformers.loading import Loaded, load
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import EngineError
 from lib.tasks.prompts.labels import ask_labels, spell

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lib.engines.transformers.loading import Head, Loaded, load
+from lib.engines.checkpoints.heads import Head
+from lib.engines.transformers.loading import Loaded, load
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import ConfigError, EngineError
 from tests.engines.conftest import Save

@@ -9,6 +9,7 @@ import pytest
 from lib.engines.vllm.vllm_config import VllmConfig, VllmQuantization
 from lib.errors import ConfigError
 from lib.types import Sampling
+from tests.engines.adapters import edit, edit_weights, lora, save_adapter
 from tests.engines.conftest import CHATML, Save
 
 
@@ -94,3 +95,39 @@ def random_llama(kind: Any, **changes: Any) -> Any:
 def tiny(folder: Path, **changes: Any) -> VllmConfig:
     values: dict[str, Any] = {"chat_template": CHATML, "max_model_len": 64, "kv_cache_memory_bytes": 8 << 20}
     return VllmConfig(model=str(folder), **(values | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"use_dora": True}, "does not take of an adapter: use_dora; use a transformers engine"),
+        ({"modules_to_save": ["embed_tokens", "score"]}, r"modules_to_save=\['embed_tokens'\]"),
+        ({"bias": "lora_only"}, "bias=lora_only"),
+        ({"rank_pattern": {"v_proj": 1024}}, r"rank 1024 \(it takes 512 at most\)"),
+        ({"peft_type": "IA3"}, "peft_type=IA3"),
+        ({"task_type": "SEQ_CLS"}, "a head for a base that has none"),
+    ],
+)
+def test_an_adapter_that_is_no_plain_lora_is_refused(changes: Any, says: str, save: Save, tmp_path: Path) -> None:
+    from transformers import LlamaForCausalLM
+
+    folder = save(random_llama(LlamaForCausalLM))
+    adapter = save_adapter(random_llama(LlamaForCausalLM), lora(), tmp_path / "adapter", str(folder))
+    edit(adapter, **changes)
+    with pytest.raises(ConfigError, match=says):
+        tiny(folder, adapter=str(adapter)).check("label_logprobs")
+
+
+def test_a_whole_vocabulary_in_an_adapter_is_refused(save: Save, tmp_path: Path) -> None:
+    from transformers import LlamaForCausalLM
+
+    folder = save(random_llama(LlamaForCausalLM))
+    adapter = save_adapter(random_llama(LlamaForCausalLM), lora(), tmp_path / "adapter", str(folder))
+    tiny(folder, adapter=str(adapter)).check("label_logprobs")
+    with pytest.raises(ConfigError, match="does not take of an adapter: vectors"):
+        tiny(folder, adapter=str(adapter)).check("embed")
+    edit_weights(adapter, add={"base_model.model.model.embed_tokens.weight": (64, 64)})
+    with pytest.raises(
+        ConfigError, match=r"weights of a whole vocabulary \(base_model\.model\.model\.embed_tokens\.we"
+    ):
+        tiny(folder, adapter=str(adapter)).check("label_logprobs")

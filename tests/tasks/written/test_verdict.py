@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.tasks.verdict import verdict
+from lib.tasks.written.verdict import verdict
 
 LABELS = ["A", "B", "tie"]
 JAPANESE = ["A", "B", "同等"]

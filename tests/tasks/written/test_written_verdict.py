@@ -14,8 +14,8 @@ from lib.tasks.base import Result
 from lib.tasks.pairwise import PairwiseConfig, Swap
 from lib.tasks.prompts.prompt import Chat, PromptConfig
 from lib.tasks.sampling import SamplingConfig
-from lib.tasks.verdict import verdict
-from lib.tasks.written_verdict import WrittenVerdict
+from lib.tasks.written.verdict import verdict
+from lib.tasks.written.written_verdict import WrittenVerdict
 from lib.types import Completion, Completions, Message, Sampling, TokenIds, Tokenizer
 from tests.tasks.tables import concluded
 

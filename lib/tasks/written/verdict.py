@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from lib.tasks.prompts.begun import THINK, THOUGHT
-from lib.tasks.verdict_words import (
+from lib.tasks.written.verdict_words import (
     ARTICLE,
     BRACKETS,
     DENIED,

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from lib.tasks.verdict import verdict
+from lib.tasks.written.verdict import verdict
 
 ENGLISH, JAPANESE = ["A", "B", "tie"], ["A", "B", "同等"]
 

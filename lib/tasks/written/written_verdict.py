@@ -38,7 +38,7 @@ from lib.tasks.sampling import (
     sampling,
     total_tokens,
 )
-from lib.tasks.verdict import verdict
+from lib.tasks.written.verdict import verdict
 from lib.types import PROBABILITIES, Completion, Completions, GenerateEngine, Tokenizer
 
 _ENDING = 60  # characters of an answer that an error quotes
