@@ -114,14 +114,12 @@ class CheckpointConfig(ModelConfig):
         """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
         path = folder(self)
         names = [self.gguf_file] if self.gguf_file else ["config.json", *_safetensors(path)]
-        read = {*pooling.FILES, embedding_prompts.FILE, *sentence_settings.FILES, _GENERATION, *_code(path)}
-        names += [name for name in read if (path / name).is_file()]
+        names += _beside_weights(path)
         found = {"model": hub.shown(self.model), "weights_hash": hub.files_hash(path, names)}
         if self.tokenizer:
             found["tokenizer"] = hub.shown(self.tokenizer)
         path = tokenizer_folder(self)
-        there = {name for name in hub.TOKENIZER_FILES if (path / name).is_file()}.union(_code(path))
-        return {**found, "tokenizer_hash": hub.files_hash(path, there)}
+        return {**found, "tokenizer_hash": hub.files_hash(path, {*_of_tokenizer(path), *_code(path)})}
 
     def load_tokenizer(self) -> Tokenizer:
         """The tokenizer, without weights. Raises ConfigError where there is none."""
@@ -285,6 +283,16 @@ def _positions(text: Mapping[str, Any]) -> int | None:
     return limit - (1 if pad is None else int(pad)) - 1
 
 
+def _beside_weights(path: Path) -> list[str]:
+    """What stands beside the weights in a folder and changes answers, as names, but for config.json."""
+    read = {*pooling.FILES, embedding_prompts.FILE, *sentence_settings.FILES, _GENERATION, *_code(path)}
+    return [name for name in read if (path / name).is_file()]
+
+
+def _of_tokenizer(path: Path) -> list[str]:
+    return [name for name in hub.TOKENIZER_FILES if (path / name).is_file()]
+
+
 def _code(path: Path) -> list[str]:
     """The checkpoint's own code, which runs with engine.trust_remote_code."""
     return [file.name for file in path.glob("*.py")]
@@ -301,6 +309,13 @@ def weights_folder(config: CheckpointConfig) -> Path:
     """A folder with config.json and safetensors: a GGUF file is converted once. Raises ConfigError as `folder` does."""
     path = folder(config, weights=True)
     return gguf.weights(path / config.gguf_file, config.dtype.value) if config.gguf_file else path
+
+
+def companions(config: CheckpointConfig) -> dict[str, Path]:
+    """The files that say how the model is used, by their names in its folder: all but config.json and weights."""
+    path, tokenizer = weights_folder(config), tokenizer_folder(config)
+    found = {name: path / name for name in _beside_weights(path)}
+    return {**found, **{name: tokenizer / name for name in _of_tokenizer(tokenizer)}}
 
 
 def weight_bytes(config: CheckpointConfig) -> int:

@@ -59,6 +59,7 @@ def load(folder: Path, *, head: Head, dtype: str, quantization: str, device: str
     transformers.utils.logging.disable_progress_bar()
     for name in _TALKATIVE:
         logging.getLogger(f"transformers.{name}").setLevel(logging.ERROR)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a cast in every product of every layer
     where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model, report = getattr(transformers, head.value).from_pretrained(
@@ -118,7 +119,6 @@ def _quantization(name: str, compute_dtype: "TorchDtype") -> "dict[str, BitsAndB
         return {}
     from transformers import BitsAndBytesConfig
 
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a cast in every product of every layer
     if name == "int8":
         return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
     config = BitsAndBytesConfig(
