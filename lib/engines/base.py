@@ -98,3 +98,7 @@ class ModelConfig(EngineConfig):
     @abstractmethod
     def width(self) -> int:
         """Length of an embedder's vectors. Raises ConfigError where the model's config.json cannot be read."""
+
+    def unit_vectors(self) -> bool:
+        """Whether an embedder's vectors have length one; else their lengths count, and they compare by dot product."""
+        return True

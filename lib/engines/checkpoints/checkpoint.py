@@ -105,7 +105,7 @@ class CheckpointConfig(ModelConfig):
         labels = len(found.get("id2label") or (0, 1))  # transformers leaves out its default of two
         if name.endswith("ForSequenceClassification") and labels != 1:
             raise ConfigError(f"engine.model={self.model}: has {labels} labels, a reward model has one")
-        limit = _positions(found.get("text_config") or found)
+        limit = positions(found.get("text_config") or found)
         if limit is not None and self.max_model_len > limit:
             raise ConfigError(f"engine.max_model_len={self.max_model_len}: {self.model} reads at most {limit} tokens")
         tokenizer_loading.require_tokenizer(tokenizer_folder(self), _tokenizer_key(self))
@@ -262,6 +262,8 @@ def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
     elif not (path / "config.json").is_file():
         found = [file.name for file in path.glob("*.gguf")]
         hint = f"; did you mean engine.gguf_file={found[0]}?" if found else ""
+        if (path / pooling.FILES[0]).is_file():
+            hint = f"; its {pooling.FILES[0]} says more: use engine=sentence_transformers engine.model={config.model}"
         raise ConfigError(f"engine.model={config.model}: no config.json in {path}{hint}")
     elif (weights or (weights is False and hub.commit(path) is None)) and not _safetensors(path):
         raise ConfigError(
@@ -271,7 +273,7 @@ def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
     return path
 
 
-def _positions(text: Mapping[str, Any]) -> int | None:
+def positions(text: Mapping[str, Any]) -> int | None:
     """Tokens that a model can read, None where its config sets no limit.
 
     RoBERTa and its kin count positions from the one behind their padding token's id: of 514 they can use 512.

@@ -56,10 +56,7 @@ def load(folder: Path, *, head: Head, dtype: str, quantization: str, device: str
         from lib.engines.checkpoints import internlm2_model
 
     internlm2_model.register()
-    transformers.utils.logging.disable_progress_bar()
-    for name in _TALKATIVE:
-        logging.getLogger(f"transformers.{name}").setLevel(logging.ERROR)
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a cast in every product of every layer
+    quiet()
     where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model, report = getattr(transformers, head.value).from_pretrained(
@@ -84,6 +81,16 @@ def load(folder: Path, *, head: Head, dtype: str, quantization: str, device: str
             "attention_bias), or may name another architecture"
         )
     return Loaded(model.eval(), where.partition(":")[0], _memory(model))
+
+
+def quiet() -> None:
+    """Have libraries say only what is wrong while they load a model, or compute."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    for name in _TALKATIVE:
+        logging.getLogger(f"transformers.{name}").setLevel(logging.ERROR)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a cast in every product of every layer
 
 
 def _harmless(key: str, model: "PreTrainedModel", head: Head) -> bool:

@@ -23,7 +23,6 @@ def save(model: "PreTrainedModel", companions: Mapping[str, Path], folder: Path)
 
     from lib.engines.checkpoints import internlm2_model
 
-    transformers.utils.logging.disable_progress_bar()
     # The checkpoint's own is copied: transformers refuses to write one with a temperature that has no effect.
     model.generation_config = transformers.GenerationConfig()
     # InternLM2's weights stay those of Llama that they were turned into: what is quantised can't be put together again.
