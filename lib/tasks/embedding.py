@@ -55,7 +55,8 @@ class EmbedConfig:
 class Embed(Task[EmbedEngine, None, Answers]):
     """The task of `jobs.embed`. prefix: the engine's prompt for the role. width: values of the engine's vectors.
 
-    unit: whether these have length one. Columns: text (without the prefix), vector (float32), tokens, cut (tokens cut from the text's end).
+    unit: whether these have length one. Columns: text (without the prefix), vector (float32), tokens, cut (tokens cut
+    from the text's end).
     """
 
     config: EmbedConfig

@@ -12,7 +12,7 @@ from lib.errors import ConfigError, EngineError, InputError, RunFailed
 from lib.pipeline.models import quantized_copy
 from lib.pipeline.models.quantized_copy import FILE, QuantizeConfig, quantize
 from tests.conftest import Job
-from tests.engines.conftest import WORDS, Save, save  # noqa: F401
+from tests.engines.conftest import WORDS, Save
 
 SIZES: dict[str, Any] = {
     "vocab_size": 3 + WORDS,
@@ -123,9 +123,7 @@ def test_settings_of_generation_come_along_word_for_word(save: Save, tmp_path: P
     assert engine(out).load_tokenizer().has_chat_template
 
 
-def test_the_same_line_again_does_nothing(
-    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_line_again_does_nothing(save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, out = save(causal()), tmp_path / "copy"
     out.mkdir()  # an empty folder is free
     first = quantize(work(tmp_path), engine(source), out)
@@ -166,14 +164,12 @@ def test_a_full_disk_is_one_line(save: Save, tmp_path: Path, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("shutil.copyfile", full)
-    with pytest.raises(EngineError, match="cannot be saved there: .*No space left"):
+    with pytest.raises(EngineError, match=r"cannot be saved there: .*No space left"):
         quantize(work(tmp_path), engine(source), out)
     assert [*out.parent.iterdir()] == []
 
 
-def test_what_is_refused_before_a_model_is_loaded(
-    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_refused_before_a_model_is_loaded(save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantized_copy, "_copied", lambda *arguments: pytest.fail("a model was loaded"))
     source, out = save(causal()), tmp_path / "copy"
     with pytest.raises(ConfigError, match=r"quantize\.to=none: nothing would be done"):

@@ -1,7 +1,8 @@
 """What a folder of sentence-transformers says of its texts and vectors, beside its pooling and its prompts.
 
-sentence_bert_config.json has the longest text (or tokenizer_config.json, since version 6) and whether texts are lowered;
-config_sentence_transformers.json has how two vectors are compared. The library obeys them, so an engine that doesn't would give other vectors.
+sentence_bert_config.json has the longest text (since version 6: tokenizer_config.json) and whether texts are lowered;
+config_sentence_transformers.json has how two vectors are compared. The library obeys them, so an engine that doesn't
+would give other vectors.
 """
 
 from dataclasses import dataclass

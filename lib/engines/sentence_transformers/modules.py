@@ -38,13 +38,13 @@ class Module:
 def chain(folder: Path, key: str, role: str) -> list[Module]:
     """The modules that a text of a role goes through, in their order; a Router is replaced by the route it takes.
 
-    Raises ConfigError, naming `key`, for a folder that isn't one of sentence-transformers, or has no route for the role.
+    Raises ConfigError, naming `key`, for a folder that isn't of sentence-transformers, or has no route for the role.
     """
     listed = read_json(folder / MODULES, list, key)
     if listed is None:
         raise ConfigError(
-            f"{key}: there is no {folder / MODULES}, so the library would guess how it pools; use a transformers engine "
-            "with engine.pooling, or save the model by SentenceTransformer.save_pretrained"
+            f"{key}: there is no {folder / MODULES}, so the library would guess how it pools; use a transformers "
+            "engine with engine.pooling, or save the model by SentenceTransformer.save_pretrained"
         )
     modules = [_module(folder, str(each.get("type")), str(each.get("path", "")), key) for each in listed]
     if not modules:
@@ -76,7 +76,9 @@ def check(folder: Path, key: str, *, trust_remote_code: bool) -> None:
                 "engine.trust_remote_code=true where you trust it"
             )
         if module.librarys and module.kind in _WITHOUT_TOKENIZER:
-            raise ConfigError(f"{key}: begins with {module.kind}, whose words can't be counted here; choose another model")
+            raise ConfigError(
+                f"{key}: begins with {module.kind}, whose words can't be counted here; choose another model"
+            )
         others = sorted(path.name for path in module.folder.glob("*.bin"))
         if others and not any(module.folder.glob("*.safetensors")):
             raise ConfigError(

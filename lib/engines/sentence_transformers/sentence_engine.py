@@ -1,4 +1,4 @@
-"""Vectors and relevance by sentence-transformers itself: its `encode` and `predict`, in batches under a token budget."""
+"""Vectors and relevance by sentence-transformers itself: `encode` and `predict`, in batches under a token budget."""
 
 import threading
 from collections.abc import Callable, Sequence

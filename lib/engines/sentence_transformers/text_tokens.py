@@ -1,4 +1,4 @@
-"""Requests for a library that reads texts: token ids, by which a task counts and cuts, with the texts that they are of."""
+"""Requests for a library that reads texts: token ids, by which a task counts and cuts, and the texts they are of."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

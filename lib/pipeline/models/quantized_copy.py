@@ -1,4 +1,4 @@
-"""A model saved as bitsandbytes quantises it, so that it needn't be quantised at each start; and whether it is the same.
+"""A model saved as bitsandbytes quantises it, so that it needn't be quantised at each start.
 
 The copy is loaded again before it gets its name: what is there answers as the model that is quantised while it loads.
 """
@@ -103,11 +103,15 @@ def _finished(folder: Path, made_of: dict[str, str]) -> QuantizedCopy | None:
         content: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
         found, report, before = content["made_of"], QuantizedCopy(**content["report"]), content["copy"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"out={folder}: is there, and no copy that jobs.quantize made; name another folder") from error
+        raise ConfigError(
+            f"out={folder}: is there, and no copy that jobs.quantize made; name another folder"
+        ) from error
     if differing := sorted(key for key in {*found, *made_of} if found.get(key) != made_of.get(key)):
         raise ConfigError(f"out={folder}: holds a copy that differs in {', '.join(differing)}; name another folder")
     if _copy_hash(folder) != before:
-        raise ConfigError(f"out={folder}: the copy in it was changed since it was made; delete it, and it is made again")
+        raise ConfigError(
+            f"out={folder}: the copy in it was changed since it was made; delete it, and it is made again"
+        )
     return report
 
 

@@ -1,5 +1,4 @@
-"""The library as an engine, against the library itself: small models with random weights, of the kinds that are refused
-elsewhere."""
+"""The library as an engine, against the library itself: small random models of the kinds that are refused elsewhere."""
 
 import json
 from collections.abc import Callable
@@ -14,45 +13,17 @@ from lib.engines.sentence_transformers.sentence_transformers_config import Backe
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import ConfigError, EngineError
 from lib.types import Answers
+from tests.engines.sentence_transformers.conftest import SIZES, tokenizer
 
 TOLERANCE = 1e-5
-WORDS = 59
-TEXTS = ["w1 w2 w3", "w4", "w5 w6 w7 w8 w9 w10 w11 w12", "w4", "w58 w57 w3 w3", "w20 w21 w22 w23 w24 w25 w26 w27 w28 w29"]
-SIZES = {"vocab_size": 5 + WORDS, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
-         "num_attention_heads": 4, "max_position_embeddings": 64, "initializer_range": 0.3}  # fmt: skip
-Made = tuple[Path, Any]
-
-
-def tokenizer() -> Any:
-    """Words w0 to w58, split at blanks, between [CLS] and [SEP]."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import WhitespaceSplit
-    from tokenizers.processors import TemplateProcessing
-    from transformers import PreTrainedTokenizerFast
-
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words = {word: number for number, word in enumerate([*special, *(f"w{n}" for n in range(WORDS))])}
-    backend = Tokenizer(WordLevel(words, unk_token="[UNK]"))
-    backend.pre_tokenizer = WhitespaceSplit()
-    backend.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
-    inputs = ["input_ids", "token_type_ids", "attention_mask"]
-    return PreTrainedTokenizerFast(tokenizer_object=backend, model_input_names=inputs, **names)
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-    from transformers import BertConfig, BertModel
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("bert")
-    BertModel(BertConfig(**SIZES)).save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return folder
+TEXTS = [
+    "w1 w2 w3",
+    "w4",
+    "w5 w6 w7 w8 w9 w10 w11 w12",
+    "w4",
+    "w58 w57 w3 w3",
+    "w20 w21 w22 w23 w24 w25 w26 w27 w28 w29",
+]
 
 
 def body(bert: Path, **options: Any) -> Any:
@@ -154,7 +125,7 @@ def test_the_other_engine_refuses_these_and_names_this_one(bert: Path, tmp_path:
     make, settings = KINDS[kind]
     folder = save(tmp_path, make(bert), **settings)
     engine = TransformersConfig(model=str(folder), max_model_len=64)
-    with pytest.raises(ConfigError, match="engine=sentence_transformers engine.model="):
+    with pytest.raises(ConfigError, match=r"engine=sentence_transformers engine\.model="):
         engine.check("embed")
 
 
@@ -198,7 +169,10 @@ def test_texts_are_never_longer_than_the_model_reads(bert: Path, tmp_path: Path,
     if where == "query_length":
         file = folder / "sentence_bert_config.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), "query_length": 9}))
-    assert config(folder, max_model_len=8192).max_tokens == {"max_seq_length": 12, "positions": 64, "query_length": 9}[where]
+    assert (
+        config(folder, max_model_len=8192).max_tokens
+        == {"max_seq_length": 12, "positions": 64, "query_length": 9}[where]
+    )
     assert config(folder, max_model_len=5).max_tokens == 5
 
 
@@ -208,7 +182,9 @@ def test_weights_that_are_missing_are_refused(bert: Path, tmp_path: Path) -> Non
     folder = save(tmp_path, pooled(bert, "max"))
     weights = load_file(folder / "model.safetensors")
     name = next(name for name in weights if "intermediate" in name)
-    save_file({key: value for key, value in weights.items() if key != name}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {key: value for key, value in weights.items() if key != name}, folder / "model.safetensors", {"format": "pt"}
+    )
     with pytest.raises(EngineError, match=r"lacks weights of its architecture: encoder\.layer"):
         embed(config(folder), TEXTS)
 
@@ -246,7 +222,9 @@ def test_code_of_the_models_own_runs_only_where_that_is_said(bert: Path, tmp_pat
     import torch
     from safetensors.torch import save_file
 
-    save_file({"linear.weight": torch.eye(32), "linear.bias": torch.zeros(32)}, folder / "2_Dense" / "model.safetensors")
+    save_file(
+        {"linear.weight": torch.eye(32), "linear.bias": torch.zeros(32)}, folder / "2_Dense" / "model.safetensors"
+    )
     listed.append({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.base.modules.dense.Dense"})
     (folder / "modules.json").write_text(json.dumps(listed))
     found = embed(trusting, TEXTS).values
@@ -259,8 +237,16 @@ def test_code_of_the_models_own_runs_only_where_that_is_said(bert: Path, tmp_pat
     [
         ("config_sentence_transformers.json", {"similarity_fn_name": "euclidean"}, "compared by euclidean"),
         ("modules.json", [], "lists no modules"),
-        ("modules.json", [{"type": "sentence_transformers.models.BoW", "path": ""}], "BoW, whose words can't be counted"),
-        ("modules.json", [{"type": "sentence_transformers.models.Dense", "path": "../x"}], "outside of the model's folder"),
+        (
+            "modules.json",
+            [{"type": "sentence_transformers.models.BoW", "path": ""}],
+            "BoW, whose words can't be counted",
+        ),
+        (
+            "modules.json",
+            [{"type": "sentence_transformers.models.Dense", "path": "../x"}],
+            "outside of the model's folder",
+        ),
     ],
 )
 def test_folders_that_are_refused(bert: Path, tmp_path: Path, file: str, change: Any, says: str) -> None:
