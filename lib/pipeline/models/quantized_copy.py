@@ -138,8 +138,9 @@ def _copied(
     del loaded
     gc.collect()
     log.info("%s: loading the copy", hub.shown(variant.model))
-    own = {"gguf_file": None, "revision": None, "tokenizer": None, "quantization": BitsAndBytes.none}
-    saved = replace(variant, model=str(folder), **own)
+    saved = replace(
+        variant, model=str(folder), revision=None, tokenizer=None, gguf_file=None, quantization=BitsAndBytes.none
+    )
     saved.check(method)
     start = time.perf_counter()
     again = saved.load_weights(method)
