@@ -72,11 +72,11 @@ def test_lengths_are_kept_and_ranked_by_dot_product(
     similarity = theirs.similarity(theirs.encode_query(TEXTS), expected).numpy()
     for row, own in zip(similarity, pq.read_table(found / "result.parquet").to_pylist(), strict=True):
         best = np.lexsort((np.arange(len(row)), -row))[:3]
-        np.testing.assert_allclose(own["passage_scores"], row[best], rtol=1e-4)
+        np.testing.assert_allclose(own["scores"], row[best], rtol=1e-4)
 
 
 def test_a_job_that_it_can_not_do_is_refused(table: Path, tmp_path: Path, quick_job: Job) -> None:
     done = quick_job("generate", *line(tmp_path, table, tmp_path / "run", "prompt=instruct"), code=2)
-    assert "this job needs a transformers or vLLM engine" in done.stderr
+    assert "use a transformers or vLLM engine" in done.stderr
     done = quick_job("embed", "engine=sentence_transformers", "data=table", f"data.path={table}", code=2)
     assert "engine.model: must be given" in done.stderr

@@ -117,7 +117,7 @@ class CorpusConfig(RetrieverConfig):
 
     def check_similarity(self, unit: bool) -> None:
         """Refuse to compare by direction alone where lengths count."""
-        if not unit and self.similarity is Similarity.cosine:
+        if self.needs_vectors and not unit and self.similarity is Similarity.cosine:
             raise ConfigError(
                 "retriever.similarity=cosine: the embedder's vectors are compared by dot product, so their lengths "
                 "count; use retriever.similarity=dot"

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def quantize(config: QuantizeConfig, engine: TransformersConfig, folder: Path) -
     tokenizer = variant.load_tokenizer()
     text = pieces(read_tokens("quantize.text", config.text, tokenizer), _PIECES, min(PIECE, variant.max_model_len))
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder.absolute().parent, [f"{folder.name}{TEMPORARY[1:]}"])
+    remove_leftovers(folder.absolute().parent, [f"{escape(folder.name)}{TEMPORARY[1:]}"])
     try:
         with atomic_folder(folder.absolute()) as temporary:
             copy = _copied(variant, tokenizer, method, text, temporary)

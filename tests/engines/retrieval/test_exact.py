@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lib.engines.retrieval.bm25 import Bm25Config
 from lib.engines.retrieval.exact import ExactConfig
 from lib.engines.retrieval.retriever import Similarity
 from lib.engines.retrieval.topk import TopK
@@ -48,6 +49,16 @@ def test_lengths_count_where_that_is_said(write: Write, block_rows: int) -> None
     corpus[3, 0] = np.inf
     with pytest.raises(InputError, match="row 3, column vector: contains NaN or infinity"):
         ExactConfig(corpus=write(["x"] * 400, corpus), similarity=Similarity.dot).check("search")
+
+
+def test_a_similarity_that_can_not_be_meant_is_refused() -> None:
+    ExactConfig(similarity=Similarity.dot).check_similarity(unit=False)
+    ExactConfig().check_similarity(unit=True)
+    with pytest.raises(ConfigError, match=r"their lengths count; use retriever\.similarity=dot"):
+        ExactConfig().check_similarity(unit=False)
+    Bm25Config().check_similarity(unit=False)  # words have no lengths
+    with pytest.raises(ConfigError, match=r"retriever\.similarity=dot: has no effect on a search by words"):
+        Bm25Config(similarity=Similarity.dot)
 
 
 def test_the_error_of_a_product_grows_with_lengths() -> None:
