@@ -20,6 +20,7 @@ from lib.engines.retrieval.exact import ExactConfig
 from lib.engines.retrieval.faiss_index import FaissConfig
 from lib.engines.retrieval.hybrid import HybridConfig
 from lib.engines.retrieval.web import WebConfig
+from lib.engines.sentence_transformers.sentence_transformers_config import SentenceTransformersConfig
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.engines.vllm.vllm_config import VllmConfig
 from lib.pipeline.executors.inline import InlineConfig
@@ -37,6 +38,7 @@ SCHEMAS = {
     "data/table": TableConfig,
     "data/votes": VotesConfig,
     "engine/dummy": DummyConfig,
+    "engine/sentence_transformers": SentenceTransformersConfig,
     "engine/transformers": TransformersConfig,
     "engine/vllm": VllmConfig,
     "executor/inline": InlineConfig,

@@ -31,9 +31,10 @@ def recipe(config: Config) -> Recipe:
     if config.batch is not None:
         require_usual("embed", config.embed)
         url = batch_url(config.batch, "embed")
-        inputs = EmbedInputs(engine.width())
+        inputs = EmbedInputs(engine.width(), engine.unit_vectors())
         return Recipe(data=open_batch(config.batch, url, inputs.check_body), engine=engine, task=inputs)
-    task = Embed(config.embed, engine.embedding_prompts().get(config.embed.role.value, ""), engine.width())
+    prefix = engine.embedding_prompts().get(config.embed.role.value, "")
+    task = Embed(config.embed, prefix, engine.width(), engine.unit_vectors())
     return Recipe(data=open_table(config.table, task.fields), engine=engine, task=task)
 
 

@@ -12,7 +12,7 @@ from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.command import Command
-from lib.pipeline.number_formats import MemoryConfig, report_memory, tabulate
+from lib.pipeline.models.number_formats import MemoryConfig, report_memory, tabulate
 
 
 @dataclass(frozen=True, kw_only=True)

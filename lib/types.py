@@ -111,8 +111,10 @@ class Tokenizer(Protocol):
         Raises ValueError where the template can't write this chat.
         """
 
-    def embedding_prompt(self, text: str) -> list[int]:
+    def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> list[int]:
         """Token ids of a text to embed, with what the tokenizer puts around it: [CLS] … [SEP], an end-of-text token.
+
+        prefix: stands before it, as the model's prompt for its role: `query`, `document` or `none`.
 
         Control tokens that are spelled out in it count, as in a model's own prompts; make `plain` what is a row's.
         """
@@ -283,7 +285,7 @@ class EmbedEngine(Protocol):
     memory: int
 
     def embed(self, texts: Sequence[TokenIds]) -> Answers:
-        """Vector of each text, of length one: [n, width]."""
+        """Vector of each text: [n, width]. Of length one, but of a model whose vectors are compared by dot product."""
 
 
 @runtime_checkable
@@ -339,7 +341,7 @@ class SearchEngine(Protocol):
     def search(self, queries: Sequence[str], vectors: npt.NDArray[np.float32] | None, k: int) -> Found:
         """At most k passages for each query; fewer where the corpus is smaller or nothing else fits.
 
-        vectors: [n, width], of length one; None where the queries aren't embedded.
+        vectors: [n, width]; None where the queries aren't embedded.
         """
 
 

@@ -59,6 +59,7 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "engines/checkpoints/test_internlm2.py": _MODELS,
     "engines/measuring": _MODELS,
     "engines/sizing/test_model_size.py": _MODELS,
+    "engines/sentence_transformers": _MODELS,
     "engines/transformers": _MODELS,
     "jobs/test_rag.py": _MODELS,
     "jobs/test_documents_runs.py": _MODELS,

@@ -47,6 +47,7 @@ WINGS = {  # of lib.engines -> the other wings and files of it that its files ma
     "lib.engines.transformers": _SHARED,
     "lib.engines.vllm": _SHARED,
     "lib.engines.retrieval": {"lib.engines.base"},
+    "lib.engines.sentence_transformers": {*_SHARED, "lib.engines.transformers"},
     "lib.engines.measuring": {"lib.engines.checkpoints", "lib.engines.transformers"},
 }
 MOST_FILES = 15  # of a room, flat

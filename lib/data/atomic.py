@@ -37,6 +37,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; at the end sync all of it to disk and rename it to `path`.
+
+    `path` may be an empty folder; one that holds something is left as it was, with OSError. Where the body raises, the
+    temporary folder is removed.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for each in (*temporary.rglob("*"), temporary):
+            _sync(each)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def make_folder(path: Path) -> None:
     """Make a folder in one that is there, unless it is there itself, and sync it to disk."""
     try:

@@ -99,9 +99,16 @@ class ModelConfig(EngineConfig):
     def width(self) -> int:
         """Length of an embedder's vectors. Raises ConfigError where the model's config.json cannot be read."""
 
-    @abstractmethod
     def class_names(self) -> Sequence[str]:
         """What a judge that is a classifier calls its three classes, in the order of its outputs.
 
         Raises ConfigError for a model that is none, or whose config.json cannot be read.
         """
+        raise ConfigError(
+            "judge.mode=classes: this engine chooses no classes; use a transformers or vllm engine with a classifier "
+            "that has three labels"
+        )
+
+    def unit_vectors(self) -> bool:
+        """Whether an embedder's vectors have length one; else their lengths count, and they compare by dot product."""
+        return True

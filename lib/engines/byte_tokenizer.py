@@ -48,9 +48,9 @@ class ByteTokenizer:
         """The chat, as a rule up to the assistant's answer. thinking: changes nothing."""
         return [*self.conversation(messages), *([_ROLES["assistant"]] if add_generation_prompt else [])]
 
-    def embedding_prompt(self, text: str) -> list[int]:
-        """BOS, the text and an end mark."""
-        return [BOS, *text.encode(), END]
+    def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> list[int]:
+        """BOS, prefix and text, and an end mark. role: changes nothing."""
+        return [BOS, *(prefix + text).encode(), END]
 
     def pair_prompt(self, first: str, second: str) -> TokenPair:
         """BOS, the first text, an end mark, the second text, an end mark."""

@@ -1,4 +1,4 @@
-"""Embedding texts: one vector of length one for each row."""
+"""Embedding texts: one vector for each row, of length one where directions alone count."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,8 @@ class EmbedConfig:
 
     text: a template with the fields of the table as slots, as in "{title} {text}". role: which of the engine's prompts
     is put before it. dimensions: keep the first of a vector's values only, for models that were trained so (Kusupati
-    et al. 2022, "Matryoshka Representation Learning"); null: all of them. Vectors always have length one.
+    et al. 2022, "Matryoshka Representation Learning"); null: all of them. What is left has length one again, unless
+    the model's vectors are compared by dot product.
     """
 
     text: str = "{text}"
@@ -54,12 +55,14 @@ class EmbedConfig:
 class Embed(Task[EmbedEngine, None, Answers]):
     """The task of `jobs.embed`. prefix: the engine's prompt for the role. width: values of the engine's vectors.
 
-    Columns: text (without the prefix), vector (float32, of length one), tokens, cut (tokens cut from the text's end).
+    unit: whether these have length one. Columns: text (without the prefix), vector (float32), tokens, cut (tokens cut
+    from the text's end).
     """
 
     config: EmbedConfig
     prefix: str
     width: int
+    unit: bool = True
 
     version = 2
     method = "embed"
@@ -88,7 +91,7 @@ class Embed(Task[EmbedEngine, None, Answers]):
         """Refuse more dimensions than there are, and a limit that leaves no room for a text."""
         if (self.config.dimensions or 0) > self.width:
             raise ConfigError(f"embed.dimensions={self.config.dimensions}: the engine's vectors have {self.width}")
-        fixed = len(tokenizer.embedding_prompt(self.prefix))
+        fixed = len(self._tokens("", tokenizer))
         if fixed >= max_tokens:
             raise ConfigError(f"engine.max_model_len={max_tokens}: the prompt before a text alone has {fixed} tokens")
 
@@ -107,11 +110,11 @@ class Embed(Task[EmbedEngine, None, Answers]):
         return engine.embed(prepared.requests)
 
     def read(self, prepared: Prepared[None], answers: Answers) -> Result:
-        """Keep the dimensions that are wanted, and make the vectors' length one again."""
+        """Keep the dimensions that are wanted, and make the vectors' length one again where it was."""
         size = self.config.dimensions or self.width
         assert answers.values.shape[1] in (self.width, 0), "the engine's vectors are of another width than it said"
         vectors = answers.values[:, :size] if answers.values.shape[1] else np.full((len(prepared.cut), size), np.nan)
-        if size < self.width:
+        if size < self.width and self.unit:
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         flat = pa.array(vectors.astype(np.float32).ravel())
         tokens = [len(request) for request in prepared.requests]
@@ -128,12 +131,15 @@ class Embed(Task[EmbedEngine, None, Answers]):
         return [{slot: " ".join(texts) for slot, texts in row.items()} for row in slot_values(rows, self.fields)]
 
     def _request(self, text: str, tokenizer: Tokenizer, max_tokens: int) -> tuple[list[int], int]:
-        request = tokenizer.embedding_prompt(self.prefix + text)
+        request = self._tokens(text, tokenizer)
         if len(request) <= max_tokens:
             return request, 0
         whole = tokenizer.spans(text)
         keep = len(whole)
         while len(request) > max_tokens and keep:
             keep = max(keep - (len(request) - max_tokens), 0)
-            request = tokenizer.embedding_prompt(self.prefix + (text[: whole[keep - 1][1]] if keep else ""))
+            request = self._tokens(text[: whole[keep - 1][1]] if keep else "", tokenizer)
         return request, len(whole) - keep
+
+    def _tokens(self, text: str, tokenizer: Tokenizer) -> list[int]:
+        return tokenizer.embedding_prompt(text, self.prefix, self.config.role.value)

@@ -95,7 +95,7 @@ ARGUMENTS = {
 }
 AS_IT_IS = [
     "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=", "judge.",
-    "store.prune_days=", "store.compact=", "leaderboard.model=", "grade.",
+    "store.prune_days=", "store.compact=", "leaderboard.model=", "grade.", "quantize.to=",
 ]  # fmt: skip
 DUMMIES = [
     "engine@embedder=dummy", "engine@generator=dummy", "engine@reranker=dummy", "generator.max_model_len=4096",
@@ -115,6 +115,7 @@ MORE = {  # so that a command is quick and leaves its run in a folder of the tes
     "tournament": ["run.root={run}", "engine.max_model_len=4096"],
     "calibrate": ["calibrate.force=true"],  # the dummy engine knows nothing of the labels
     "memory": ["memory.measure=false", "engine=smollm2_135m", "out={run}"],
+    "quantize": ["engine=smollm2_135m", "out={run}"],
 }  # fmt: skip
 CONTEST = {"experiment=lecture/all": "rag.tournament=['engine=dummy','engine.max_model_len=4096','prompt=pairwise_ja']"}
 WINNERS = ["winner_model_a", "winner_model_b", "winner_tie"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lib.data.atomic import atomic_path, remove_leftovers
+from lib.data.atomic import atomic_folder, atomic_path, remove_leftovers
 from lib.data.run_folder import LEFTOVERS, PLANNED
 from tests.running import ROOT, Job
 
@@ -148,3 +148,25 @@ def test_a_planner_that_is_killed_leaves_what_the_next_line_removes_a_day_later(
     assert "left by a killed process, and removed" in said
     assert "0 shards to do" in said
     assert pa.parquet.read_metadata(run / "result.parquet").num_rows == 300
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "made"
+
+    def half() -> None:
+        with atomic_folder(target) as temporary:
+            (temporary / "a").write_text("x")
+            assert not target.exists()
+            raise ValueError("half")
+
+    with pytest.raises(ValueError, match="half"):
+        half()
+    assert [*tmp_path.iterdir()] == []
+    target.mkdir()  # an empty folder is free
+    with atomic_folder(target) as temporary:
+        (temporary / "deeper").mkdir()
+        (temporary / "deeper" / "a").write_text("x")
+    assert files(tmp_path) == {"made/deeper/a"}
+    with pytest.raises(OSError, match="not empty"), atomic_folder(target) as temporary:
+        (temporary / "b").write_text("y")
+    assert files(tmp_path) == {"made/deeper/a"}

@@ -21,6 +21,7 @@ from jobs import (
     memory,
     merge,
     plan,
+    quantize,
     rag,
     rerank,
     retrieve,
@@ -36,7 +37,8 @@ CONF = Path(conf.__file__).parent
 JOBS: dict[str, Any] = {
     "arena": arena, "calibrate": calibrate, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate,
     "grade": grade, "judge": judge, "leaderboard": leaderboard, "memory": memory, "merge": merge, "plan": plan,
-    "rag": rag, "rerank": rerank, "retrieve": retrieve, "status": status, "store": store, "submit": submit,
+    "quantize": quantize, "rag": rag, "rerank": rerank, "retrieve": retrieve, "status": status, "store": store,
+    "submit": submit,
     "tournament": tournament,
 }  # fmt: skip
 _ROWS = {  # jobs about rows, and what must be given to them
@@ -95,6 +97,7 @@ def test_other_commands_compose() -> None:
     assert make("evaluate", "run.dir=x").run.dir == "x"
     assert make("calibrate", "run.dir=x", "out=y").out == "y"
     assert len(make("memory", "out=x").memory.formats) == 6
+    assert make("quantize", "out=x", "quantize.to=int8").quantize.to.value == "int8"
     board = make(
         "leaderboard", "data.path=x", "leaderboard.anchor=gpt-4:1000", "leaderboard.model=rao_kupper"
     ).leaderboard
@@ -122,8 +125,10 @@ def test_every_option_composes_into_its_own_type(job: str, group: str, option: s
     given = {
         "data": ["data.path=x"],
         "notify": ["notify.to=https://x", "run.dir=x", "summary=true"],
+        "engine=sentence_transformers": ["engine.model=x"],
     }
-    config = getattr(make(job, f"{group}={option}", *given.get(group, [])), group)
+    chosen = f"{group}={option}"
+    config = getattr(make(job, chosen, *given.get(group, given.get(chosen, []))), group)
     assert type(config) in [schema for name, schema in conf.SCHEMAS.items() if name.split("/")[0] == group]
 
 

@@ -16,7 +16,8 @@ from lib.engines.checkpoints.checkpoint import Dtype
 from lib.engines.measuring.footprint import Order
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import ConfigError, InputError, Stopped
-from lib.pipeline.number_formats import MemoryConfig, NumberFormat, _measured, _prompts, tabulate
+from lib.pipeline.models.number_formats import MemoryConfig, NumberFormat, _measured, tabulate
+from lib.pipeline.models.sample_text import pieces
 from lib.pipeline.stop import Stop
 from tests.conftest import ROOT, Job
 from tests.engines.adapters import lora, save_adapter
@@ -103,7 +104,7 @@ def test_peaks_are_those_of_the_model_alone(tiny: Path) -> None:
 def test_a_format_without_enough_memory_is_a_row_and_the_others_go_on(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lib.pipeline import number_formats as memory
+    from lib.pipeline.models import number_formats as memory
 
     order = memory._order
     huge = lambda config, variant, text, least: replace(  # noqa: E731
@@ -172,7 +173,7 @@ def test_ctrl_c_ends_the_measurement_at_once(tiny: Path, tmp_path: Path) -> None
 
 
 def test_a_signal_that_ended_the_process_first_is_no_row(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lib.pipeline import number_formats as memory
+    from lib.pipeline.models import number_formats as memory
 
     def ended(process: subprocess.Popen[str], said: str, stop: Stop) -> tuple[str, str]:
         os.kill(process.pid, signal.SIGINT)
@@ -186,9 +187,9 @@ def test_a_signal_that_ended_the_process_first_is_no_row(tiny: Path, monkeypatch
 
 
 def test_prompts_are_pieces_of_the_text() -> None:
-    assert _prompts(range(100), 3) == [[*range(32)], [*range(34, 66)], [*range(68, 100)]]
-    assert _prompts(range(5), 2) == [[*range(5)]] * 2
-    assert _prompts(range(100), 1) == [[*range(32)]]
+    assert pieces(range(100), 3) == [[*range(32)], [*range(34, 66)], [*range(68, 100)]]
+    assert pieces(range(5), 2) == [[*range(5)]] * 2
+    assert pieces(range(100), 1) == [[*range(32)]]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_impossible_work_is_refused(changes: dict[str, Any], says: str) -> None:
 
 
 def test_what_can_be_refused_before_loading(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lib.pipeline.number_formats._measured", lambda order: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("lib.pipeline.models.number_formats._measured", lambda order: pytest.fail("a model was loaded"))
     with pytest.raises(ConfigError, match=r"memory.new_tokens=40: .* 72 tokens, engine.max_model_len=64"):
         tabulate(work(tiny, new_tokens=40), engine(tiny))
     with pytest.raises(InputError, match=r"memory.text=.*cannot be read"):

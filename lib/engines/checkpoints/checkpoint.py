@@ -118,7 +118,7 @@ class CheckpointConfig(ModelConfig):
         if wants_one and (labels := count_labels(self)) != 1:
             three = "; one with three judges battles in jobs.judge, with judge.mode=classes" if labels == 3 else ""
             raise ConfigError(f"engine.model={self.model}: has {labels} labels, a reward model has one{three}")
-        limit = _positions(found.get("text_config") or found)
+        limit = positions(found.get("text_config") or found)
         if limit is not None and self.max_model_len > limit:
             raise ConfigError(f"engine.max_model_len={self.max_model_len}: {self.model} reads at most {limit} tokens")
         tokenizer_loading.require_tokenizer(tokenizer_folder(self), _tokenizer_key(self))
@@ -158,16 +158,14 @@ class CheckpointConfig(ModelConfig):
         """Hashes of the weights and of the tokenizer with its chat template; names of models without their paths."""
         path = folder(self)
         names = [self.gguf_file] if self.gguf_file else ["config.json", *_safetensors(path)]
-        read = {*pooling.FILES, embedding_prompts.FILE, *sentence_settings.FILES, _GENERATION, *_code(path)}
-        names += [name for name in read if (path / name).is_file()]
+        names += _beside_weights(path)
         found = {"model": hub.shown(self.model), "weights_hash": hub.files_hash(path, names)}
         if (adapter := adapter_of(self)) is not None:
             found |= adapter.identity()
         if self.tokenizer:
             found["tokenizer"] = hub.shown(self.tokenizer)
         path = tokenizer_folder(self)
-        there = {name for name in hub.TOKENIZER_FILES if (path / name).is_file()}.union(_code(path))
-        return {**found, "tokenizer_hash": hub.files_hash(path, there)}
+        return {**found, "tokenizer_hash": hub.files_hash(path, {*_of_tokenizer(path), *_code(path)})}
 
     def load_tokenizer(self) -> Tokenizer:
         """The tokenizer, without weights. Raises ConfigError where there is none, or it is too large for the model."""
@@ -354,6 +352,8 @@ def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
     elif not (path / "config.json").is_file():
         found = [file.name for file in path.glob("*.gguf")]
         hint = f"; did you mean engine.gguf_file={found[0]}?" if found else ""
+        if (path / pooling.FILES[0]).is_file():
+            hint = f"; its {pooling.FILES[0]} says more: use engine=sentence_transformers engine.model={config.model}"
         raise ConfigError(f"engine.model={config.model}: no config.json in {path}{hint}")
     elif (weights or (weights is False and hub.commit(path) is None)) and not _safetensors(path):
         raise ConfigError(
@@ -363,7 +363,7 @@ def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
     return path
 
 
-def _positions(text: Mapping[str, Any]) -> int | None:
+def positions(text: Mapping[str, Any]) -> int | None:
     """Tokens that a model can read, None where its config sets no limit.
 
     RoBERTa and its kin count positions from the one behind their padding token's id: of 514 they can use 512.
@@ -375,6 +375,16 @@ def _positions(text: Mapping[str, Any]) -> int | None:
     return limit - (1 if pad is None else int(pad)) - 1
 
 
+def _beside_weights(path: Path) -> list[str]:
+    """What stands beside the weights in a folder and changes answers, as names, but for config.json."""
+    read = {*pooling.FILES, embedding_prompts.FILE, *sentence_settings.FILES, _GENERATION, *_code(path)}
+    return [name for name in read if (path / name).is_file()]
+
+
+def _of_tokenizer(path: Path) -> list[str]:
+    return [name for name in hub.TOKENIZER_FILES if (path / name).is_file()]
+
+
 def _code(path: Path) -> list[str]:
     """The checkpoint's own code, which runs with engine.trust_remote_code."""
     return [file.name for file in path.glob("*.py")]
@@ -384,6 +394,13 @@ def weights_folder(config: CheckpointConfig) -> Path:
     """A folder with config.json and safetensors: a GGUF file is converted once. Raises ConfigError as `folder` does."""
     path = folder(config, weights=True)
     return gguf.weights(path / config.gguf_file, config.dtype.value) if config.gguf_file else path
+
+
+def companions(config: CheckpointConfig) -> dict[str, Path]:
+    """The files that say how the model is used, by their names in its folder: all but config.json and weights."""
+    path, tokenizer = weights_folder(config), tokenizer_folder(config)
+    found = {name: path / name for name in _beside_weights(path)}
+    return {**found, **{name: tokenizer / name for name in _of_tokenizer(tokenizer)}}
 
 
 def weight_bytes(config: CheckpointConfig) -> int:

@@ -9,6 +9,7 @@ from lib.engines.packaged import packages
 from lib.errors import ConfigError
 
 _METADATA = ["*.json", "*.jinja", "*.model", "*.txt", "*.py"]
+_BELOW = ["[!1]*/*"]  # other formats of the same weights, but not 1_Pooling/config.json
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -25,12 +26,15 @@ TOKENIZER_FILES = (
 )
 
 
-def folder(model: str, revision: str | None, *, weights: Iterable[str] = (), key: str = "engine.model") -> Path:
+def folder(
+    model: str, revision: str | None, *, weights: Iterable[str] = (), below: bool = False, key: str = "engine.model"
+) -> Path:
     """The local folder of a model; what the hub has and the cache has not is downloaded.
 
     model: a folder, `package:NAME` or `package:NAME/FOLDER` (the folder of an installed Python package, which is not
     imported, or one inside it), or a hub id.
-    weights: patterns of weight files wanted too; configs and tokenizers always are. HF_HOME, HF_HUB_OFFLINE and
+    weights: patterns of weight files wanted too; configs and tokenizers always are. below: those in folders below the
+    model's as well, and not just its pooling's. HF_HOME, HF_HUB_OFFLINE and
     HF_TOKEN hold as they do for huggingface_hub.
     Raises ConfigError, naming `key`, where there is no such model.
     """
@@ -43,7 +47,7 @@ def folder(model: str, revision: str | None, *, weights: Iterable[str] = (), key
         raise ConfigError(f"{key}={model}: is a file; give its folder, and a GGUF file's name as engine.gguf_file")
     if model.startswith(("/", ".", "~")) or model.count("/") > 1 or not model:
         raise ConfigError(f"{key}={model}: no such folder")
-    return _snapshot(model, revision, [*_METADATA, *weights], key)
+    return _snapshot(model, revision, [*_METADATA, *weights], [] if below else _BELOW, key)
 
 
 def commit(path: Path) -> str | None:
@@ -67,7 +71,7 @@ def files_hash(path: Path, names: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _snapshot(model: str, revision: str | None, patterns: list[str], key: str) -> Path:
+def _snapshot(model: str, revision: str | None, patterns: list[str], but: list[str], key: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -76,8 +80,7 @@ def _snapshot(model: str, revision: str | None, patterns: list[str], key: str) -
             model,
             revision=revision,
             allow_patterns=patterns,
-            # other formats of the same weights, but not 1_Pooling/config.json
-            ignore_patterns=["[!1]*/*", "consolidated*"],
+            ignore_patterns=["consolidated*", *but],
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
         at = f" at engine.revision={revision}" if revision else ""

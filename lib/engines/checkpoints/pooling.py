@@ -53,6 +53,7 @@ def read(folder: Path, key: str, otherwise: str) -> Pooling | None:
     if others or len(names) != 1 or names[0] not in _NAMES or not settings.get("include_prompt", True):
         what = ", ".join(sorted(others)) or f"the pooling {settings}"
         raise ConfigError(
-            f"{key}: {folder} asks for {what}, which this engine lacks; choose another model, or {otherwise}"
+            f"{key}: {folder} asks for {what}, which this engine lacks; use engine=sentence_transformers {key}, or "
+            f"{otherwise}"
         )
     return _NAMES[names[0]]

@@ -27,6 +27,14 @@ def stored(settings: Mapping[str, Any]) -> str | None:
     return f"{kind}_double" if found.get("bnb_4bit_use_double_quant") else kind
 
 
+def require_plain(settings: Mapping[str, Any], model: str) -> None:
+    """Raise ConfigError for a checkpoint that is quantised already."""
+    if (method := stored(settings)) is not None:
+        raise ConfigError(
+            f"engine.model={model}: is quantised already ({method}); name the model that it was made from"
+        )
+
+
 def is_bitsandbytes(method: str | None) -> bool:
     """Whether `stored` is a format of bitsandbytes."""
     return method is not None and method.removesuffix("_double") in ("int8", "nf4", "fp4")

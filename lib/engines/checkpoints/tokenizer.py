@@ -114,9 +114,13 @@ class HuggingFaceTokenizer:
         """
         return self._chat(messages, add_generation_prompt=add_generation_prompt, thinking=thinking)
 
-    def embedding_prompt(self, text: str) -> list[int]:
-        """Token ids of a text to embed, with the special tokens that the tokenizer puts around it."""
-        ids: list[int] = self._backend.encode(text.lower() if self._lowered else text).ids
+    def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> list[int]:
+        """Token ids of a text to embed behind its prefix, with the special tokens that the tokenizer puts around both.
+
+        role: changes nothing.
+        """
+        whole = prefix + text
+        ids: list[int] = self._backend.encode(whole.lower() if self._lowered else whole).ids
         return [*self._before, *ids, *self._after]
 
     def pair_prompt(self, first: str, second: str) -> TokenPair:

@@ -52,7 +52,7 @@ class Bm25Config(CorpusConfig):
 
     def load(self, tokenizer: Tokenizer, method: str) -> Engine:
         """The corpus, indexed."""
-        corpus = Corpus(self.corpus, vectors=False)
+        corpus = self.opened()
         return CorpusEngine(corpus, Bm25Ranker(corpus, self), self)
 
 

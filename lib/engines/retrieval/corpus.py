@@ -48,13 +48,14 @@ class Corpus:
     path: its Parquet file. Each pass opens the file anew, so that several threads can read.
     """
 
-    def __init__(self, corpus: str, *, vectors: bool) -> None:
+    def __init__(self, corpus: str, *, vectors: bool, unit: bool = True) -> None:
         """Open a Parquet file, or the `result.parquet` of a run folder.
 
-        vectors: whether they will be needed. Raises ConfigError where there is no such file, InputError for columns
-        that are missing or of another type, and for a corpus without passages.
+        vectors: whether they will be needed. unit: whether they must have length one. Raises ConfigError where there is
+        no such file, InputError for columns that are missing or of another type, and for a corpus without passages.
         """
         self.path = _file(corpus)
+        self.unit = unit
         try:
             self._metadata = pq.read_metadata(self.path)
         except UNREADABLE as error:
@@ -94,7 +95,7 @@ class Corpus:
                 raise InputError(f"{self.path}, row {row}, column text: is empty (null), and the row has no `error`")
         if vectors:
             for rows, block in self.blocks(_CHECK_ROWS):
-                require_unit(block, rows, self.path)
+                require_usable(block, rows, self.path, unit=self.unit)
 
     def blocks(self, size: int) -> Iterator[tuple[Rows, Vectors]]:
         """Rows and their vectors [at most size, width], in the order of the corpus. Read-only."""
@@ -174,20 +175,24 @@ class Corpus:
             )
 
 
-def require_unit(vectors: Vectors, rows: Rows, source: object) -> None:
-    """Raise InputError for a vector [n, width] with NaN or infinity, or whose length is not one.
+def require_usable(vectors: Vectors, rows: Rows, source: object, *, unit: bool) -> None:
+    """Raise InputError for a vector [n, width] with NaN or infinity, or with another length than one.
 
-    rows: their row numbers [n] in the source, for the message.
+    rows: their row numbers [n] in the source, for the message. unit: false where lengths don't matter.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.sqrt(np.vecdot(vectors, vectors))
-        wrong = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT))  # NaN is wrong, too
+        fine = np.abs(lengths - 1) <= UNIT if unit else np.isfinite(lengths)
+        wrong = np.flatnonzero(~fine)  # NaN is wrong, too
     if not wrong.size:
         return
     place = wrong[0]
     where = f"{source}, row {rows[place]}, column vector"
     if np.isfinite(vectors[place]).all():
-        raise InputError(f"{where}: has length {lengths[place]:.4g}, but must have length 1, as a direction")
+        raise InputError(
+            f"{where}: has length {lengths[place]:.4g}, but must have length 1, as a direction; where lengths count "
+            "for its model, use retriever.similarity=dot"
+        )
     raise InputError(f"{where}: contains NaN or infinity; embed that text again")
 
 

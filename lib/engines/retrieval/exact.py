@@ -1,4 +1,4 @@
-"""Exact search: the passages with the highest cosine, among all of them."""
+"""Exact search: the passages with the highest cosine (or dot product), among all of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ class ExactConfig(CorpusConfig):
 
     def load(self, tokenizer: Tokenizer, method: str) -> Engine:
         """Nothing to load: the corpus is read by each search."""
-        corpus = Corpus(self.corpus, vectors=True)
+        corpus = self.opened()
         return CorpusEngine(corpus, ExactRanker(corpus, self.block_rows), self)
 
 
 class ExactRanker:
-    """Ranks by the dot product of unit vectors. Reads the corpus once for each call; memory stays flat.
+    """Ranks by dot product, the cosine of unit vectors. Reads the corpus once for each call; memory stays flat.
 
     On one kind of processor scores and ranks are the same whatever the block size, the threads, the workers and the
     queries that are asked together (see TopK).
@@ -49,7 +49,7 @@ class ExactRanker:
 
     def rank(self, queries: Sequence[str], vectors: Vectors | None, k: int) -> list[Ranking]:
         """The k rows of the highest cosine for each vector [n, width]."""
-        best = TopK(require_vectors(vectors, len(queries), self._corpus), k)
+        best = TopK(require_vectors(vectors, len(queries), self._corpus), k, unit=self._corpus.unit)
         for rows, block in self._corpus.blocks(self._block_rows):
             best.add(rows, block)
         return best.rankings()

@@ -59,11 +59,11 @@ class FaissConfig(CorpusConfig):
         if importlib.util.find_spec("faiss") is None:
             raise ConfigError("retriever=faiss needs faiss; run `pip install faiss-cpu`, or install our extra `ann`")
         super().check(method)
-        _tune(_empty(self, Corpus(self.corpus, vectors=True).width), self)
+        _tune(_empty(self, self.opened().width), self)
 
     def load(self, tokenizer: Tokenizer, method: str) -> Engine:
         """The corpus with its index."""
-        corpus = Corpus(self.corpus, vectors=True)
+        corpus = self.opened()
         return CorpusEngine(corpus, FaissRanker(corpus, self), self)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from lib.config import transient
 from lib.engines.retrieval.bm25 import Bm25Config, Bm25Ranker
-from lib.engines.retrieval.corpus import Corpus, Vectors
+from lib.engines.retrieval.corpus import Vectors
 from lib.engines.retrieval.exact import BLOCK_ROWS, ExactRanker
 from lib.engines.retrieval.ranking import NOTHING, Ranking, best
 from lib.engines.retrieval.retriever import CorpusEngine, Ranker
@@ -49,7 +49,7 @@ class HybridConfig(Bm25Config):
 
     def load(self, tokenizer: Tokenizer, method: str) -> Engine:
         """The corpus, its words indexed."""
-        corpus = Corpus(self.corpus, vectors=True)
+        corpus = self.opened()
         rankers: list[Ranker] = [ExactRanker(corpus, self.block_rows), Bm25Ranker(corpus, self)]
         return CorpusEngine(corpus, HybridRanker(rankers, self), self)
 

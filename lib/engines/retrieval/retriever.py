@@ -3,15 +3,16 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lib.config import transient
+from lib.config import later, transient
 from lib.engines.base import EngineConfig
-from lib.engines.retrieval.corpus import Corpus, Text, Vectors, require_unit, require_width
+from lib.engines.retrieval.corpus import Corpus, Text, Vectors, require_usable, require_width
 from lib.engines.retrieval.passages import around, passage, widened
 from lib.engines.retrieval.ranking import Ranking
 from lib.engines.retrieval.same_model import require_comparable
@@ -46,12 +47,22 @@ class RetrieverConfig(EngineConfig):
         queries: where they are; vector: the type of their column of vectors, None where there is none.
         """
 
+    def check_similarity(self, unit: bool) -> None:
+        """Raise ConfigError for an embedder whose vectors can't be compared so. unit: whether they have length one."""
+
     def check(self, method: str) -> None:
         """Raise ConfigError for a job that is not about searching."""
         if method != METHOD:
             raise ConfigError(
                 f"a retriever can search, and not {method}: use it with jobs.retrieve, as in retriever=exact"
             )
+
+
+class Similarity(Enum):
+    """How vectors are compared: by direction alone, or by dot product, where their lengths count for their model."""
+
+    cosine = "cosine"
+    dot = "dot"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +74,19 @@ class CorpusConfig(RetrieverConfig):
     document; windows that overlap become one passage, so that there may be fewer than asked for. window_joint: between
     the passages of a window, for a corpus that does not say what stands there (jobs.chunk does, as `after`).
     window_legacy: one passage fewer behind the hit, and nothing made one, as in the notebook that our lecture is from.
+    similarity: with `cosine` vectors must have length one.
     """
 
     corpus: str = transient(default="")
     window: int = 0
     window_joint: str = "。"
     window_legacy: bool = False
+    similarity: Similarity = later(default=Similarity.cosine)  # noqa: RUF009  an Enum can't change
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.similarity is not Similarity.cosine and not self.needs_vectors:
+            raise ConfigError(f"retriever.similarity={self.similarity.value}: has no effect on a search by words alone")
         if self.window < 0:
             raise ConfigError(f"retriever.window={self.window}: must not be negative")
         if self.window_legacy and not self.window:
@@ -87,6 +102,10 @@ class CorpusConfig(RetrieverConfig):
         """Unless it searches by words alone."""
         return True
 
+    def opened(self) -> Corpus:
+        """The corpus, as this retriever reads it."""
+        return Corpus(self.corpus, vectors=self.needs_vectors, unit=self.similarity is Similarity.cosine)
+
     def over(self, corpus: str) -> Self:
         """The same retriever over another corpus: a run folder or a Parquet file."""
         return replace(self, corpus=corpus)
@@ -96,10 +115,18 @@ class CorpusConfig(RetrieverConfig):
         if self.needs_vectors:
             require_comparable(self.corpus, queries, vector)
 
+    def check_similarity(self, unit: bool) -> None:
+        """Refuse to compare by direction alone where lengths count."""
+        if self.needs_vectors and not unit and self.similarity is Similarity.cosine:
+            raise ConfigError(
+                "retriever.similarity=cosine: the embedder's vectors are compared by dot product, so their lengths "
+                "count; use retriever.similarity=dot"
+            )
+
     def check(self, method: str) -> None:
         """Read the corpus once. Raise ConfigError or InputError for what can't be searched."""
         super().check(method)
-        corpus = Corpus(self.corpus, vectors=self.needs_vectors)
+        corpus = self.opened()
         if self.window and not corpus.has_documents:
             raise ConfigError(
                 f"retriever.window={self.window}: {corpus.path} has no column document that says which passages are "
@@ -159,7 +186,7 @@ class CorpusEngine:
 def require_vectors(vectors: Vectors | None, queries: int, corpus: Corpus) -> Vectors:
     """The queries' vectors. Raises ConfigError where there are none, or they are as wide as another model's.
 
-    InputError where one contains NaN, or isn't of length one.
+    InputError where one contains NaN, or isn't of length one where the corpus's must be.
     """
     if vectors is None:
         raise ConfigError(
@@ -168,5 +195,5 @@ def require_vectors(vectors: Vectors | None, queries: int, corpus: Corpus) -> Ve
         )
     assert len(vectors) == queries
     require_width(vectors.shape[1], corpus)
-    require_unit(vectors, np.arange(queries), "the queries that were asked together")
+    require_usable(vectors, np.arange(queries), "the queries that were asked together", unit=corpus.unit)
     return np.asarray(vectors, np.float32)

@@ -21,14 +21,17 @@ class TopK:
     same vector have the same score.
     """
 
-    def __init__(self, queries: Vectors, k: int) -> None:
-        """queries: [n, width], of length about one."""
+    def __init__(self, queries: Vectors, k: int, *, unit: bool = True) -> None:
+        """queries: [n, width]. unit: whether they and the corpus's vectors have length about one."""
         assert k > 0
         assert queries.size
         self._queries = np.ascontiguousarray(queries)
         self._k = k
-        # of two dot products of unit vectors in float32, each summed in any order (Higham 2002, section 3.1)
-        self._error = np.float32(queries.shape[1] * 2.0**-23)
+        self._unit = unit
+        # of two dot products in float32, each summed in any order, by the lengths of both vectors (Higham 2002, section
+        # 3.1); here those of each query with vectors of length one
+        lengths = np.ones(len(queries), np.float32) if unit else np.linalg.norm(self._queries, axis=1)
+        self._errors = lengths * np.float32(queries.shape[1] * 2.0**-23)
         self._floor = np.full(len(queries), -np.inf, np.float32)  # the k-th best score of each query
         self._kept = _Candidates.none()
         self._new: list[_Candidates] = []
@@ -49,9 +52,10 @@ class TopK:
 
     def _add(self, rows: Rows, block: Vectors) -> None:
         products = self._queries @ block.T
-        able = np.flatnonzero(products >= (self._floor - self._error)[:, None])
+        errors = self._errors if self._unit else self._errors * np.linalg.norm(block, axis=1).max()
+        able = np.flatnonzero(products >= (self._floor - errors)[:, None])
         if len(able) > len(self._queries) * self._k:  # at first, say: of this block the k best will do
-            able = np.flatnonzero(products >= self._limits(products)[:, None])
+            able = np.flatnonzero(products >= self._limits(products, errors)[:, None])
         size = max(_GATHERED // block.shape[1], 1)
         for start in range(0, len(able), size):
             query, place = np.divmod(able[start : start + size], len(rows))
@@ -59,11 +63,11 @@ class TopK:
             better = score > self._floor[query]  # a later row has to be better, not only as good
             self._new.append(_Candidates(query[better], rows[place[better]], score[better]))
 
-    def _limits(self, products: Vectors) -> Vectors:
-        """What a product must reach to be one of the k best, of this block and of all before."""
-        limits = self._floor - self._error
+    def _limits(self, products: Vectors, errors: Vectors) -> Vectors:
+        """What a product must reach to be one of the k best, of this block and of all before. errors: [n]."""
+        limits = self._floor - errors
         if (rest := products.shape[1] - self._k) > 0:
-            limits = np.maximum(limits, np.partition(products, rest, axis=1)[:, rest] - 2 * self._error)
+            limits = np.maximum(limits, np.partition(products, rest, axis=1)[:, rest] - 2 * errors)
         return limits
 
     def _merge(self) -> None:

@@ -61,9 +61,7 @@ def load(
     from lib.engines.transformers.adapting import adapt
 
     internlm2_model.register()
-    transformers.utils.logging.disable_progress_bar()
-    for talkative in _TALKATIVE:
-        logging.getLogger(f"transformers.{talkative}").setLevel(logging.ERROR)
+    quiet()
     brought = adapter.shapes if adapter is not None else {}
     labels = adapter.labels if adapter is not None else None
     where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -95,6 +93,16 @@ def load(
     if adapter is not None:
         model = adapt(model, adapter, name=name)
     return Loaded(model.eval(), where.partition(":")[0], _memory(model))
+
+
+def quiet() -> None:
+    """Have libraries say only what is wrong while they load a model, or compute."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    for name in _TALKATIVE:
+        logging.getLogger(f"transformers.{name}").setLevel(logging.ERROR)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a cast in every product of every layer
 
 
 def _harmless(key: str, model: "PreTrainedModel", replaced: bool) -> bool:
@@ -131,7 +139,6 @@ def _quantization(name: str, compute_dtype: "TorchDtype") -> "dict[str, BitsAndB
         return {}
     from transformers import BitsAndBytesConfig
 
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a cast in every product of every layer
     if name == "int8":
         return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
     config = BitsAndBytesConfig(

@@ -3,6 +3,7 @@
 import importlib.util
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from lib.config import transient
 from lib.engines.checkpoints import checkpoint, stored_quantization
@@ -17,9 +18,12 @@ from lib.engines.sizing.model_size import NF4_BYTES, NF4_DOUBLE_BYTES, Sizing
 from lib.errors import ConfigError
 from lib.types import Engine, Sampling, Tokenizer
 
+if TYPE_CHECKING:
+    from lib.engines.transformers.loading import Loaded
+
 
 class BitsAndBytes(Enum):
-    """Quantisation by bitsandbytes while loading.
+    """Quantisation by bitsandbytes while loading; none: as the checkpoint is, which may be quantised itself.
 
     int8: LLM.int8() (Dettmers et al. 2022); nf4, nf4_double: 4-bit NormalFloat without and with double quantisation
     (Dettmers et al. 2023, "QLoRA"). int8 treats columns with outliers apart, and which these are depends on the whole
@@ -33,7 +37,6 @@ class BitsAndBytes(Enum):
     nf4_double = "nf4_double"
 
 
-_NAMES = [quantization.value for quantization in BitsAndBytes]
 _CPU_WRITING, _GPU_WRITING = 4096, 65536  # tokens of a batch, where what is to be written counts too
 _LAYER_BYTES = {BitsAndBytes.int8: 1.0, BitsAndBytes.nf4: NF4_BYTES, BitsAndBytes.nf4_double: NF4_DOUBLE_BYTES}
 
@@ -73,15 +76,16 @@ class TransformersConfig(CheckpointConfig):
         if method == "embed":
             pooling(self)
         found = stored_quantization.stored(checkpoint.settings(self))
-        as_it_is = self.quantization is BitsAndBytes.none and not is_bitsandbytes(found)  # fp8, say
-        if found not in (None, self.quantization.value) and not as_it_is:
+        if self.quantization is not BitsAndBytes.none and found not in (None, self.quantization.value):
             raise ConfigError(
                 f"engine.quantization={self.quantization.value}: {self.model} is quantised already, as {found}; "
-                + (f"use engine.quantization={found}" if found in _NAMES else "choose a checkpoint that is not")
+                "use engine.quantization=none, which takes it as it is, or a checkpoint that is not"
             )
-        if self.quantization is not BitsAndBytes.none and importlib.util.find_spec("bitsandbytes") is None:
+        by_it = self.quantization is not BitsAndBytes.none or is_bitsandbytes(found)
+        if by_it and importlib.util.find_spec("bitsandbytes") is None:
             raise ConfigError(
-                f"engine.quantization={self.quantization.value}: needs bitsandbytes; run `pip install bitsandbytes`"
+                f"engine.quantization={self.quantization.value}: {self.model} needs bitsandbytes; run `pip install "
+                "bitsandbytes`"
             )
 
     def check_sampling(self, sampling: Sampling) -> None:
@@ -93,16 +97,15 @@ class TransformersConfig(CheckpointConfig):
 
         Raises ConfigError for weights that are missing or not safetensors, EngineError where they cannot be loaded.
         """
-        from lib.engines.transformers import loading
-        from lib.engines.transformers.causal import CausalEngine
-        from lib.engines.transformers.classifier import ClassifierEngine
-        from lib.engines.transformers.embedder import EmbedderEngine
-        from lib.engines.transformers.generator import GeneratorEngine
+        return self.answering(self.load_weights(method), tokenizer, method)
 
-        head = head_of(method)
-        loaded = loading.load(
+    def load_weights(self, method: str) -> "Loaded":
+        """The model with the head that `method` needs. Raises as `load` does."""
+        from lib.engines.transformers import loading
+
+        return loading.load(
             checkpoint.weights_folder(self),
-            head=head,
+            head=head_of(method),
             dtype=self.dtype.value,
             quantization="none" if self._is_stored() else self.quantization.value,
             device=self.device,
@@ -110,12 +113,21 @@ class TransformersConfig(CheckpointConfig):
             adapter=checkpoint.adapter_of(self),
             name=self.model,
         )
+
+    def answering(self, loaded: "Loaded", tokenizer: Tokenizer, method: str) -> Engine:
+        """The engine that answers `method` with a model that was loaded for it."""
+        from lib.engines.transformers.causal import CausalEngine
+        from lib.engines.transformers.classifier import ClassifierEngine
+        from lib.engines.transformers.embedder import EmbedderEngine
+        from lib.engines.transformers.generator import GeneratorEngine
+
         on_cpu = loaded.device == "cpu"
         if method == "generate":
             assert isinstance(tokenizer, HuggingFaceTokenizer)
             batch_tokens = self.batch_tokens or (_CPU_WRITING if on_cpu else _GPU_WRITING)
             return GeneratorEngine(loaded, tokenizer, max_model_len=self.max_model_len, batch_tokens=batch_tokens)
         batch_tokens = self.batch_tokens or (512 if on_cpu else 16384)
+        head = head_of(method)
         if head is Head.body:
             return EmbedderEngine(
                 loaded, pooling=pooling(self), max_model_len=self.max_model_len, batch_tokens=batch_tokens

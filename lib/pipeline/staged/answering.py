@@ -108,6 +108,8 @@ def check_engines(config: Config) -> None:
             getattr(config, group).check(method)
         except ConfigError as error:
             raise ConfigError(f"{group}: {error}") from error
+    if "embedder" in asked:
+        config.retriever.check_similarity(config.embedder.unit_vectors())
     require_draws(config.generate)
     if config.generate.n > 1:
         raise ConfigError(

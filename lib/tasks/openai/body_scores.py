@@ -20,11 +20,13 @@ Vector = npt.NDArray[np.float32]
 class EmbedInputs(BodyTask[EmbedEngine, list[int], int, Vector, Answers]):
     """The task of `jobs.embed` on requests to /v1/embeddings. width: values of the engine's vectors.
 
-    Texts are embedded as they are: no prompt is put before them. Columns: vectors (of length one, one for each text),
+    unit: whether these have length one. Texts are embedded as they are: no prompt is put before them. Columns: vectors
+    (one for each text),
     tokens, cut (0).
     """
 
     width: int
+    unit: bool = True
 
     method = "embed"
     schema = pa.schema({"vectors": pa.list_(pa.list_(pa.float32())), "tokens": pa.int32(), "cut": pa.int32()})
@@ -45,13 +47,13 @@ class EmbedInputs(BodyTask[EmbedEngine, list[int], int, Vector, Answers]):
         return engine.embed(prepared.requests) if prepared.requests else Answers(np.zeros((0, self.width), np.float32))
 
     def read(self, prepared: Prepared[BodyNotes[list[int], int]], answers: Answers) -> Result:
-        """The dimensions that are wanted, their length one again."""
+        """The dimensions that are wanted, their length one again where it was."""
         return self.rows(prepared, answers.values, answers.errors)  # type: ignore[arg-type]  # rows of an array
 
     def cells(self, about: int, answers: Sequence[Vector]) -> list[object]:
         """Vectors of `about` values."""
         kept = np.asarray(answers)[:, :about]
-        return [list(kept / np.linalg.norm(kept, axis=1, keepdims=True) if about < self.width else kept)]
+        return [list(kept / np.linalg.norm(kept, axis=1, keepdims=True) if about < self.width and self.unit else kept)]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pytest
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.transformers_config import BitsAndBytes, TransformersConfig
 from lib.errors import ConfigError, EngineError
+from lib.pipeline.models.quantized_copy import QuantizeConfig, quantize
 from lib.types import Message, ScoreEngine
 from tests.conftest import Job
 
@@ -308,6 +309,20 @@ def test_nf4_scores_are_those_of_the_rounded_weights(build: Build, pieces: bytes
     rounded = nf4_rounded(weights)
     np.testing.assert_allclose(scores, [[score(rounded, ids)] for ids in requests], atol=NF4_TOLERANCE, rtol=0)
     assert engine.memory < 0.3 * sum(w.nbytes for w in weights.values())
+
+
+@pytest.mark.parametrize("to", [BitsAndBytes.nf4_double, BitsAndBytes.int8])
+def test_a_quantised_copy_scores_the_same(build: Build, pieces: bytes, tmp_path: Path, to: BitsAndBytes) -> None:
+    (tmp_path / "text.txt").write_text(" ".join(CORPUS), encoding="utf-8")
+    source = config_of(build(random_weights(460, bias=True), bias=True))
+    found = quantize(QuantizeConfig(to=to, text=str(tmp_path / "text.txt")), source, tmp_path / "copy")
+    assert (found.asked, found.answers) == ("score", 8)
+    assert found.largest_difference < TOLERANCE
+    assert found.copy_bytes < found.source_bytes
+    requests = conversations(pieces)
+    scores = engine_of(tmp_path / "copy").score(requests).values
+    same = engine_of(Path(source.model), quantization=to).score(requests).values
+    assert scores == pytest.approx(same, abs=TOLERANCE)
 
 
 def test_int8_scores_are_near(build: Build, pieces: bytes) -> None:

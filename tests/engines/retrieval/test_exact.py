@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from lib.engines.retrieval.bm25 import Bm25Config
 from lib.engines.retrieval.exact import ExactConfig
+from lib.engines.retrieval.retriever import Similarity
 from lib.engines.retrieval.topk import TopK
 from lib.errors import ConfigError, InputError
 from tests.engines.retrieval.conftest import Write, ids, load, unit
@@ -30,6 +32,46 @@ def test_finds_what_argsort_finds_whatever_the_block(write: Write, block_rows: i
     assert best.score == pytest.approx(float(queries[0] @ corpus[row]), abs=1e-6)
     assert best.document is None
     assert best.start is None
+
+
+@pytest.mark.parametrize("block_rows", [3, 64, 8192])
+def test_lengths_count_where_that_is_said(write: Write, block_rows: int) -> None:
+    rng = np.random.default_rng(5)
+    corpus = unit(400, WIDTH) * rng.uniform(0.01, 300, (400, 1)).astype(np.float32)
+    queries = unit(7, WIDTH, seed=1) * rng.uniform(0.1, 50, (7, 1)).astype(np.float32)
+    path = write([f"text {n}" for n in range(400)], corpus)
+    config = ExactConfig(corpus=path, block_rows=block_rows, similarity=Similarity.dot)
+    config.check("search")
+    found = load(config).search(["?"] * 7, queries, 10)
+    assert [ids(row) for row in found.passages] == [[f"p{n}" for n in row] for row in oracle(queries, corpus, 10)]
+    with pytest.raises(InputError, match=r"row 0, column vector: has length .*use retriever\.similarity=dot"):
+        ExactConfig(corpus=path).check("search")
+    corpus[3, 0] = np.inf
+    with pytest.raises(InputError, match="row 3, column vector: contains NaN or infinity"):
+        ExactConfig(corpus=write(["x"] * 400, corpus), similarity=Similarity.dot).check("search")
+
+
+def test_a_similarity_that_can_not_be_meant_is_refused() -> None:
+    ExactConfig(similarity=Similarity.dot).check_similarity(unit=False)
+    ExactConfig().check_similarity(unit=True)
+    with pytest.raises(ConfigError, match=r"their lengths count; use retriever\.similarity=dot"):
+        ExactConfig().check_similarity(unit=False)
+    Bm25Config().check_similarity(unit=False)  # words have no lengths
+    with pytest.raises(ConfigError, match=r"retriever\.similarity=dot: has no effect on a search by words"):
+        Bm25Config(similarity=Similarity.dot)
+
+
+def test_the_error_of_a_product_grows_with_lengths() -> None:
+    """Of two rows that a product in float32 can't tell apart, the better one is found."""
+    rng = np.random.default_rng(0)
+    query = (rng.standard_normal((30, 512)) * 1000).astype(np.float32)
+    near = np.repeat((rng.standard_normal((1, 512)) * 1000).astype(np.float32), 2000, axis=0)
+    near += rng.standard_normal((2000, 512)).astype(np.float32) * 1e-3
+    best = TopK(query, 5, unit=False)
+    best.add(np.arange(2000), near)
+    for asked, ranking in zip(query, best.rankings(), strict=True):
+        scores = np.vecdot(asked, near)
+        assert ranking.rows.tolist() == np.lexsort((np.arange(2000), -scores))[:5].tolist()
 
 
 def test_equal_vectors_come_in_the_order_of_the_corpus(write: Write) -> None:

@@ -9,6 +9,7 @@ import pytest
 from lib.engines.retrieval.corpus import Corpus
 from lib.engines.retrieval.exact import ExactConfig
 from lib.engines.retrieval.faiss_index import FaissConfig, FaissRanker
+from lib.engines.retrieval.retriever import Similarity
 from lib.errors import ConfigError, EngineError
 from tests.engines.retrieval.conftest import Write, ids, load, unit
 
@@ -25,6 +26,15 @@ def test_a_flat_index_is_exact(corpus: str) -> None:
     ours = load(FaissConfig(corpus=corpus, factory="Flat", recall_sample=0)).search(["?"] * 20, queries, 10)
     exact = load(ExactConfig(corpus=corpus)).search(["?"] * 20, queries, 10)
     assert list(map(ids, ours.passages)) == list(map(ids, exact.passages))
+
+
+def test_lengths_count_where_that_is_said(write: Write) -> None:
+    vectors = unit(300, WIDTH) * np.random.default_rng(2).uniform(0.1, 20, (300, 1)).astype(np.float32)
+    queries = 3 * unit(5, WIDTH, seed=1)
+    settings = {"corpus": write(["x"] * 300, vectors), "similarity": Similarity.dot}
+    found = load(FaissConfig(**settings, factory="Flat", recall_sample=5)).search(["?"] * 5, queries, 10)
+    best = np.argsort(-(queries.astype(np.float64) @ vectors.astype(np.float64).T), axis=1)[:, :10]
+    assert list(map(ids, found.passages)) == [[f"p{row}" for row in rows] for rows in best]
 
 
 def test_recall_is_measured_against_exact_search(corpus: str, said: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from lib.report.memory_page import FormatCost, MemoryTable, memory_lines, render_memory
+from lib.report.models.memory_page import FormatCost, MemoryTable, memory_lines, render_memory
 from tests.report.svg import check, overflow, texts
 
 FULL = FormatCost(

@@ -12,18 +12,17 @@ from lib import ROOT
 from lib.config import require_local
 from lib.data.atomic import write_text
 from lib.data.run_folder import REPORT
-from lib.engines.checkpoints import checkpoint, hub
+from lib.engines.checkpoints import checkpoint, hub, stored_quantization
 from lib.engines.checkpoints.checkpoint import Dtype
 from lib.engines.measuring.footprint import Footprint, Order
 from lib.engines.transformers.transformers_config import BitsAndBytes, TransformersConfig
-from lib.errors import ConfigError, InputError, RunFailed
+from lib.errors import ConfigError, RunFailed
 from lib.log import log
+from lib.pipeline.models.sample_text import PIECE, pieces, read_tokens
 from lib.pipeline.stop import Stop
-from lib.report.memory_page import FormatCost, MemoryTable, memory_lines, render_memory
-from lib.types import TokenIds
+from lib.report.models.memory_page import FormatCost, MemoryTable, memory_lines, render_memory
 
 _FILE = "memory.json"
-_PROMPT = 32  # tokens
 _PATIENCE = 0.2  # seconds
 _MIB = 2**20
 
@@ -74,7 +73,7 @@ def tabulate(config: MemoryConfig, engine: TransformersConfig) -> MemoryTable:
     Raises ConfigError or InputError for what can be refused before a model is loaded, RunFailed where no format could
     be measured.
     """
-    _require_plain(engine)
+    stored_quantization.require_plain(checkpoint.settings(engine), engine.model)
     variants = {chosen: _variant(engine, chosen) for chosen in config.formats}
     computed = {chosen: _computed(variant) for chosen, variant in variants.items()}
     rows = [FormatCost(format=chosen.value, computed_mib=_mib(computed[chosen])) for chosen in variants]
@@ -114,15 +113,6 @@ def report_memory(table: MemoryTable, folder: Path) -> None:
     print(f"report:     {folder / REPORT}")
 
 
-def _require_plain(engine: TransformersConfig) -> None:
-    stored = checkpoint.settings(engine).get("quantization_config")
-    if stored is not None:
-        raise ConfigError(
-            f"engine.model={engine.model}: is quantised already ({stored.get('quant_method')}); name the model that it "
-            "was made from"
-        )
-
-
 def _variant(engine: TransformersConfig, chosen: NumberFormat) -> TransformersConfig:
     if chosen in _DTYPES:
         return replace(engine, dtype=_DTYPES[chosen], quantization=BitsAndBytes.none)
@@ -137,14 +127,8 @@ def _computed(variant: TransformersConfig) -> int | None:
 
 def _tokens(config: MemoryConfig, engine: TransformersConfig) -> list[int]:
     """The text's tokens. Raises InputError for a text that can't be used, ConfigError where nothing fits the window."""
-    try:
-        text = Path(config.text).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"memory.text={config.text}: cannot be read as UTF-8 text: {error}") from error
-    tokens = engine.load_tokenizer().completion_prompt(text)
-    if len(tokens) < 2:
-        raise InputError(f"memory.text={config.text}: has {len(tokens)} tokens; perplexity needs 2 at least")
-    most = min(_PROMPT, len(tokens)) + config.new_tokens
+    tokens = read_tokens("memory.text", config.text, engine.load_tokenizer())
+    most = min(PIECE, len(tokens)) + config.new_tokens
     if most > engine.max_model_len:
         raise ConfigError(
             f"memory.new_tokens={config.new_tokens}: with a prompt that makes {most} tokens, "
@@ -162,19 +146,12 @@ def _order(config: MemoryConfig, variant: TransformersConfig, text: list[int], l
         device=variant.device,
         trust_remote_code=variant.trust_remote_code,
         least=least,
-        prompts=_prompts(text, config.prompts),
+        prompts=pieces(text, config.prompts),
         new_tokens=config.new_tokens,
         text=text,
         window=variant.max_model_len,
         adapter=None if adapter is None else str(adapter.folder.resolve()),
     )
-
-
-def _prompts(text: TokenIds, count: int) -> list[list[int]]:
-    """Pieces of the text, equally long, from its beginning to its end."""
-    length = min(_PROMPT, len(text))
-    starts = [number * (len(text) - length) // max(count - 1, 1) for number in range(count)]
-    return [[*text[start : start + length]] for start in starts]
 
 
 def _measured(order: Order) -> Footprint | str:
