@@ -152,10 +152,15 @@ def test_a_planner_that_is_killed_leaves_what_the_next_line_removes_a_day_later(
 
 def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "made"
-    with pytest.raises(ValueError, match="half"), atomic_folder(target) as temporary:
-        (temporary / "a").write_text("x")
-        assert not target.exists()
-        raise ValueError("half")
+
+    def half() -> None:
+        with atomic_folder(target) as temporary:
+            (temporary / "a").write_text("x")
+            assert not target.exists()
+            raise ValueError("half")
+
+    with pytest.raises(ValueError, match="half"):
+        half()
     assert [*tmp_path.iterdir()] == []
     target.mkdir()  # an empty folder is free
     with atomic_folder(target) as temporary:
