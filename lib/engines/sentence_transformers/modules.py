@@ -127,7 +127,8 @@ def width(modules: Sequence[Module], key: str) -> int:
 
 
 def content(folder: Path, others: Sequence[str]) -> list[str]:
-    """The files that make up a model, by their names in its folder: not its card, nor what `others` names."""
+    """The files that make up a model, by their names in its folder: not its card, nor what `others` name."""
+    others = [*others, "__pycache__"]
     paths = (path for path in folder.rglob("*") if path.is_file())
     names = (path.relative_to(folder) for path in paths)
     kept = (name for name in names if not any(part.startswith(".") or part in others for part in name.parts))

@@ -7,6 +7,7 @@ from lib.engines.retrieval.bm25 import Bm25Config
 from lib.engines.retrieval.exact import ExactConfig
 from lib.engines.retrieval.retriever import Similarity
 from lib.engines.retrieval.topk import TopK
+from lib.engines.retrieval.words import Language
 from lib.errors import ConfigError, InputError
 from tests.engines.retrieval.conftest import Write, ids, load, unit
 
@@ -56,9 +57,9 @@ def test_a_similarity_that_can_not_be_meant_is_refused() -> None:
     ExactConfig().check_similarity(unit=True)
     with pytest.raises(ConfigError, match=r"their lengths count; use retriever\.similarity=dot"):
         ExactConfig().check_similarity(unit=False)
-    Bm25Config().check_similarity(unit=False)  # words have no lengths
+    Bm25Config(language=Language.en).check_similarity(unit=False)  # words have no lengths
     with pytest.raises(ConfigError, match=r"retriever\.similarity=dot: has no effect on a search by words"):
-        Bm25Config(similarity=Similarity.dot)
+        Bm25Config(language=Language.en, similarity=Similarity.dot)
 
 
 def test_the_error_of_a_product_grows_with_lengths() -> None:
