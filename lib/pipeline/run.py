@@ -1,7 +1,7 @@
 """A run: one job with its resolved config and its folder. Running the same line again resumes it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
@@ -126,10 +126,11 @@ class Run:
         self.keep(done, array)
         if not todo:
             return
+        mine = replace(self, engine=self.engine.shared(array.count))
         with self._keeper(array) as keeper:
             name = array.file(PROGRESS)
             with Stop(self.config.grace_seconds) as stop, Progress(self.folder, rows, done, name) as progress:
-                for footer in executor.run(self, todo, stop):
+                for footer in executor.run(mine, todo, stop):
                     progress.add(footer)
                     keeper.add(footer.shard, afresh=True)
                     _require_sound_engine(progress, self.config)
