@@ -100,7 +100,9 @@ def top(reply: Reply) -> Top | Refused:
             if not value <= 1e-3:  # rounding; NaN, too
                 raise BadReply(f"the log-probability of {token!r} is {value}")
             logprobs[str(token)] = float(np.logaddexp(logprobs.get(str(token), -math.inf), min(value, 0.0)))
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except BadReply:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise BadReply(f"it has no log-probabilities of a next token ({type(error).__name__}: {error})") from error
     if not logprobs:
         raise BadReply("it has no log-probabilities of a next token")

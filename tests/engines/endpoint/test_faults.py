@@ -1,4 +1,4 @@
-"""Runs against a server that misbehaves: nothing is lost, nothing doubled, and nothing asked twice that was answered."""
+"""Runs against a server that misbehaves: nothing lost, nothing doubled, nothing asked again that was answered."""
 
 import json
 from collections.abc import Iterator
