@@ -35,7 +35,7 @@ class Dialect:
     completion_logprobs: likeliest tokens that it tells of, after a chat and after a text; 0: none. by_id: whether it
     tells of tokens that are named by their ids. continues: whether an answer may be begun for it. template: whether
     chat templates can be told something. structured: None: nothing can be required of a text. scores: the path that
-    compares two texts, None for none.
+    compares two texts, None for none. lists: whether it tells of its models.
     """
 
     limit: str = "max_tokens"
@@ -50,6 +50,7 @@ class Dialect:
     template: bool = False
     structured: Structured | None = None
     scores: str | None = None
+    lists: bool = True
 
 
 _EXTRAS = ("top_k", "min_p", "repetition_penalty")
@@ -89,7 +90,7 @@ DIALECTS = {
     ),
     Server.deepseek: Dialect(top_logprobs=20, completion_logprobs=20),
     Server.ollama: Dialect(seeds=True, structured=Structured.openai),
-    Server.anthropic: Dialect(),
+    Server.anthropic: Dialect(lists=False),
 }
 _CONSTRAINTS = {
     None: (),

@@ -154,7 +154,8 @@ class EndpointConfig(ModelConfig):
 
         Raises ConfigError where no server answers, or it refuses the key.
         """
-        told = served_model(self.url.rstrip("/"), self.model, self._key(), self.key_variable)
+        key, lists = self._key(), DIALECTS[self.server].lists
+        told = served_model(self.url.rstrip("/"), self.model, key, self.key_variable) if lists else {}
         limit = told.get("max_model_len")
         if self.tokenizer is not None and isinstance(limit, int) and self.max_model_len > limit:
             raise ConfigError(
