@@ -187,8 +187,8 @@ def served_answers(manifest: Manifest, folder: Path) -> str | None:
     tokens = f"{served.prompt_tokens:,} tokens of prompts, {served.completion_tokens:,} written, as the server counts"
     cost = f", cost {served.cost:,.4g}" if served.cost else ""
     bounded = (
-        f"; {served.bounded:,} probabilities of labels are upper bounds, since the server told of likelier tokens only, "
-        f"which left up to {served.lost_mass:.2g} of the probability to others"
+        f"; {served.bounded:,} probabilities of labels are upper bounds, since the server told of likelier tokens "
+        f"only, which left up to {served.lost_mass:.2g} of the probability to others"
     )
     return tokens + cost + (bounded if served.bounded else "")
 
