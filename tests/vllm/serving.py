@@ -30,7 +30,11 @@ class VllmServer:
 
     def __init__(self, port: int, log: Path) -> None:
         self.port, self._log = port, log
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -53,7 +57,7 @@ class VllmServer:
                 stdout=log,
                 stderr=log,
             )
-        until = time.monotonic() + 240
+        until = time.monotonic() + 900
         while not self._answers():
             assert self._process.poll() is None, self._log.read_text()[-2000:]
             assert time.monotonic() < until, self._log.read_text()[-2000:]

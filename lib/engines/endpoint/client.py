@@ -19,8 +19,8 @@ from lib.types import Replies
 if TYPE_CHECKING:
     import httpx
 
+_PATIENCE_WITH_ONE = 4  # times engine.patience: a request that alone is told to wait
 _CONNECTING = 20.0  # seconds; and for as long as that a connection may be waited for
-_NO_KEY = "a request without an API key (engine.key_variable=null)"
 
 Read = TypeVar("Read")
 
@@ -107,9 +107,6 @@ class Client:
         self, ask: Ask, read: Callable[[Reply], Read | Refused], replies: Replies | None
     ) -> tuple[Read | Refused, Reply]:
         key = ask.key
-        kept = replies.get(key) if replies else None
-        if kept is not None:
-            return _kept(kept, read)
 
         def keep(text: str, cost: float) -> None:
             if replies is None:
@@ -121,6 +118,8 @@ class Client:
                 raise
 
         async with self._room:
+            if replies is not None and (kept := replies.get(key)) is not None:  # perhaps since a moment ago
+                return _kept(kept, read)
             return await self._until_answered(ask, read, keep)
 
     async def _until_answered(
@@ -162,14 +161,16 @@ class Client:
                         + (f" and asks to wait {came.after:.0f} s more" if came.after else "")
                         + f" (engine.patience={manners.patience:g})"
                     )
+                if time.monotonic() - since > _PATIENCE_WITH_ONE * manners.patience:
+                    return Refused(f"given up after {waits} waits, while others were answered: {came.why}"), {}
                 if came.after:
                     self._pace.pause(came.after)
             elif isinstance(came, Faulty):
                 faults += 1
                 if faults >= manners.tries:
                     return Refused(f"given up after {faults} tries (engine.tries): {came.why}"), {}
-            assert not isinstance(came, Good | Refused)
-            await self._sleep(wait_seconds(faults + waits, None if isinstance(came, Over) else came.after, self._rng))
+            after = came.after if isinstance(came, Busy | Faulty) else None
+            await self._sleep(wait_seconds(faults + waits, after and min(after, manners.patience), self._rng))
 
     async def _turn(self, ask: Ask) -> None:
         """Wait until the request may be sent: for its turn, and for the money that it may cost."""
@@ -217,8 +218,7 @@ class Client:
         text = response.text
         if manners.key:
             text = text.replace(manners.key, "…")  # whatever a server says of it, it gets into no file and no log
-        key = f"the key in {manners.key_variable}" if manners.key else _NO_KEY
-        return outcome(response.status_code, response.headers, text, key=key, now=time.time())
+        return outcome(response.status_code, response.headers, text, key_variable=manners.key_variable, now=time.time())
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, unless nothing more can be asked: then raise Unfinished, soon."""

@@ -8,7 +8,7 @@ from lib.types import Sampling
 
 
 class Server(Enum):
-    """Kinds of servers; openai: also for others that pass OpenAI's requests on (LiteLLM)."""
+    """Kinds of servers. openai: also LiteLLM, which passes its requests on. other: asked for what all of them know."""
 
     vllm = "vllm"
     sglang = "sglang"
@@ -16,6 +16,7 @@ class Server(Enum):
     deepseek = "deepseek"
     ollama = "ollama"
     anthropic = "anthropic"
+    other = "other"
 
 
 class Structured(Enum):
@@ -91,6 +92,7 @@ DIALECTS = {
     Server.deepseek: Dialect(top_logprobs=20, completion_logprobs=20),
     Server.ollama: Dialect(seeds=True, structured=Structured.openai),
     Server.anthropic: Dialect(lists=False),
+    Server.other: Dialect(),
 }
 _CONSTRAINTS = {
     None: (),

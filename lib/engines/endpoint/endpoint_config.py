@@ -35,14 +35,14 @@ class EndpointConfig(ModelConfig):
 
     max_in_flight, requests_per_minute, tokens_per_minute: of all workers of the run together. timeout: seconds of one
     try. tries: of one request that fails by itself (5xx, time-outs, broken answers). patience: seconds without any
-    answer (connection refused, 429, 502 to 504) before the run ends, to be resumed. max_cost: money that the whole run
+    answer (connection refused, 429, 502, 503) before the run ends, to be resumed. max_cost: money that the whole run
     may spend. price_prompt, price_completion, price_cached: of a million tokens. share: of these limits and of the
     budget, that each worker has; executors set it.
     """
 
     url: str = transient()
     model: str
-    server: Server = Server.openai
+    server: Server = Server.other
     key_variable: str | None = transient(default=None)
     tokenizer: str | None = None
     gguf_file: str | None = None

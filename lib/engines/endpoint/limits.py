@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+_ROUNDING = 1e-12
+
 
 class Pace:
     """Spaces requests evenly, so that no minute has more requests or tokens than may be. Times in seconds.
@@ -73,5 +75,7 @@ class Budget:
 
     def settle(self, held: float, cost: float) -> None:
         """Give back what was set aside, and count what it has cost."""
-        self._held = max(self._held - held, 0.0) if self._held - held > 1e-12 else 0.0
+        self._held -= held
+        if self._held < _ROUNDING:  # sums of floats don't come back to nothing
+            self._held = 0.0
         self.spent += cost

@@ -138,7 +138,8 @@ def score(reply: Reply) -> float:
 def _choices(reply: Reply, samples: int) -> Sequence[Mapping[str, Any]]:
     choices = reply.get("choices")
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-        raise BadReply("it has no choices")
+        said = f", but an error: {str(reply['error'])[:200]}" if "error" in reply else ""
+        raise BadReply(f"it has no choices{said}")
     numbers = [choice.get("index", place) for place, choice in enumerate(choices)]
     if sorted(numbers, key=str) != sorted(range(samples), key=str):
         raise BadReply(f"it has the choices {numbers}, where {samples} were asked for")

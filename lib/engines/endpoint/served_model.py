@@ -45,7 +45,7 @@ def _look(url: str, key: str | None, key_variable: str | None) -> Outcome:
     if response.status_code in (404, 405, 501):
         return Refused("no list of models")
     text = response.text.replace(key, "…") if key else response.text
-    return outcome(response.status_code, response.headers, text, key=f"the key in {key_variable}", now=time.time())
+    return outcome(response.status_code, response.headers, text, key_variable=key_variable, now=time.time())
 
 
 def as_identity(told: dict[str, Any]) -> dict[str, str]:

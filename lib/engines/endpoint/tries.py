@@ -1,6 +1,7 @@
 """What a try came to: an answer, or a failure of the request, of the try, of the server, or of the whole run. Pure."""
 
 import json
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +9,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 _LONGEST = 300  # characters of what a server says that a message quotes
-_BUSY = {429, 502, 503, 504}  # of the server or of what stands before it, whatever was asked
-_AGAIN = {408, 409, 425}
+_BUSY = {429, 502, 503}  # of the server or of what stands before it, whatever was asked
+_AGAIN = {408, 409, 425, 504}  # the last one also where a gateway waits no longer for one long answer
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached")
 _FIRST, _LONGEST_WAIT = 0.5, 30.0  # seconds
 
@@ -54,10 +55,10 @@ class Over:
 Outcome = Good | Refused | Faulty | Busy | Over
 
 
-def outcome(status: int, headers: Mapping[str, str], text: str, *, key: str, now: float) -> Outcome:
+def outcome(status: int, headers: Mapping[str, str], text: str, *, key_variable: str | None, now: float) -> Outcome:
     """What a server's response means.
 
-    headers: names in small letters. key: how the user calls the API key. now: seconds since 1970.
+    headers: names in small letters. key_variable: where the API key comes from, if anywhere. now: seconds since 1970.
     """
     said = _said(text)
     why = f"HTTP {status}: {said}"
@@ -71,7 +72,9 @@ def outcome(status: int, headers: Mapping[str, str], text: str, *, key: str, now
     if 300 <= status < 400:
         return Over(f"engine.url: the server answers with a redirect ({status}), which isn't followed; give its target")
     if status in (401, 403):
-        return Over(f"{why}. The server refuses {key}; put the right key there")
+        if key_variable is None:
+            return Over(f"{why}. The server wants an API key: name the variable that holds it as engine.key_variable")
+        return Over(f"{why}. The server refuses the key in {key_variable}; put the right one there")
     if status == 402 or (status == 429 and any(word in text for word in _SPENT)):
         return Over(f"{why}. The account has nothing left to spend; top it up")
     if status in (404, 405, 410):
@@ -87,9 +90,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait before the next try, as a server says: retry-after-ms, or Retry-After in seconds or as a date."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
-            return max(float(headers[name]) / unit, 0.0)
+            seconds = float(headers[name]) / unit
         except (KeyError, ValueError):
             continue
+        if math.isfinite(seconds):
+            return max(seconds, 0.0)
     try:
         return max(parsedate_to_datetime(headers["retry-after"]).timestamp() - now, 0.0)
     except (KeyError, ValueError, TypeError):

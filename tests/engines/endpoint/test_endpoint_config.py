@@ -14,7 +14,7 @@ URL = "http://127.0.0.1:9/v1"
 
 
 def config(**settings: Any) -> EndpointConfig:
-    return EndpointConfig(**{"url": URL, "model": MODEL, **settings})
+    return EndpointConfig(**{"url": URL, "model": MODEL, "server": Server.openai, **settings})
 
 
 @pytest.mark.parametrize(

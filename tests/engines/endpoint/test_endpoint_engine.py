@@ -28,7 +28,9 @@ def server() -> Iterator[Server]:
 
 
 def made(there: Server, method: str = "generate", **settings: Any) -> tuple[EndpointEngine, ServerTokenizer]:
-    config = EndpointConfig(**{"url": there.url, "model": MODEL, "max_model_len": 500, **settings})
+    config = EndpointConfig(
+        **{"url": there.url, "model": MODEL, "server": Kind.openai, "max_model_len": 500, **settings}
+    )
     tokenizer = config.load_tokenizer()
     engine = config.load(tokenizer, method)
     assert isinstance(engine, EndpointEngine)
@@ -126,7 +128,7 @@ def test_an_answer_is_begun_where_the_server_can() -> None:
     assert isinstance(tokens, ServerPrompt)
     assert tokens.told.begun == "Verdict:"
     assert tokenizer.decode(tokens) == "<begin><user>a<end><assistant>Verdict:"
-    tokenizer = EndpointConfig(url="http://h/v1", model="m").load_tokenizer()
+    tokenizer = EndpointConfig(url="http://h/v1", model="m", server=Kind.openai).load_tokenizer()
     with pytest.raises(ConfigError, match="can't be made to go on from a begun answer"):
         prompt.tokens({"q": ["a"]}, tokenizer)
 

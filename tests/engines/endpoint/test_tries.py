@@ -30,12 +30,12 @@ from lib.engines.endpoint.tries import Busy, Faulty, Good, Over, Refused, outcom
         (500, "", Faulty),
         (502, "", Busy),
         (503, "", Busy),
-        (504, "", Busy),
+        (504, "", Faulty),
         (529, "overloaded", Faulty),
     ],
 )
 def test_what_a_response_means(status: int, text: str, kind: type) -> None:
-    assert type(outcome(status, {}, text, key="the key", now=0)) is kind
+    assert type(outcome(status, {}, text, key_variable="K", now=0)) is kind
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_what_a_response_means(status: int, text: str, kind: type) -> None:
     ],
 )
 def test_what_a_server_says_is_quoted_in_one_line(text: str) -> None:
-    found = outcome(400, {}, text, key="", now=0)
+    found = outcome(400, {}, text, key_variable=None, now=0)
     assert isinstance(found, Refused)
     assert found.why == "the server refuses it: HTTP 400: too long"
 
 
 def test_a_long_message_is_cut() -> None:
-    found = outcome(400, {}, json.dumps({"error": {"message": "x" * 10_000}}), key="", now=0)
+    found = outcome(400, {}, json.dumps({"error": {"message": "x" * 10_000}}), key_variable=None, now=0)
     assert isinstance(found, Refused)
     assert len(found.why) < 400
 
@@ -68,6 +68,8 @@ def test_servers_say_how_long_to_wait() -> None:
     assert retry_after({"retry-after": formatdate(now + 60, usegmt=True)}, now) == pytest.approx(60, abs=1)
     assert retry_after({"retry-after": formatdate(now - 60, usegmt=True)}, now) == 0
     assert retry_after({"retry-after": "soon"}, now) is None
+    assert retry_after({"retry-after": "inf"}, now) is None
+    assert retry_after({"retry-after": "nan"}, now) is None
     assert retry_after({}, now) is None
 
 
