@@ -93,11 +93,10 @@ def test_labels_of_the_likeliest_tokens_only(
     bounded = json.loads((run / "metrics.json").read_text())["engine"]["bounded"]
     for row, same in zip(mine, exact, strict=True):
         for order in ("ab_logprobs", "ba_logprobs"):
-            found, true = np.array(row[order]), np.array(same[order])
-            off = np.abs(np.exp(found) - np.exp(true)) > TOLERANCE
-            assert (found[off] >= true[off] - 0.01).all()  # what isn't told of is bounded from above
-            bounded -= int(off.sum())
-    assert bounded >= 0
+            found, true = np.exp(row[order]), np.exp(same[order])
+            assert (np.abs(found - true) < 0.02).all()  # less than the two least likely that are told of
+            bounded -= int((found > true + TOLERANCE).sum())
+    assert bounded >= 0  # only what isn't told of is more than it is
 
 
 def test_a_killed_server_and_a_killed_driver(

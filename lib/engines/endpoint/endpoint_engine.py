@@ -14,6 +14,7 @@ from lib.engines.endpoint import label_reading, reply_reading
 from lib.engines.endpoint.asks import Ask, Asker
 from lib.engines.endpoint.client import Client
 from lib.engines.endpoint.dialects import DIALECTS
+from lib.engines.endpoint.label_reading import Spelling
 from lib.engines.endpoint.limits import Prices
 from lib.engines.endpoint.reply_reading import Reply, Top
 from lib.engines.endpoint.server_tokenizer import ServerTokenizer
@@ -104,8 +105,7 @@ class EndpointEngine:
         """
         if self._dialect.by_id and self._tokenizer.names_tokens:
             return self._by_id(prompts, [distinct(label) for label in labels])
-        decode = self._tokenizer.decode
-        return self._by_text(prompts, [[decode(tokens) for tokens in distinct(label)] for label in labels])
+        return self._by_text(prompts, [[self._spelling(tokens) for tokens in distinct(label)] for label in labels])
 
     def embed(self, texts: Sequence[TokenIds]) -> Answers:
         """Vectors of unit length: [n, width]."""
@@ -153,7 +153,7 @@ class EndpointEngine:
             )
         return _answers(rows, len(labels), usage)
 
-    def _by_text(self, prompts: Sequence[TokenIds], labels: Sequence[Sequence[str]]) -> Answers:
+    def _by_text(self, prompts: Sequence[TokenIds], labels: Sequence[Sequence[Spelling]]) -> Answers:
         """The likeliest tokens after each prompt, and after it and what a label begins with."""
         tops: list[dict[str, Top]] = [{} for _ in prompts]
         errors: dict[int, str] = {}
@@ -188,6 +188,12 @@ class EndpointEngine:
             lost = max(lost, own[""].lost)
         served = usage.served + Served(bounded=bounded, lost_mass=lost)
         return _answers(rows, len(labels), Usage(usage.cached_tokens, usage.queued, served))
+
+    def _spelling(self, tokens: Sequence[int]) -> Spelling:
+        """The text of a label's tokens, and where they end, if they are the model's."""
+        decode = self._tokenizer.decode
+        ends = frozenset(decode(tokens[:size]) for size in range(1, len(tokens)))
+        return Spelling(decode(tokens), ends if self._tokenizer.names_tokens else None)
 
     def _ask(
         self, asks: Sequence[Ask], read: Callable[[Reply], Read | Refused]

@@ -1,7 +1,8 @@
 """Labels read from the likeliest next tokens that a server tells of, which may leave some of them out. Pure.
 
 A label is written in texts (bare, and after a blank), of which the server's own tokens may make one token or several.
-Where a token only begins a label, the answer is begun with it and asked on from there.
+Where a token only begins a label, the answer is begun with it and asked on from there: along the tokens that the
+model's tokenizer makes of the text, where we have it, else along the likeliest.
 """
 
 import math
@@ -21,6 +22,14 @@ Tops = Mapping[str, Top]
 
 
 @dataclass(frozen=True)
+class Spelling:
+    """A text of a label. ends: its beginnings at which one of its tokens ends; None where these aren't known."""
+
+    text: str
+    ends: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
 class Reading:
     """A label's log-probability. bounded: it is one that it can't exceed, as none of its texts was told of."""
 
@@ -28,29 +37,29 @@ class Reading:
     bounded: bool = False
 
 
-def to_ask(labels: Sequence[Sequence[str]], tops: Tops) -> list[str]:
+def to_ask(labels: Sequence[Sequence[Spelling]], tops: Tops) -> list[str]:
     """Beginnings of answers after which more of a label has to be asked for: none, where all is known."""
     wanted = []
     for spellings in labels:
-        walks = [_walk(text, tops) for text in spellings]
+        walks = [_walk(spelling, tops) for spelling in spellings]
         if all(walk.found is None for walk in walks):
             wanted += [walk.begun + walk.prefix for walk in walks if walk.prefix and walk.on > _NEGLIGIBLE]
     return list(dict.fromkeys(wanted))
 
 
-def read(spellings: Sequence[str], tops: Tops) -> Reading | str:
+def read(spellings: Sequence[Spelling], tops: Tops) -> Reading | str:
     """A label's log-probability from all that is known; why it can't be read, where that could be far off.
 
     What is told of some of its texts is its probability: the others are less likely than all tokens that are told of.
     """
-    walks = [_walk(text, tops) for text in spellings]
+    walks = [_walk(spelling, tops) for spelling in spellings]
     found = [walk.found for walk in walks if walk.found is not None]
     if found:
         return Reading(float(np.logaddexp.reduce(found)))
-    for text, walk in zip(spellings, walks, strict=True):
+    for spelling, walk in zip(spellings, walks, strict=True):
         if walk.prefix and math.exp(walk.on) > _UNREADABLE:
             return (
-                f"the label {text!r} takes the server several tokens, of which {walk.prefix!r} comes next with "
+                f"the label {spelling.text!r} takes the server several tokens, of which {walk.prefix!r} comes next with "
                 f"{math.exp(walk.on):.0%}, and it can't be made to go on from there; choose labels of one token, or "
                 "use judge.mode=text"
             )
@@ -72,13 +81,15 @@ class _Walk:
     most: float = 1.0
 
 
-def _walk(text: str, tops: Tops) -> _Walk:
+def _walk(spelling: Spelling, tops: Tops) -> _Walk:
+    text, ends = spelling.text, spelling.ends
     begun, before = "", 0.0
     while True:
         top, rest = tops[begun], text[len(begun) :]
         if rest in top.logprobs:
             return _Walk(found=before + top.logprobs[rest], begun=begun)
         beginnings = [token for token in top.logprobs if token and rest.startswith(token)]
+        beginnings = [token for token in beginnings if ends is None or begun + token in ends]
         prefix = max(beginnings, key=lambda token: top.logprobs[token], default="")
         on = before + top.logprobs[prefix] if prefix else -math.inf
         if begun + prefix == begun or begun + prefix not in tops:

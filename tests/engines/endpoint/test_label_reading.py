@@ -2,7 +2,9 @@ import math
 
 import pytest
 
-from lib.engines.endpoint.label_reading import Reading, read, to_ask
+from lib.engines.endpoint.label_reading import Reading, Spelling
+from lib.engines.endpoint.label_reading import read as read_spelled
+from lib.engines.endpoint.label_reading import to_ask as to_ask_spelled
 from lib.engines.endpoint.reply_reading import Top
 
 
@@ -10,6 +12,14 @@ def top(**tokens: float) -> Top:
     """Probabilities by token, with _ for a blank."""
     logprobs = {name.replace("_", " "): math.log(p) for name, p in tokens.items()}
     return Top(logprobs, max(1 - sum(tokens.values()), 0), min(logprobs.values()))
+
+
+def read(texts: list[str], tops: dict[str, Top]) -> Reading | str:
+    return read_spelled(list(map(Spelling, texts)), tops)
+
+
+def to_ask(labels: list[list[str]], tops: dict[str, Top]) -> list[str]:
+    return to_ask_spelled([list(map(Spelling, texts)) for texts in labels], tops)
 
 
 def test_texts_that_are_told_of_are_summed() -> None:
@@ -67,3 +77,14 @@ def test_what_can_not_be_asked_on_is_refused_where_it_matters() -> None:
     assert isinstance(found, str)
     assert "the label 'tie' takes the server several tokens, of which 't' comes next with 40%" in found
     assert isinstance(read(["tie"], {"": top(A=0.9, t=0.005)}), Reading)
+
+
+def test_known_tokens_are_the_only_way() -> None:
+    whole, apart = Spelling("tie", frozenset()), Spelling("draw", frozenset({"dr"}))
+    tops = {"": top(A=0.5, t=0.2, d=0.1, dr=0.05)}
+    assert to_ask_spelled([[whole], [apart]], tops) == ["dr"]  # though "d" is likelier
+    found = read_spelled([whole], tops)
+    assert isinstance(found, Reading)
+    assert found.bounded
+    tops["dr"] = top(aw=0.5)
+    assert read_spelled([apart], tops) == Reading(pytest.approx(math.log(0.025)))
