@@ -59,8 +59,8 @@ def read(spellings: Sequence[Spelling], tops: Tops) -> Reading | str:
     for spelling, walk in zip(spellings, walks, strict=True):
         if walk.prefix and math.exp(walk.on) > _UNREADABLE:
             return (
-                f"the label {spelling.text!r} takes the server several tokens, of which {walk.prefix!r} comes next with "
-                f"{math.exp(walk.on):.0%}, and it can't be made to go on from there; choose labels of one token, or "
+                f"the label {spelling.text!r} takes the server several tokens, of which {walk.prefix!r} comes next "
+                f"with {math.exp(walk.on):.0%}, and it can't be made to go on from there; choose labels of one token, or "
                 "use judge.mode=text"
             )
     return Reading(math.log(min(sum(walk.most for walk in walks), 1.0)), bounded=True)
