@@ -60,8 +60,8 @@ def read(spellings: Sequence[Spelling], tops: Tops) -> Reading | str:
         if walk.prefix and math.exp(walk.on) > _UNREADABLE:
             return (
                 f"the label {spelling.text!r} takes the server several tokens, of which {walk.prefix!r} comes next "
-                f"with {math.exp(walk.on):.0%}, and it can't be made to go on from there; choose labels of one token, or "
-                "use judge.mode=text"
+                f"with {math.exp(walk.on):.0%}, and it can't be made to go on from there; choose labels of one token, "
+                "or use judge.mode=text"
             )
     return Reading(math.log(min(sum(walk.most for walk in walks), 1.0)), bounded=True)
 
