@@ -15,6 +15,7 @@ from lib.data.rows.openai_batch import OpenAiBatchConfig
 from lib.data.rows.table import TableConfig
 from lib.data.rows.votes import VotesConfig
 from lib.engines.dummy import DummyConfig
+from lib.engines.endpoint.endpoint_config import EndpointConfig
 from lib.engines.retrieval.bm25 import Bm25Config
 from lib.engines.retrieval.exact import ExactConfig
 from lib.engines.retrieval.faiss_index import FaissConfig
@@ -38,6 +39,7 @@ SCHEMAS = {
     "data/table": TableConfig,
     "data/votes": VotesConfig,
     "engine/dummy": DummyConfig,
+    "engine/endpoint": EndpointConfig,
     "engine/sentence_transformers": SentenceTransformersConfig,
     "engine/transformers": TransformersConfig,
     "engine/vllm": VllmConfig,

@@ -57,6 +57,12 @@ class EngineError(OvernightError):
     """The engine cannot go on (not one row's fault): names the engine and what to change."""
 
 
+class Unfinished(OvernightError):
+    """The run can't go on now, by no row's fault (server gone, budget spent); the same line resumes it."""
+
+    exit_code: int = ExitCode.UNFINISHED
+
+
 class RunFailed(OvernightError):
     """The run ended without a usable result: the message says why."""
 

@@ -43,6 +43,29 @@ class Message(TypedDict):
     content: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a server is told in place of token ids.
+
+    messages: the turns of a chat; None where `texts` are the prompt: one, or two that are compared. begun: text that
+    the answer begins with. add_generation_prompt, thinking: as of `Tokenizer.chat_prompt`.
+    """
+
+    messages: tuple[Message, ...] | None = None
+    texts: tuple[str, ...] = ()
+    begun: str = ""
+    add_generation_prompt: bool = True
+    thinking: bool = False
+
+
+class ServerPrompt(list[int]):
+    """A prompt for a model behind a server, which gets it as text; the list holds the tokens that we count it by."""
+
+    def __init__(self, tokens: TokenIds, told: Told) -> None:
+        super().__init__(tokens)
+        self.told = told
+
+
 def content_text(content: object, where: str) -> str:
     """The text of a turn's content, which is a text or a list of parts of type text. Raises ValueError for others."""
     parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
@@ -89,6 +112,12 @@ class Tokenizer(Protocol):
     def follow(self, prompt: TokenIds, text: str) -> list[int] | None:
         """Token ids by which a text continues a prompt; None where it can't without changing the prompt's tokens."""
 
+    def begin(self, prompt: list[int], text: str) -> list[int]:
+        """A prompt and the beginning of its answer behind it, in the tokens by which it follows, or those of its own.
+
+        Raises ConfigError where the model can't be made to begin so.
+        """
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Character range [start, end) of each token of `encode(text)`."""
 
@@ -114,9 +143,8 @@ class Tokenizer(Protocol):
     def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> list[int]:
         """Token ids of a text to embed, with what the tokenizer puts around it: [CLS] … [SEP], an end-of-text token.
 
-        prefix: stands before it, as the model's prompt for its role: `query`, `document` or `none`.
-
-        Control tokens that are spelled out in it count, as in a model's own prompts; make `plain` what is a row's.
+        prefix: stands before it, as the model's prompt for its role: `query`, `document` or `none`. Control tokens that
+        are spelled out in either count, as in a model's own prompts; make `plain` what is a row's.
         """
 
     def pair_prompt(self, first: str, second: str) -> TokenPair:
@@ -129,6 +157,31 @@ class Tokenizer(Protocol):
         """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What a server says that its answers took; nothing of the kind where the model is in this process.
+
+    prompt_tokens, completion_tokens: as it counts them. cost: by the config's prices. bounded: labels that were not
+    among the tokens that it tells of, so that their probabilities are upper bounds. lost_mass: the most probability
+    that the tokens it told of left to others, in any request about labels.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    bounded: int = 0
+    lost_mass: float = 0.0
+
+    def __add__(self, other: "Served") -> "Served":
+        return Served(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cost=self.cost + other.cost,
+            bounded=self.bounded + other.bounded,
+            lost_mass=max(self.lost_mass, other.lost_mass),
+        )
+
+
 @dataclass(frozen=True)
 class Usage:
     """What answering took.
@@ -139,6 +192,7 @@ class Usage:
 
     cached_tokens: int = 0
     queued: float = 0.0
+    served: Served = Served()
 
 
 class Reply(Protocol):
@@ -197,7 +251,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Completion:
-    """One generated text. finish_reason: `stop` (an end token or a stop text) or `length`."""
+    """One generated text. finish_reason: `stop` (an end token or a stop text) or `length`.
+
+    tokens: their ids, -1 for those that a server counts and does not name.
+    """
 
     text: str
     tokens: list[int]
@@ -349,3 +406,26 @@ class Engine(Protocol):
     """Any of them. memory: bytes of its weights."""
 
     memory: int
+
+
+class Replies(Protocol):
+    """Where a server's replies about some rows are kept until these rows are done. Thread-safe."""
+
+    def get(self, key: str) -> str | None:
+        """The reply to a request, if there was one. key: a hash of all that it asks."""
+
+    def put(self, key: str, reply: str, cost: float) -> None:
+        """Keep the reply to a request, before anything else is made of it."""
+
+
+@runtime_checkable
+class RemoteEngine(Protocol):
+    """An engine that asks a server, where each answer may cost money: none is asked for again. Thread-safe."""
+
+    memory: int
+
+    def keeping(self, replies: Replies) -> "Engine":
+        """The same engine, about some rows: it keeps its replies there, and asks only what isn't there."""
+
+    def charge(self, cost: float) -> None:
+        """Count what the run has spent before; shared among its workers."""

@@ -69,6 +69,7 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "cluster/test_submitting.py": _COMMANDS,
     "data/reading/test_both_ways.py": _COMMANDS,
     "data/test_delivery.py": _COMMANDS,
+    "engines/endpoint/test_faults.py": _COMMANDS,
     "engines/retrieval/test_web.py": _COMMANDS,
     "jobs/test_another_rule.py": _COMMANDS,
     "jobs/test_calibrate.py": _COMMANDS,

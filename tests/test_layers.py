@@ -44,6 +44,7 @@ WINGS = {  # of lib.engines -> the other wings and files of it that its files ma
     "lib.engines.checkpoints": {"lib.engines.base", "lib.engines.files", "lib.engines.packaged", "lib.engines.sizing"},
     "lib.engines.decoding": {"lib.engines.checkpoints"},
     "lib.engines.dummy": _SHARED,
+    "lib.engines.endpoint": _SHARED,
     "lib.engines.transformers": _SHARED,
     "lib.engines.vllm": _SHARED,
     "lib.engines.retrieval": {"lib.engines.base"},

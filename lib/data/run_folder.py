@@ -14,6 +14,7 @@ CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
 INPUT = "input"
 SHARDS = "shards"
+JOURNALS = "journals"  # answers of servers about rows of shards that are not done yet
 REMEMBERED = "remembered"  # rows that were answered by earlier runs
 REPEATED = "repeated"  # rows that ask what another row asks
 STORED = "stored.json"  # the shards whose answers are in the store

@@ -12,11 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lib.data.atomic import make_folder
-from lib.data.footer_index import Entry, look, read_index, write_index
+from lib.data.beside_shards import journal
+from lib.data.beside_shards.footer_index import Entry, look, read_index, write_index
 from lib.data.manifest import SHARDS_IN_FOLDER, Manifest, Shard
 from lib.data.parquet import UNREADABLE, opened, require_rows, write
+from lib.types import Served
 
 _KEY = b"overnight"
+_NOTHING = Served()
 _WORTH_AN_INDEX = 100  # footers that had to be read from their shards
 
 
@@ -29,7 +32,8 @@ class Footer:
     since the worker's shard before this one was finished, so that the sum of a worker's shards is its engine's time.
     gpu_utilization: share of the time in which the worker's GPUs had work, in [0, 1]; peak_seconds: those that the
     model's arithmetic would have taken at the GPUs' peak; both None where there is no GPU (peak_seconds: none that we
-    know). spelled: texts that spell out a control token of the model, which chats hold with a blank in it.
+    know). spelled: texts that spell out a control token of the model, which chats hold with a blank in it. The others
+    are those of `lib.types.Served`, where a server answered.
     """
 
     fingerprint: str
@@ -45,6 +49,11 @@ class Footer:
     gpu_utilization: float | None
     peak_seconds: float | None
     spelled: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    bounded: int = 0
+    lost_mass: float = 0.0
 
 
 def commit(
@@ -59,8 +68,12 @@ def commit(
     gpu_utilization: float | None = None,
     peak_seconds: float | None = None,
     spelled: int = 0,
+    served: Served = _NOTHING,
 ) -> Footer:
-    """Write the shard's result table into the run folder, whole or not at all; the rest is for its footer."""
+    """Write the shard's result table into the run folder, whole or not at all; the rest is for its footer.
+
+    What is kept of its answers elsewhere is then removed.
+    """
     assert table.num_rows == shard.rows
     failed = table.num_rows - table["error"].null_count
     footer = Footer(
@@ -77,11 +90,13 @@ def commit(
         gpu_utilization=gpu_utilization,
         peak_seconds=peak_seconds,
         spelled=spelled,
+        **asdict(served),
     )
     table = table.replace_schema_metadata({_KEY: json.dumps(asdict(footer)).encode()})
     path = folder / shard.path
     make_folder(path.parent)
     write(table, path)
+    journal.forget(folder, shard.number)
     return footer
 
 

@@ -30,6 +30,19 @@ class EngineConfig(ABC):
         return None
 
     @property
+    def usual_workers(self) -> int | None:
+        """How many workers a run has that names no number; None for as many as there is room for."""
+        return None
+
+    def shared(self, workers: int) -> "EngineConfig":
+        """The config of one of so many workers, where these share limits of the whole run."""
+        return self
+
+    def cost(self, prompt: float, completion: float) -> float | None:
+        """What so many tokens of prompts, and so many written, cost at most; None where nothing is known to."""
+        return None
+
+    @property
     def max_tokens(self) -> int:
         """Tokens of a request and its answer together, at most; 0 for an engine that reads no tokens."""
         return 0

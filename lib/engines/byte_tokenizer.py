@@ -26,6 +26,10 @@ class ByteTokenizer:
         """The bytes of the text, whatever stands before it."""
         return self.encode(text)
 
+    def begin(self, prompt: list[int], text: str) -> list[int]:
+        """The prompt and the bytes of the text."""
+        return [*prompt, *self.encode(text)]
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """For each byte the character that it belongs to."""
         return [(i, i + 1) for i, character in enumerate(text) for _ in character.encode()]

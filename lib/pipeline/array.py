@@ -35,6 +35,11 @@ class ArrayConfig:
         element, count = self._numbers
         return shard % count == element
 
+    @property
+    def count(self) -> int:
+        """How many elements there are."""
+        return self._numbers[1] if self._numbers else 1
+
     def file(self, name: str) -> str:
         """The name of a file of this process alone: elements share the run folder. log.txt, or log-1of4.txt."""
         if self._numbers is None:

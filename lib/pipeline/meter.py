@@ -4,12 +4,12 @@ import math
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 from lib.data.shards import Footer
 from lib.engines.base import EngineConfig
 from lib.engines.sizing import hardware
-from lib.types import TokenIds, Usage
+from lib.types import Served, TokenIds, Usage
 
 
 @dataclass
@@ -20,12 +20,14 @@ class ShardUsage:
     cached_tokens: int = 0
     queued: float = 0.0
     spelled: int = 0
+    served: Served = field(default_factory=Served)
 
     def add(self, requests: Iterable[TokenIds], usage: Usage) -> None:
         """Count a call of the engine; of several, the fullest tells how full it was."""
         self.lengths += map(len, requests)
         self.cached_tokens += usage.cached_tokens
         self.queued = max(self.queued, usage.queued)
+        self.served += usage.served
 
 
 class Meter:
@@ -76,6 +78,7 @@ class RunUsage:
     def __init__(self, footers: Iterable[Footer] = ()) -> None:
         self.tokens = self.cached_tokens = 0
         self._seconds = self._queued = 0.0
+        self.served = Served()
         self._gpu_seconds = self._busy = self._known_seconds = self._peak_seconds = 0.0
         for footer in footers:
             self.add(footer)
@@ -86,6 +89,7 @@ class RunUsage:
         self.cached_tokens += footer.cached_tokens
         self._seconds += footer.seconds
         self._queued += footer.queued * footer.seconds
+        self.served += Served(**{each.name: getattr(footer, each.name) for each in fields(Served)})
         if footer.gpu_utilization is not None:
             self._gpu_seconds += footer.seconds
             self._busy += footer.gpu_utilization * footer.seconds
@@ -98,7 +102,8 @@ class RunUsage:
 
         cached_share: of the tokens, those that prefix caches spared. queued: requests inside an engine. gpu_utilization
         and mfu are in [0, 1], None without GPUs: mfu is Model FLOPs Utilisation, the model's arithmetic as a share of
-        what the hardware could do in that time (Chowdhery et al. 2022, "PaLM", appendix B).
+        what the hardware could do in that time (Chowdhery et al. 2022, "PaLM", appendix B). Of a server also what
+        `lib.types.Served` says.
         """
         return {
             "tokens": self.tokens,
@@ -108,14 +113,15 @@ class RunUsage:
             "queued": _share(self._queued, self._seconds, 1),
             "gpu_utilization": _share(self._busy, self._gpu_seconds),
             "mfu": _share(self._peak_seconds, self._known_seconds),
+            **(asdict(self.served) if self.served != Served() else {}),
         }
 
     def line(self) -> str:
         """What is known and not zero, for a log: starts with a comma where there is any."""
         content = self.content()
         shown = [("{:.0%} cached", "cached_share"), ("{:.0f} queued", "queued")]
-        shown += [("GPU {:.0%}", "gpu_utilization"), ("MFU {:.0%}", "mfu")]
-        return "".join(", " + text.format(content[key]) for text, key in shown if content[key])
+        shown += [("GPU {:.0%}", "gpu_utilization"), ("MFU {:.0%}", "mfu"), ("cost {:.4g}", "cost")]
+        return "".join(", " + text.format(content[key]) for text, key in shown if content.get(key))
 
 
 def _share(part: float, whole: float, digits: int = 4) -> float | None:

@@ -12,12 +12,13 @@ from tqdm import tqdm
 from lib.data.atomic import write_text
 from lib.data.run_folder import PROGRESS
 from lib.data.shards import Footer
-from lib.errors import Stopped
+from lib.errors import Stopped, Unfinished
 from lib.log import log
 from lib.pipeline.meter import RunUsage
 
 _LOG_EVERY = 30.0  # seconds
 _WRITE_EVERY = 1.0
+_SHOWN = ("cached_share", "queued", "gpu_utilization", "mfu", "prompt_tokens", "completion_tokens", "cost")
 
 
 class Progress:
@@ -46,7 +47,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
-        self._state = "done" if error is None else "stopped" if isinstance(error, Stopped) else "failed"
+        self._state = "done" if error is None else "stopped" if isinstance(error, (Stopped, Unfinished)) else "failed"
         self._write()
         log.info("%s: %s", self._state, self.line())
 
@@ -90,7 +91,7 @@ class Progress:
             "failed": self.all_failed,
             "rows_per_s": round(self._rate(self.rows), 3),
             "tokens_per_s": round(self._rate(self._engine.tokens), 1),
-            **{key: engine[key] for key in ("cached_share", "queued", "gpu_utilization", "mfu")},
+            **{key: engine[key] for key in _SHOWN if key in engine},
             "eta_seconds": None if left is None else round(left, 1),
             "started": round(self._started, 3),
             "updated": round(time.time(), 3),

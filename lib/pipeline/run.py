@@ -1,7 +1,7 @@
 """A run: one job with its resolved config and its folder. Running the same line again resumes it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from lib.engines.base import EngineConfig, ModelConfig
 from lib.errors import ConfigError, RunFailed
 from lib.log import log
 from lib.pipeline.array import ArrayConfig
+from lib.pipeline.meter import RunUsage
 from lib.pipeline.planning.division import Division
 from lib.pipeline.progress import Progress
 from lib.pipeline.result_rows import stored_schema
@@ -30,7 +31,7 @@ from lib.store.answer_table import AnswerTable
 from lib.store.keeper import Keeper
 from lib.store.store import Store, StoreConfig
 from lib.tasks.base import AnyTask
-from lib.types import KEY
+from lib.types import KEY, Served
 
 _BROKEN_AFTER = 100  # rows after which a majority of failed ones means that the engine is at fault
 
@@ -126,16 +127,18 @@ class Run:
         self.keep(done, array)
         if not todo:
             return
+        mine = replace(self, engine=self.engine.shared(array.count))
         with self._keeper(array) as keeper:
             name = array.file(PROGRESS)
             with Stop(self.config.grace_seconds) as stop, Progress(self.folder, rows, done, name) as progress:
-                for footer in executor.run(self, todo, stop):
+                for footer in executor.run(mine, todo, stop):
                     progress.add(footer)
                     keeper.add(footer.shard, afresh=True)
                     _require_sound_engine(progress, self.config)
                 stop.raise_if_requested()
-        if spelled := spelled_texts(self.manifest, self.folder):
-            log.info("%s", spelled)
+        for said in (spelled_texts(self.manifest, self.folder), served_answers(self.manifest, self.folder)):
+            if said:
+                log.info("%s", said)
 
     def keep(self, done: Iterable[Footer], array: ArrayConfig | None = None) -> None:
         """Put the answers of finished shards into the store, those that it was not given yet."""
@@ -173,6 +176,21 @@ def spelled_texts(manifest: Manifest, folder: Path) -> str | None:
     if not count:
         return None
     return f"{count:,} texts spell out a control token of the model, as in <|im_end|>: given with a blank, < |im_end|>"
+
+
+def served_answers(manifest: Manifest, folder: Path) -> str | None:
+    """A sentence about what a server's answers took, and what it doesn't tell; None where no server was asked."""
+    _, done = unfinished(manifest, folder, retry_failed=False)
+    served = RunUsage(done).served
+    if served == Served():
+        return None
+    tokens = f"{served.prompt_tokens:,} tokens of prompts, {served.completion_tokens:,} written, as the server counts"
+    cost = f", cost {served.cost:,.4g}" if served.cost else ""
+    bounded = (
+        f"; {served.bounded:,} probabilities of labels are upper bounds, since the server told of likelier tokens "
+        f"only, which left up to {served.lost_mass:.2g} of the probability to others"
+    )
+    return tokens + cost + (bounded if served.bounded else "")
 
 
 def _answers(store: StoreConfig, task: AnyTask, engine: Mapping[str, Any]) -> AnswerTable | None:

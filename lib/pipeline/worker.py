@@ -1,22 +1,24 @@
 """The worker: holds an engine and turns shards into shard files. It knows neither Ray nor other workers."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.data.beside_shards.journal import Journal, journalled_cost
 from lib.data.joining.keys import ANSWERED, KEY_TYPE, content_keys, equal_keys
 from lib.data.manifest import Shard
 from lib.data.reading.input_file import read_equals, read_rows
 from lib.data.rows.openai_batch import BODY
-from lib.data.shards import Footer, commit
+from lib.data.shards import Footer, commit, unfinished
 from lib.engines.base import ModelConfig
 from lib.errors import OvernightError
 from lib.pipeline.meter import Meter, ShardUsage
 from lib.pipeline.result_rows import result_rows
 from lib.pipeline.run import Run
-from lib.types import KEY
+from lib.types import KEY, Engine, RemoteEngine
 
 
 class Worker:
@@ -31,6 +33,8 @@ class Worker:
         self._run = run
         self._tokenizer = run.engine.load_tokenizer()
         self._engine = run.engine.load(self._tokenizer, run.task.method)
+        if isinstance(self._engine, RemoteEngine):
+            self._engine.charge(_spent(run))
         self._meter = Meter(run.engine)
         self.ready = f"{self._engine.memory / 2**20:,.0f} MiB of weights, {time.monotonic() - start:.1f} s to load"
 
@@ -52,6 +56,7 @@ class Worker:
             gpu_utilization=gpu_utilization,
             peak_seconds=peak_seconds,
             spelled=work.spelled,
+            served=work.served,
         )
 
     def answer(self, shard: Shard, start: int, stop: int, work: ShardUsage | None = None) -> pa.Table:
@@ -63,9 +68,19 @@ class Worker:
         fine = pc.is_null(rows["error"])
         work = work or ShardUsage()
         work.spelled += self._spelled(rows.filter(fine))
-        answered = self._answer(rows.filter(fine), work)
+        with self._asked(shard) as engine:
+            answered = self._answer(rows.filter(fine), work, engine)
         refused = failed_rows(rows.filter(pc.invert(fine)), self._run)
         return pa.concat_tables([answered, refused]).sort_by("row")
+
+    @contextmanager
+    def _asked(self, shard: Shard) -> Iterator[Engine]:
+        """The engine about a shard: where each answer may cost money, with those that are known."""
+        if not isinstance(self._engine, RemoteEngine):
+            yield self._engine
+            return
+        with Journal(self._run.folder, shard.number) as journal:
+            yield self._engine.keeping(journal)
 
     def _spelled(self, rows: pa.Table) -> int:
         """Texts of rows that spell out a control token where they become turns of chats."""
@@ -76,14 +91,14 @@ class Worker:
         bodies = rows[BODY].to_pylist() if BODY in rows.schema.names else []
         return sum(self._tokenizer.spells_control(text) for text in [*texts, *bodies] if text)
 
-    def _answer(self, rows: pa.Table, work: ShardUsage) -> pa.Table:
+    def _answer(self, rows: pa.Table, work: ShardUsage, engine: Engine) -> pa.Table:
         """Answer rows. Where that raises, halve them until the row that makes it raise is alone."""
         if rows.num_rows == 0:
             return failed_rows(rows, self._run)
         task = self._run.task
         try:
             prepared = task.prepare(rows, self._tokenizer, self._run.engine.max_tokens)
-            answers = task.ask(self._engine, prepared)
+            answers = task.ask(engine, prepared)
             result = task.read(prepared, answers)
             columns = task.conclude(rows, result.columns)
         except (OvernightError, OSError, MemoryError):
@@ -92,10 +107,17 @@ class Worker:
             if rows.num_rows == 1:
                 return failed_rows(rows, self._run, f"{type(error).__name__}: {error}")
             half = rows.num_rows // 2
-            return pa.concat_tables([self._answer(rows.slice(0, half), work), self._answer(rows.slice(half), work)])
+            halves = (rows.slice(0, half), rows.slice(half))
+            return pa.concat_tables([self._answer(part, work, engine) for part in halves])
         work.add(prepared.requests, answers.usage)
         errors = pa.array([result.errors.get(row) for row in range(rows.num_rows)], pa.string())
         return _table(rows, self._run, columns, errors, result.unanswered)
+
+
+def _spent(run: Run) -> float:
+    """What a run has spent up to now, on shards that are done and on others."""
+    _, done = unfinished(run.manifest, run.folder, retry_failed=False)
+    return sum(footer.cost for footer in done) + journalled_cost(run.folder)
 
 
 def dead_row(run: Run, shard: Shard, row: int, reason: str) -> pa.Table:

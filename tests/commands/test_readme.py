@@ -7,12 +7,14 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lib.data.run_folder import REMEMBERED, REPEATED
+from lib.data.run_folder import JOURNALS, REMEMBERED, REPEATED
 from tests.conftest import ROOT, Job
+from tests.engines.endpoint.misbehaving import serving
 from tests.jobs.test_configs import make
 
 PYTHON = ".venv/bin/python -m jobs."
@@ -63,6 +65,10 @@ ARGUMENTS = {
     "--cfg": "--cfg",
     "--multirun": "--multirun",
     "job": "job",
+    "engine=endpoint": "engine=endpoint",
+    "engine.server=vllm": "engine.server=vllm",
+    "engine.url=http://127.0.0.1:8000/v1": "engine.url={url}",
+    "engine.model=NAME": "engine.model=model",
     "data=table": "data=table",
     "data=openai_batch": "data=openai_batch",
     "data.path=prompts.csv": "data.path={files}/prompts.csv",
@@ -168,6 +174,13 @@ def files(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Of a server."""
+    with serving() as server:
+        yield server.url
+
+
 def _votes(folder: Path) -> None:
     """Votes, and battles that name their models."""
     votes = [
@@ -230,21 +243,20 @@ def test_make_has_the_target_and_what_it_runs(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", JOBS, ids=lambda command: command.removeprefix(PYTHON))
-def test_job_runs(command: str, files: Path, job: Job, tmp_path: Path) -> None:
+def test_job_runs(command: str, files: Path, url: str, job: Job, tmp_path: Path) -> None:
     name, *arguments = shlex.split(command.removeprefix(PYTHON))
     contest = [CONTEST[argument] for argument in arguments if argument in CONTEST]
     if "run.dir={run}" in MORE.get(name, []):  # a folder of the test in place of the README's
         arguments = [argument for argument in arguments if not argument.startswith("run.dir=runs/")]
-    done = job(
-        name, *(_here(argument, files) for argument in arguments), *_more(name, tmp_path), *contest, LECTURE=str(files)
-    )
+    given = [_here(argument, files, url) for argument in arguments]
+    done = job(name, *given, *_more(name, tmp_path), *contest, LECTURE=str(files))
     assert done.stdout
 
 
-def _here(argument: str, files: Path) -> str:
+def _here(argument: str, files: Path, url: str) -> str:
     """What an argument of the README stands for here."""
     if argument in ARGUMENTS:
-        return ARGUMENTS[argument].format(files=files)
+        return ARGUMENTS[argument].format(files=files, url=url)
     assert argument.startswith(tuple(AS_IT_IS)), f"new in the README: say in ARGUMENTS what {argument} stands for"
     return argument
 
@@ -263,7 +275,8 @@ def test_the_run_folder_holds_what_the_table_says(files: Path) -> None:
     _, _, section = README.partition("\n## The run folder\n")
     cells = [line.split("|")[1] for line in section.partition("\n## ")[0].splitlines() if line.startswith("| `")]
     named = {name.rstrip("/") for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
-    assert named - {REMEMBERED, REPEATED} == {path.name for path in (files / "run").iterdir()}  # all of it was asked
+    elsewhere = {JOURNALS, REMEMBERED, REPEATED}  # all of it was asked, and of no server
+    assert named - elsewhere == {path.name for path in (files / "run").iterdir()}
 
 
 def test_the_engines_that_are_named_are_there() -> None:

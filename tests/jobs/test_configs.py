@@ -124,11 +124,12 @@ def test_every_job_file_has_a_config(job: str) -> None:
 def test_every_option_composes_into_its_own_type(job: str, group: str, option: str) -> None:
     given = {
         "data": ["data.path=x"],
+        "endpoint": ["engine.url=http://x/v1", "engine.model=x"],
         "notify": ["notify.to=https://x", "run.dir=x", "summary=true"],
         "engine=sentence_transformers": ["engine.model=x"],
     }
-    chosen = f"{group}={option}"
-    config = getattr(make(job, chosen, *given.get(group, given.get(chosen, []))), group)
+    own = given.get(option, given.get(f"{group}={option}", given.get(group, [])))
+    config = getattr(make(job, f"{group}={option}", *own), group)
     assert type(config) in [schema for name, schema in conf.SCHEMAS.items() if name.split("/")[0] == group]
 
 

@@ -87,6 +87,11 @@ class HuggingFaceTokenizer:
         stands = own[-1:] == [prompt[-1]] and whole[: len(own)] == own
         return whole[len(own) :] if stands else None
 
+    def begin(self, prompt: list[int], text: str) -> list[int]:
+        """The prompt and the beginning of its answer: as it follows the prompt, or else as it is written by itself."""
+        begun = self.follow(prompt, text)
+        return [*prompt, *(self.encode(text) if begun is None else begun)]
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Character range [start, end) of each token; tokens that share a character share its range."""
         offsets: list[tuple[int, int]] = self._backend.encode(text, add_special_tokens=False).offsets
@@ -135,6 +140,15 @@ class HuggingFaceTokenizer:
         ids = self._chat(messages, add_generation_prompt=False)
         return ids if self._reward_token is None else [*self._begun(ids), self._reward_token]
 
+    def turns(self, messages: Sequence[Message]) -> list[Message]:
+        """The turns of a chat as its template gets them.
+
+        Texts are data: a control token spelled out in one (`<|im_end|>`) gets a blank, lest it end its turn. A system
+        turn is folded into the user's where the template has none.
+        """
+        plain = [Message(role=m["role"], content=self.plain(m["content"])) for m in messages]
+        return fold_system(plain) if self._folds_system else plain
+
     @property
     def huggingface(self) -> "PreTrainedTokenizerBase":
         """The tokenizer as transformers has it."""
@@ -174,10 +188,7 @@ class HuggingFaceTokenizer:
         return [self._bos, *ids] if self._add_bos and self._bos is not None and ids[:1] != [self._bos] else ids
 
     def _chat(self, messages: Sequence[Message], *, add_generation_prompt: bool, thinking: bool = False) -> list[int]:
-        """Texts are data: a control token spelled out in one (`<|im_end|>`) gets a blank, lest it end its turn."""
-        plain = [Message(role=m["role"], content=self.plain(m["content"])) for m in messages]
-        folded = fold_system(plain) if self._folds_system else plain
-        ids = self.encode(self._render(folded, add_generation_prompt, thinking))
+        ids = self.encode(self._render(self.turns(messages), add_generation_prompt, thinking))
         doubled = self._bos is not None and ids[:2] == [self._bos, self._bos]
         return ids[1:] if doubled else ids
 

@@ -79,6 +79,10 @@ class TextTokenizer:
         """Token ids by which a text continues a prompt."""
         return self._usual.follow(prompt, text)
 
+    def begin(self, prompt: list[int], text: str) -> list[int]:
+        """The prompt and the beginning of an answer, which no model here gives."""
+        return self._usual.begin(prompt, text)
+
     def completion_prompt(self, text: str) -> list[int]:
         """Token ids of a text that would be continued, which no model here does."""
         return self._usual.completion_prompt(text)

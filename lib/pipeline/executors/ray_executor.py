@@ -6,7 +6,7 @@ import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from lib import ROOT
@@ -61,12 +61,15 @@ class RayConfig(ExecutorConfig):
             _connect()
         stop.listen()
         _require_room(self, run)
+        workers = self.workers or run.engine.usual_workers
+        if workers:
+            run = replace(run, engine=run.engine.shared(workers))
         in_flight = shards_in_flight(run.engine.most_at_once, run.manifest.shard_rows)
         pool = Pool(
             ShardQueue(shards, in_flight=in_flight, max_restarts=self.max_restarts),
             RayCrew(
                 run,
-                room=lambda: self.workers or _room(self, run),
+                room=lambda: workers or _room(self, run),
                 cpus_per_worker=self.cpus_per_worker,
                 in_flight=in_flight,
             ),

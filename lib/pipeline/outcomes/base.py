@@ -13,12 +13,14 @@ from lib.data.manifest import Manifest, read_manifest
 from lib.data.merging import MergeConfig, Merged, merge_shards
 from lib.data.run_folder import FAILURES, METRICS, REPORT, RESULT, read_config
 from lib.data.shards import unfinished
+from lib.engines.endpoint.endpoint_config import EndpointConfig
 from lib.errors import ConfigError, InputError, OvernightError, RunFailed
 from lib.pipeline.meter import RunUsage
-from lib.pipeline.run import Run, spelled_texts
+from lib.pipeline.run import Run, served_answers, spelled_texts
 from lib.scoring.aggregates.judgements import Aggregate
 from lib.scoring.diversity import WordTokenizer
 
+_AS_BYTES = "counted as bytes, of which no text has fewer than tokens: the served model's tokenizer is not here"
 _SHOWN = (
     "engine.model",
     "engine.revision",
@@ -146,6 +148,8 @@ def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
         **({} if manifest.asked == manifest.rows else {"rows": manifest.division}),
         **{key: str(value) for key in _SHOWN if (value := manifest.identity.get(key)) is not None},
         **({} if (spelled := spelled_texts(manifest, folder)) is None else {"control tokens": spelled}),
+        **({} if (served := served_answers(manifest, folder)) is None else {"server": served}),
+        **({"tokens": _AS_BYTES} if _counts_bytes(manifest) else {}),
         **({} if (cuts := read_cuts(require_result(folder))) is None else {"cut": str(cuts)}),
         "fingerprint": manifest.fingerprint,
     }
@@ -160,6 +164,11 @@ def run_figures(manifest: Manifest, folder: Path) -> dict[str, Any]:
     _, footers = unfinished(manifest, folder, retry_failed=False)
     rows = {"computed": manifest.computed, "remembered": manifest.rows - manifest.asked}
     return {**rows, "engine": RunUsage(footers).content()}
+
+
+def _counts_bytes(manifest: Manifest) -> bool:
+    kind, tokenizer = (manifest.identity.get(f"engine.{key}") for key in ("type", "tokenizer"))
+    return kind == EndpointConfig.__name__ and tokenizer is None
 
 
 def write_metrics(folder: Path, manifest: Manifest, content: Mapping[str, object]) -> None:

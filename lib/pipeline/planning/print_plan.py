@@ -33,6 +33,8 @@ def print_plan(run: Run, executor: ExecutorConfig, config: EstimateConfig) -> No
     model = run.engine.sizing()
     tokens = sample_tokens(run, config.sample, None if model is None else model.block)
     _print(_token_lines(run, tokens))
+    if (price := run.engine.cost(tokens.tokens.mean * run.manifest.asked, _written(run, tokens))) is not None:
+        print(f"price   {price:,.2f} at most, by the config's prices")
     if model is not None:
         _print(_model_lines(model, tokens, gpu))
     if config.measure:
@@ -77,6 +79,11 @@ def _token_lines(run: Run, tokens: Tokens) -> Iterator[str]:
         f"cut     {tokens.share_cut.mean:.1%} ± {tokens.share_cut.error:.1%} of the rows, by {tokens.cut_tokens:,.0f} "
         f"tokens on average (engine.max_model_len={run.engine.max_tokens:,})"
     )
+
+
+def _written(run: Run, tokens: Tokens) -> float:
+    """Tokens that all answers have at most."""
+    return tokens.new_tokens * len(tokens.lengths) / tokens.sampled * run.manifest.asked
 
 
 def _model_lines(model: Sizing, tokens: Tokens, gpu: Gpu | None) -> Iterator[str]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from lib.tasks.base import Answered, Asked, Prepared, Result, Task
 from lib.tasks.sampling import row_keys
-from lib.types import TokenIds, Tokenizer, TokenPair
+from lib.types import Tokenizer, TokenPair
 
 Body = Mapping[str, object]
 """A request's JSON object."""
@@ -81,7 +81,7 @@ class BodyTask(Task[Asked, BodyNotes[Request, About], Answered], Generic[Asked, 
         requests = [request for asked in found if asked for request in asked.requests]
         notes = BodyNotes(requests, [asked and asked.about for asked in found], errors)
         counts = [len(asked.requests) if asked else 0 for asked in found]
-        return Prepared([_tokens(request) for request in requests], [0] * len(found), notes, counts=counts)
+        return Prepared([_counted(request) for request in requests], [0] * len(found), notes, counts=counts)
 
     def rows(
         self, prepared: Prepared[BodyNotes[Request, About]], answers: Sequence[Answer], failed: Mapping[int, str]
@@ -104,7 +104,7 @@ class BodyTask(Task[Asked, BodyNotes[Request, About], Answered], Generic[Asked, 
         return self.result([[row[place] for row in rows] for place in range(len(self.schema))], errors)
 
 
-def _tokens(request: object) -> list[int]:
-    """The tokens of a request, or of a pair."""
-    tokens: TokenIds | TokenPair = request  # type: ignore[assignment]
-    return list(tokens[0]) if isinstance(tokens, tuple) else list(tokens)
+def _counted(request: object) -> list[int]:
+    """A request as it is, or the tokens of a pair."""
+    asked: list[int] | TokenPair = request  # type: ignore[assignment]
+    return list(asked[0]) if isinstance(asked, tuple) else asked

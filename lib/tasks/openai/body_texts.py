@@ -11,7 +11,7 @@ from lib.tasks.base import Prepared, Result
 from lib.tasks.openai.bodies import TextRequest, in_a_body, read_chat, read_completion
 from lib.tasks.openai.body_task import Body, BodyNotes, BodyRequests, BodyTask
 from lib.tasks.sampling import row_seed
-from lib.types import Completion, Completions, GenerateEngine, Sampling, Tokenizer, Usage
+from lib.types import Completion, Completions, GenerateEngine, Sampling, Served, Tokenizer, Usage
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
@@ -115,7 +115,7 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
             groups.setdefault(sampling, []).append(number)
         texts: list[list[Completion]] = [[] for _ in asked]
         errors: dict[int, str] = {}
-        cached, queued = 0, 0.0
+        cached, queued, served = 0, 0.0, Served()
         for sampling, numbers in groups.items():
             found = engine.generate(
                 [prepared.requests[number] for number in numbers], sampling, [asked[number][1] for number in numbers]
@@ -125,7 +125,8 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
             errors |= {numbers[place]: why for place, why in found.errors.items()}
             cached += found.usage.cached_tokens
             queued += found.usage.queued * len(numbers) / len(asked)
-        return Completions(texts, errors, Usage(cached, queued))
+            served += found.usage.served
+        return Completions(texts, errors, Usage(cached, queued, served))
 
     def read(self, prepared: _Prepared, answers: Completions) -> Result:
         """Texts with how they ended."""

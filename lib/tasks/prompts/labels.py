@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.errors import ConfigError
-from lib.types import Answers, Label, LabelEngine, TokenIds, Tokenizer, Usage
+from lib.types import Answers, Label, LabelEngine, Served, TokenIds, Tokenizer, Usage
 
 Spelled = tuple[Label, ...] | str
 """The spellings of each label after one prompt, or why there are none."""
@@ -81,7 +81,8 @@ def ask_labels(engine: LabelEngine, prompts: Sequence[TokenIds], spelled: Sequen
         errors |= {rows[number]: why for number, why in found.errors.items()}
         usages.append(found.usage)
     cached = sum(usage.cached_tokens for usage in usages)
-    return Answers(values, errors, Usage(cached_tokens=cached, queued=max(usage.queued for usage in usages)))
+    served = sum((usage.served for usage in usages), Served())
+    return Answers(values, errors, Usage(cached, max(usage.queued for usage in usages), served))
 
 
 def longest(labels: Sequence[str], tokenizer: Tokenizer) -> int:

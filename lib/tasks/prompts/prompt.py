@@ -171,10 +171,7 @@ class PromptConfig:
         ids = tokenizer.chat_prompt(
             self._as_chat(text), add_generation_prompt=self.add_generation_prompt, thinking=self.thinking
         )
-        if not self.answer_prefix:
-            return ids
-        begun = tokenizer.follow(ids, self.answer_prefix)
-        return [*ids, *(tokenizer.encode(self.answer_prefix) if begun is None else begun)]
+        return tokenizer.begin(ids, self.answer_prefix) if self.answer_prefix else ids
 
     def contents(self) -> Mapping[str, Any]:
         """For the fingerprint: the examples that are shown, wherever they come from."""

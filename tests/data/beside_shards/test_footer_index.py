@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lib.data import shards as module
-from lib.data.footer_index import NAME, read_index
+from lib.data.beside_shards.footer_index import NAME, read_index
 from lib.data.manifest import Manifest
 from lib.data.shards import Footer, commit, state, unfinished
 from tests.data.test_shards_and_merge import commit_all, manifest, result
