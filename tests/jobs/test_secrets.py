@@ -92,6 +92,8 @@ def test_what_must_hold_a_secret_is_for_its_owner_only(tmp_path: Path, quick_job
         ("calibrate", ["calibrate.runs=[{url},x]", "out=x"]),
         ("calibrate", ["submission={url}", "labels=x", "out=x"]),
         ("memory", ["memory.text={url}", "engine=smollm2_135m"]),
+        ("quantize", ["quantize.text={url}", "out=x"]),
+        ("quantize", ["out={url}"]),
         ("generate", ["engine=dummy", "generate.json_schema={url}.json"]),
     ],
 )

