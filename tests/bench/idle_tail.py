@@ -113,9 +113,9 @@ class Watched:
         engine = self.loop.engine
         add, step = engine.add_request, engine.step
 
-        def counted(*arguments: Any) -> Any:
+        def counted(*arguments: Any, **named: Any) -> Any:
             self._left -= 1
-            return add(*arguments)
+            return add(*arguments, **named)
 
         def timed() -> Any:
             taken, left, start = min(len(self.loop._running), SLOTS), self._left > 0, time.perf_counter()
