@@ -7,8 +7,9 @@ files. The custom_id of a line that can't be read is null.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from lib.data.rows.openai_batch import BODY, CUSTOM_ID, METHOD, URL
 from lib.data.run_folder import MANIFEST, OPENAI_ERRORS, OPENAI_OUTPUT, RESULT
 
 _BLOCK_ROWS = 1024
+_LEAST = -9999.0  # of a log-probability, as with OpenAI and vLLM: JSON has no infinity
+_PART = "\ufffd"  # what stands for bytes that are no whole character
 
 Row = Mapping[str, Any]
 
@@ -79,10 +82,10 @@ def _chat(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
         {
             "index": index,
             "message": {"role": "assistant", "content": text, "refusal": None},
-            "logprobs": None,
+            "logprobs": logprobs and {"content": _steps(json.loads(logprobs)), "refusal": None},
             "finish_reason": reason,
         }
-        for index, (text, reason) in enumerate(zip(row["text"], row["finish_reason"], strict=True))
+        for index, (text, reason, logprobs) in enumerate(_choices(row))
     ]
     head = {"id": f"chatcmpl-{key}", "object": "chat.completion", **about}
     return {**head, "choices": choices, "usage": _usage(row), "system_fingerprint": system}
@@ -90,11 +93,47 @@ def _chat(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
 
 def _completion(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
     choices = [
-        {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
-        for index, (text, reason) in enumerate(zip(row["text"], row["finish_reason"], strict=True))
+        {
+            "index": index,
+            "text": text,
+            "logprobs": logprobs and _columns(json.loads(logprobs)),
+            "finish_reason": reason,
+        }
+        for index, (text, reason, logprobs) in enumerate(_choices(row))
     ]
     head = {"id": f"cmpl-{key}", "object": "text_completion", **about}
     return {**head, "choices": choices, "usage": _usage(row), "system_fingerprint": system}
+
+
+def _choices(row: Row) -> Iterator[tuple[str, str, str | None]]:
+    """Text, reason of its end and log-probabilities of each choice."""
+    return zip(row["text"], row["finish_reason"], row["logprobs"], strict=True)
+
+
+def _steps(told: Sequence[Row]) -> list[dict[str, Any]]:
+    """Log-probabilities as a chat has them. bytes: of the token's text; null where it is a part of a character."""
+    return [
+        {
+            "token": one["token"],
+            "logprob": max(one["logprob"], _LEAST),
+            "bytes": None if _PART in one["token"] else list(one["token"].encode()),
+            **({"top_logprobs": _steps(one["top_logprobs"])} if "top_logprobs" in one else {}),
+        }
+        for one in told
+    ]
+
+
+def _columns(told: Sequence[Row]) -> dict[str, Any]:
+    """Log-probabilities as a completion has them: the token that was taken is among the likeliest, whatever it is."""
+    tokens = [one["token"] for one in told]
+    return {
+        "tokens": tokens,
+        "token_logprobs": [max(one["logprob"], _LEAST) for one in told],
+        "top_logprobs": [
+            {token["token"]: max(token["logprob"], _LEAST) for token in (one, *one["top_logprobs"])} for one in told
+        ],
+        "text_offset": list(accumulate(map(len, tokens[:-1]), initial=0)) if tokens else [],
+    }
 
 
 def _embeddings(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
@@ -105,6 +144,12 @@ def _embeddings(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
 def _scores(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
     data = [{"index": index, "object": "score", "score": score} for index, score in enumerate(row["scores"])]
     return {"id": f"score-{key}", "object": "list", **about, "data": data, "usage": _usage(row)}
+
+
+def _rerank(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
+    found = zip(row["indices"], row["documents"], row["scores"], strict=True)
+    results = [{"index": index, "document": {"text": text}, "relevance_score": score} for index, text, score in found]
+    return {"id": f"rerank-{key}", "model": about["model"], "results": results, "usage": _usage(row)}
 
 
 def _usage(row: Row) -> dict[str, int]:
@@ -120,4 +165,5 @@ _BODIES: Mapping[str, Callable[[Row, str, Row, str], dict[str, Any]]] = {
     "/v1/completions": _completion,
     "/v1/embeddings": _embeddings,
     "/v1/score": _scores,
+    "/v1/rerank": _rerank,
 }

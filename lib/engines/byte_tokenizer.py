@@ -1,6 +1,7 @@
 """A tokenizer without a model: one token a byte."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from lib.types import Message, TokenIds, TokenPair
 
@@ -43,9 +44,14 @@ class ByteTokenizer:
         return b"".join(_NAMES.get(token) or bytes([token]) for token in tokens).decode(errors="replace")
 
     def chat_prompt(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, thinking: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = True,
+        thinking: bool | None = False,
+        told: Mapping[str, object] = MappingProxyType({}),
     ) -> list[int]:
-        """The chat, as a rule up to the assistant's answer. thinking: changes nothing."""
+        """The chat, as a rule up to the assistant's answer. thinking, told: change nothing."""
         return [*self.conversation(messages), *([_ROLES["assistant"]] if add_generation_prompt else [])]
 
     def embedding_prompt(self, text: str) -> list[int]:

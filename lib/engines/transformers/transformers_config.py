@@ -83,7 +83,12 @@ class TransformersConfig(CheckpointConfig):
             )
 
     def check_sampling(self, sampling: Sampling) -> None:
-        """Raise ConfigError for a constraint that can't be kept to; the engine can do all else."""
+        """Raise ConfigError for a constraint that can't be kept to, and for stop texts that count from a token on."""
+        if sampling.min_tokens and sampling.stop:
+            raise ConfigError(
+                f"generate.min_tokens={sampling.min_tokens}: a transformers engine has it without generate.stop only; "
+                "leave one of them out, or use a vLLM engine"
+            )
         constraint.check(sampling)
 
     def load(self, tokenizer: Tokenizer, method: str) -> Engine:

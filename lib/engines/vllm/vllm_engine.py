@@ -12,10 +12,21 @@ from lib.engines.decoding.prefixes import meeting_order
 from lib.engines.decoding.stopping import split_stops
 from lib.engines.decoding.token_budget import token_budgets
 from lib.engines.vllm.loop import Request, VllmLoop
-from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds, Tokenizer, TokenPair, Usage
+from lib.types import (
+    Answers,
+    Completion,
+    Completions,
+    Label,
+    Sampling,
+    TokenIds,
+    Tokenizer,
+    TokenLogprob,
+    TokenPair,
+    Usage,
+)
 
 if TYPE_CHECKING:
-    from vllm import RequestOutput, SamplingParams
+    from vllm import CompletionOutput, RequestOutput, SamplingParams
 
 Vectors = npt.NDArray[np.float32]
 
@@ -123,7 +134,7 @@ class GeneratingEngine(VllmEngine):
             if isinstance(output, Exception):
                 errors[row] = f"vLLM refused the request: {output}"
             else:
-                texts[row] = [Completion(o.text, list(o.token_ids), o.finish_reason) for o in output.outputs]
+                texts[row] = [_completion(sample, sampling.logprobs) for sample in output.outputs]
         return Completions(texts, errors, usage)
 
 
@@ -192,6 +203,19 @@ def _answers(values: Vectors, errors: dict[int, str], usage: Usage) -> Answers:
     return Answers(values, errors, usage)
 
 
+def _completion(sample: "CompletionOutput", top: int | None) -> Completion:
+    """top: of `sampling.logprobs`. vLLM tells these of the token that was taken and of the likeliest, by token id."""
+    tokens = list(sample.token_ids)
+    logprobs = None
+    if top is not None:
+        logprobs = []
+        for token, step in zip(tokens, sample.logprobs, strict=True):
+            ranked = sorted((one for one in step.values() if one.rank <= top), key=lambda one: one.rank)
+            likeliest = [(one.decoded_token, one.logprob) for one in ranked]
+            logprobs.append(TokenLogprob(step[token].decoded_token, step[token].logprob, likeliest))
+    return Completion(sample.text, tokens, sample.finish_reason, logprobs)
+
+
 def _sampling_params(
     sampling: Sampling, budget: int, stops: tuple[list[str], list[int]], seed: int
 ) -> "SamplingParams":
@@ -213,7 +237,14 @@ def _sampling_params(
         min_p=sampling.min_p,
         repetition_penalty=sampling.repetition_penalty,
         stop=stops[0],
-        stop_token_ids=stops[1],
+        stop_token_ids=[*stops[1], *sampling.stop_token_ids],
+        include_stop_str_in_output=sampling.include_stop,
+        frequency_penalty=sampling.frequency_penalty,
+        presence_penalty=sampling.presence_penalty,
+        logit_bias=dict(sampling.logit_bias) or None,
+        min_tokens=sampling.min_tokens,
+        ignore_eos=sampling.ignore_eos,
+        logprobs=sampling.logprobs,
         seed=seed if sampling.temperature else None,
         structured_outputs=StructuredOutputsParams(**asked) if asked else None,
         output_kind=_final(),

@@ -1,5 +1,6 @@
 """Writing texts for OpenAI batch files, as each request's body asks for them."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -8,10 +9,11 @@ import pyarrow as pa
 
 from lib.errors import ConfigError
 from lib.tasks.base import Prepared, Result
-from lib.tasks.openai.bodies import TextRequest, in_a_body, read_chat, read_completion
+from lib.tasks.openai.bodies import TextRequest, read_chat, read_completion
 from lib.tasks.openai.body_task import Body, BodyNotes, BodyRequests, BodyTask
+from lib.tasks.openai.sampling_keys import in_a_body
 from lib.tasks.sampling import row_seed
-from lib.types import Completion, Completions, GenerateEngine, Sampling, Tokenizer, Usage
+from lib.types import Completion, Completions, GenerateEngine, Sampling, Tokenizer, TokenLogprob, Usage
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
@@ -30,8 +32,9 @@ _Prepared = Prepared[BodyNotes[list[int], Wanted]]
 class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completion], Completions]):
     """The task of `jobs.generate` on requests to /v1/chat/completions and /v1/completions.
 
-    Columns: text, finish_reason, new_tokens: lists with a value for each choice (the samples of the first prompt, then
-    those of the next); tokens: of the prompts; cut: 0.
+    Columns: text, finish_reason, new_tokens, logprobs: lists with a value for each choice (the samples of the first
+    prompt, then those of the next); tokens: of the prompts; cut: 0. logprobs: null where they are not asked for, else
+    JSON text, a list with an object for each token: token, logprob, and top_logprobs, a list of such, likeliest first.
 
     seed: of the run; a body without a seed gets one from it and its content. fits: raises ConfigError for sampling
     that the engine lacks; picklable.
@@ -42,7 +45,7 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
     context: int
     fits: Callable[[Sampling], None]
 
-    version = 3
+    version = 4
     output = 1
     method = "generate"
     schema = pa.schema(
@@ -50,6 +53,7 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
             "text": pa.list_(pa.string()),
             "finish_reason": pa.list_(pa.string()),
             "new_tokens": pa.list_(pa.int32()),
+            "logprobs": pa.list_(pa.string()),
             "tokens": pa.int32(),
             "cut": pa.int32(),
         }
@@ -89,7 +93,9 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
         prompts = [
             tokenizer.completion_prompt(tokenizer.plain(prompt))
             if isinstance(prompt, str)
-            else tokenizer.chat_prompt(prompt)
+            else tokenizer.chat_prompt(
+                prompt.messages, add_generation_prompt=prompt.generation_prompt, thinking=None, told=prompt.told
+            )
             for prompt in read.prompts
         ]
         count = range(len(prompts))
@@ -132,13 +138,27 @@ class AnswerTexts(BodyTask[GenerateEngine, list[int], Wanted, Sequence[Completio
         return self.rows(prepared, answers.texts, answers.errors)
 
     def cells(self, about: Wanted, answers: Sequence[Sequence[Completion]]) -> list[object]:
-        """Texts, how they ended and how long they are, of all choices."""
+        """Texts, how they ended, how long and how likely they are, of all choices."""
         samples = [sample for request in answers for sample in request]
         return [
             [sample.text for sample in samples],
             [sample.finish_reason for sample in samples],
             [len(sample.tokens) for sample in samples],
+            [None if sample.logprobs is None else _logprobs(sample.logprobs) for sample in samples],
         ]
 
     def _read(self, body: Body) -> TextRequest:
         return (read_chat if self.url == CHAT else read_completion)(body, self.context)
+
+
+def _logprobs(steps: Sequence[TokenLogprob]) -> str:
+    """The cell of one choice."""
+    told = [
+        {
+            "token": step.token,
+            "logprob": step.logprob,
+            "top_logprobs": [{"token": token, "logprob": logprob} for token, logprob in step.top],
+        }
+        for step in steps
+    ]
+    return json.dumps(told, ensure_ascii=False)
