@@ -6,12 +6,12 @@ from types import MappingProxyType
 from lib.types import Message, TokenIds, TokenPair
 
 BOS, END = 256, 257
-_ROLES = {"system": 258, "user": 259, "assistant": 260}
+_ROLES = {"system": 258, "user": 259, "assistant": 260, "tool": 261}
 _NAMES = {BOS: b"<begin>", END: b"<end>", **{token: f"<{role}>".encode() for role, token in _ROLES.items()}}
 
 
 class ByteTokenizer:
-    """One token per UTF-8 byte, and one for each of: begin of text, end of turn, the three roles."""
+    """One token per UTF-8 byte, and one for each of: begin of text, end of turn, the roles."""
 
     has_chat_template = True
 

@@ -208,13 +208,9 @@ class HuggingFaceTokenizer:
         return [self._told(one) for one in value] if isinstance(value, list) else value
 
     def _render(self, messages: Sequence[Mapping[str, object]], told: Mapping[str, object]) -> str:
-        dates = {"strftime_now": _TODAY.strftime, "date_string": _TODAY.strftime("%d %b %Y")}
+        told = {"strftime_now": _TODAY.strftime, "date_string": _TODAY.strftime("%d %b %Y"), **told}
         try:
-            text: str = self._tokenizer.apply_chat_template(
-                list(messages),
-                tokenize=False,
-                **{**dates, **told},
-            )
+            text: str = self._tokenizer.apply_chat_template(list(messages), tokenize=False, **told)
         except Exception as error:  # a template is code: it may raise anything, for roles, documents or names it wants
             why = " ".join(str(error).split())[:200] or type(error).__name__
             raise ValueError(  # of this chat; `check` of a prompt tells whether it is so of all

@@ -92,16 +92,17 @@ class PairTask(BodyTask[RelevanceEngine, TokenPair, About, float, Answers], Gene
 
 
 @dataclass(frozen=True)
-class ScorePairs(PairTask[None]):
+class ScorePairs(PairTask[int]):
     """The task of `jobs.rerank` on requests to /v1/score. Columns: scores (one for each pair), tokens, cut (0)."""
 
     schema = pa.schema({"scores": pa.list_(pa.float32()), "tokens": pa.int32(), "cut": pa.int32()})
 
-    def pairs(self, body: Body) -> tuple[Sequence[tuple[str, str]], None]:
-        """Those of the body."""
-        return read_score(body), None
+    def pairs(self, body: Body) -> tuple[Sequence[tuple[str, str]], int]:
+        """Those of the body, and how many they are."""
+        pairs = read_score(body)
+        return pairs, len(pairs)
 
-    def cells(self, about: None, answers: Sequence[float]) -> list[object]:
+    def cells(self, about: int, answers: Sequence[float]) -> list[object]:
         """The scores of the row's pairs."""
         return [list(answers)]
 
