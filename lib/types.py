@@ -133,6 +133,10 @@ class Usage:
     queued: float = 0.0
 
 
+REFUSED = "the engine refused the request: "
+"""How the error of a request begins that is at fault itself: of one with a token that the model doesn't have, say."""
+
+
 class Reply(Protocol):
     """Any engine's answers: what answering took, beside them."""
 
@@ -166,10 +170,11 @@ class Sampling:
     choice (the text is one of these), regex and json_schema.
 
     frequency_penalty, presence_penalty: taken from a token's logit, for each time that the sample has it already, and
-    once if it has it at all. logit_bias: token id and what is added to its logit. min_tokens: the sample doesn't
-    end before. ignore_eos: it ends by stops alone. stop_token_ids: tokens that end it, as stop texts do. include_stop:
-    what ended it by these two is part of its text. logprobs: how many of the likeliest tokens are told of each step,
-    beside the one that was taken; None: nothing is.
+    once if it has it at all. logit_bias: token id and what is added to its logit. min_tokens: the sample doesn't end
+    before. ignore_eos: it ends by stops alone. stop_token_ids: tokens that end it, as stop texts do. include_stop: what
+    ended it by these two is part of its text. tools: what the text may or has to call, as JSON text: an object with
+    `tools`, `tool_choice` and `parallel_tool_calls` of OpenAI's chats. logprobs: how many of the likeliest tokens are
+    told of each step, beside the one that was taken; None: nothing is.
     """
 
     max_tokens: int
@@ -193,6 +198,7 @@ class Sampling:
     ignore_eos: bool = False
     stop_token_ids: Sequence[int] = ()
     include_stop: bool = False
+    tools: str | None = None
     logprobs: int | None = None
 
     @property
@@ -215,16 +221,25 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True)
-class Completion:
-    """One generated text. finish_reason: `stop` (an end token or a stop text) or `length`.
+class ToolCall:
+    """A function that a text calls. arguments: JSON text, as the model wrote it."""
 
-    logprobs: one for each token, where the sampling asks for them.
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One generated text. finish_reason: `stop` (an end token or a stop text), `length`, or `tool_calls`.
+
+    logprobs: one for each token, where the sampling asks for them. calls: of tools, which are not in the text then.
     """
 
     text: str
     tokens: list[int]
     finish_reason: str
     logprobs: Sequence[TokenLogprob] | None = None
+    calls: Sequence[ToolCall] = ()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from lib.errors import InputError
 JOBS = {
     "/v1/chat/completions": "generate",
     "/v1/completions": "generate",
+    "/v1/responses": "generate",
     "/v1/embeddings": "embed",
     "/v1/score": "rerank",
     "/v1/rerank": "rerank",

@@ -24,7 +24,7 @@ from lib.engines.transformers.neighbours import Together, together, tried_out
 from lib.engines.transformers.padding import left_padded
 from lib.engines.transformers.token_logprobs import LogprobRecorder
 from lib.engines.transformers.token_sampling import Finite, Noise, processors
-from lib.types import Completion, Completions, Sampling, TokenIds
+from lib.types import REFUSED, Completion, Completions, Sampling, TokenIds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -101,7 +101,7 @@ class GeneratorEngine:
             ("stop_token_ids", sampling.stop_token_ids),
         ):
             if tokens and max(tokens) >= size:
-                return f"{key}: the model has no token {max(tokens)}; its tokens are 0 to {size - 1}"
+                return f"{REFUSED}{key}: the model has no token {max(tokens)}; its tokens are 0 to {size - 1}"
         return None
 
     def _first_logits(self, batch: Sequence[TokenIds]) -> npt.NDArray[np.float32]:

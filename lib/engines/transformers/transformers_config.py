@@ -83,7 +83,9 @@ class TransformersConfig(CheckpointConfig):
             )
 
     def check_sampling(self, sampling: Sampling) -> None:
-        """Raise ConfigError for a constraint that can't be kept to, and for stop texts that count from a token on."""
+        """Raise ConfigError for what the engine lacks, and for a constraint that can't be kept to."""
+        if sampling.tools is not None:
+            raise ConfigError("tools: a transformers engine reads no calls of tools; use a vLLM engine")
         if sampling.min_tokens and sampling.stop:
             raise ConfigError(
                 f"generate.min_tokens={sampling.min_tokens}: a transformers engine has it without generate.stop only; "

@@ -1,17 +1,18 @@
-"""The bodies of OpenAI requests for texts.
+"""The bodies of /v1/chat/completions and /v1/completions.
 
 The formats are those of OpenAI's API reference, and of vLLM's server where it adds to them. `model` is recorded, and
 chooses no engine; keys that only label a request (`user`, `metadata` …) have no effect here as there.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from lib.tasks.openai.keys import Keys
+from lib.tasks.openai.requests import TextRequest
 from lib.tasks.openai.sampling_keys import read_chat_logprobs, read_completion_logprobs, read_sampling
-from lib.tasks.openai.turns import Chat, read_chat_turns
-from lib.types import Sampling
+from lib.tasks.openai.tools import read_tools
+from lib.tasks.openai.turns import read_chat_turns
 
 _COMPLETION_TOKENS = 16  # OpenAI's default of max_tokens at /v1/completions
 _OFF = ("stream", "include_reasoning", "use_beam_search", "skip_special_tokens", "echo")
@@ -19,26 +20,20 @@ _OFF_CHAT = (*_OFF, "functions", "modalities", "add_special_tokens")
 _OFF_COMPLETION = (*_OFF, "best_of", "suffix")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TextRequest:
-    """Texts that are asked for: `sampling.n` after each prompt, a chat or a text. seed: of the body, if it has one."""
-
-    prompts: Sequence[Chat | str]
-    sampling: Sampling
-    seed: int | None
-
-
 def read_chat(given: Mapping[str, Any], context: int) -> TextRequest:
     """A body of /v1/chat/completions. context: tokens that the model can take; the limit where the body has none."""
     keys = Keys(given)
-    chat = read_chat_turns(keys, {})
+    tools = read_tools(keys)
+    chat = read_chat_turns(keys, {"tools": tools.shown})
     most = [keys.whole(key, None) for key in ("max_completion_tokens", "max_tokens")]
     if None not in most:
         raise ValueError("max_tokens is the old name of max_completion_tokens; give one of them")
     limit = next((limit for limit in most if limit is not None), context)
     found, seed = read_sampling(keys, limit, read_chat_logprobs(keys))
     keys.finish(*_OFF_CHAT)
-    return TextRequest(prompts=[chat], sampling=found, seed=seed)
+    if tools.forced and found.constrained:
+        raise ValueError("tool_choice: a call of a tool keeps to what the tool wants; leave out response_format")
+    return TextRequest(prompts=[chat], sampling=replace(found, tools=tools.calls), seed=seed)
 
 
 def read_completion(given: Mapping[str, Any], context: int) -> TextRequest:

@@ -10,6 +10,8 @@ _LABELS = {"model", "user", "metadata", "store", "service_tier", "safety_identif
 # What can only be asked for in the way it is anyway: key -> the values that ask for nothing else, and why not.
 OFF: dict[str, tuple[Sequence[Any], str]] = {
     "stream": ((False,), "a batch file is not streamed"),
+    "tool_choice": (("none", "auto"), "there are no tools"),
+    "parallel_tool_calls": ((False, True), "there are no tools"),
     "functions": (([],), "the old name of tools; use these"),
     "modalities": ((["text"],), "models here write text"),
     "include_reasoning": ((True,), "what a model reasons is part of its text"),

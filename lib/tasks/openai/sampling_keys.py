@@ -10,7 +10,7 @@ from lib.tasks.sampling import SamplingConfig, sampling
 from lib.types import Sampling
 
 _MOST_SAMPLES = 128  # OpenAI's limit of n
-_MOST_LOGPROBS = 20  # OpenAI's limit of top_logprobs, and vLLM's of both
+MOST_LOGPROBS = 20  # OpenAI's limit of top_logprobs, and vLLM's of both
 _STRONGEST_BIAS = 100
 _SEEDS = 2**63
 
@@ -55,7 +55,7 @@ def in_a_body(error: ConfigError) -> str:
 def read_chat_logprobs(keys: Keys) -> int | None:
     """What a chat's body asks of log-probabilities: `logprobs` switches them on, `top_logprobs` says how many."""
     wanted = keys.switch("logprobs")
-    top = keys.whole_within("top_logprobs", 0, _MOST_LOGPROBS)
+    top = keys.whole_within("top_logprobs", 0, MOST_LOGPROBS)
     if top and not wanted:
         raise ValueError(f"top_logprobs={top}: needs logprobs=true")
     return (top or 0) if wanted else None
@@ -63,7 +63,7 @@ def read_chat_logprobs(keys: Keys) -> int | None:
 
 def read_completion_logprobs(keys: Keys) -> int | None:
     """What a completion's body asks of log-probabilities."""
-    return keys.whole_within("logprobs", 0, _MOST_LOGPROBS)
+    return keys.whole_within("logprobs", 0, MOST_LOGPROBS)
 
 
 def _logits(keys: Keys) -> dict[str, Any]:
