@@ -26,8 +26,8 @@ def processors(sampling: Sampling, width: int, end_tokens: Collection[int]) -> "
     from transformers.generation import logits_process as of
 
     found: list[LogitsProcessor] = []
-    if sampling.min_tokens and end_tokens:
-        found.append(of.MinNewTokensLengthLogitsProcessor(width, sampling.min_tokens, sorted(end_tokens)))
+    if sampling.min_tokens:
+        found.append(NoEnd(sampling.min_tokens, width, end_tokens))
     if sampling.logit_bias:
         found.append(Bias(sampling.logit_bias))
     if sampling.repetition_penalty != 1:
@@ -45,6 +45,24 @@ def processors(sampling: Sampling, width: int, end_tokens: Collection[int]) -> "
     if sampling.epsilon_cutoff:
         found.append(of.EpsilonLogitsWarper(sampling.epsilon_cutoff))
     return found
+
+
+class NoEnd:
+    """Leaves out what would end a sample too early."""
+
+    def __init__(self, least: int, width: int, end_tokens: Collection[int]) -> None:
+        """least: tokens of a sample. width: of the padded prompts. end_tokens: ids that end a sample."""
+        self._before = width + least
+        self._end_tokens = sorted(end_tokens)
+
+    def __call__(self, ids: "Tensor", scores: "Tensor") -> "Tensor":
+        """scores: [rows, vocabulary], logits."""
+        import torch
+
+        if ids.shape[1] >= self._before:
+            return scores
+        known = [token for token in self._end_tokens if token < scores.shape[1]]
+        return scores.index_fill(1, torch.tensor(known, dtype=torch.long, device=scores.device), float("-inf"))
 
 
 class Bias:
