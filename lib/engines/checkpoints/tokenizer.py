@@ -192,11 +192,11 @@ class HuggingFaceTokenizer:
         return ids[1:] if doubled else ids
 
     def _turn(self, message: Message) -> dict[str, object]:
-        """A turn as the template gets it: its texts one by one only where there are several and it takes them so."""
+        """A turn as the template gets it: its texts one by one where there are several, or it takes none otherwise."""
         turn: dict[str, object] = {**message}
         parts = turn.pop("parts", None)
-        if isinstance(parts, list) and self._takes_parts:
-            turn["content"] = [{"type": "text", "text": part} for part in parts]
+        if self._takes_parts and (parts or not self._takes_texts):
+            turn["content"] = [{"type": "text", "text": part} for part in message.get("parts", [message["content"]])]
         return turn
 
     def _told(self, value: Any) -> Any:
@@ -226,13 +226,19 @@ class HuggingFaceTokenizer:
         return _PROBE in text and not re.search(r"""['"]text['"]""", text)
 
     @cached_property
+    def _takes_texts(self) -> bool:
+        """Whether a turn may be one text; some templates read nothing of it."""
+        return _PROBE in self._tried([Message(role="user", content=_PROBE)])
+
+    @cached_property
     def _takes_tools(self) -> bool:
         """Whether the template writes what tools there are."""
         tool = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": {}}}
         return _PROBE in self._tried([Message(role="user", content="a")], tools=[tool])
 
     def _takes_system(self) -> bool:
-        return _PROBE in self._tried([Message(role="system", content=_PROBE), Message(role="user", content="a")])
+        chat = [Message(role="system", content=_PROBE), Message(role="user", content="a")]
+        return _PROBE in self._tried([self._turn(message) for message in chat])
 
     def _tried(self, messages: Sequence[Mapping[str, object]], **told: object) -> str:
         """What the template makes of a chat; nothing where it refuses ("System role not supported", says Gemma's)."""

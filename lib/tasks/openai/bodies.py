@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lib.tasks.openai.keys import Keys
-from lib.tasks.openai.requests import TextRequest
+from lib.tasks.openai.body_keys import Keys
 from lib.tasks.openai.sampling_keys import read_chat_logprobs, read_completion_logprobs, read_sampling
+from lib.tasks.openai.text_request import TextRequest
 from lib.tasks.openai.tools import read_tools
 from lib.tasks.openai.turns import read_chat_turns
 

@@ -11,9 +11,9 @@ from lib.errors import ConfigError
 from lib.tasks.base import Prepared, Result
 from lib.tasks.openai.bodies import read_chat, read_completion
 from lib.tasks.openai.body_task import Body, BodyNotes, BodyRequests, BodyTask
-from lib.tasks.openai.requests import TextRequest
 from lib.tasks.openai.responses import read_response
 from lib.tasks.openai.sampling_keys import in_a_body
+from lib.tasks.openai.text_request import TextRequest
 from lib.tasks.sampling import row_seed
 from lib.types import Completion, Completions, GenerateEngine, Sampling, Tokenizer, TokenLogprob, Usage
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lib.tasks.openai.keys import Keys, short
+from lib.tasks.openai.body_keys import Keys, short
 
 
 @dataclass(frozen=True, kw_only=True)

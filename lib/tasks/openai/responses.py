@@ -7,9 +7,9 @@ Left out is what needs a server that remembers (`previous_response_id`, `convers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lib.tasks.openai.keys import Keys, short
-from lib.tasks.openai.requests import TextRequest
+from lib.tasks.openai.body_keys import Keys, short
 from lib.tasks.openai.sampling_keys import MOST_LOGPROBS, read_sampling
+from lib.tasks.openai.text_request import TextRequest
 from lib.tasks.openai.turns import Chat, read_turns, told_template
 
 _LOGPROBS = "message.output_text.logprobs"
@@ -21,7 +21,7 @@ _TEXTS = ("input_text", "output_text")
 
 def read_response(given: Mapping[str, Any], context: int) -> TextRequest:
     """A body of /v1/responses. context: tokens that the model can take; the limit where the body has none."""
-    if wrong := sorted(_OF_CHATS & given.keys()):
+    if wrong := sorted(key for key in _OF_CHATS & given.keys() if given[key] is not None):
         raise ValueError(f"unknown key {wrong[0]!r}: /v1/chat/completions has it, /v1/responses hasn't")
     rest = dict(given)
     own = Keys({key: rest.pop(key, None) for key in ("input", "instructions", "reasoning", "text", "include", "tools")})

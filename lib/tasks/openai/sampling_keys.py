@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from lib.errors import ConfigError
-from lib.tasks.openai.keys import Keys, short
+from lib.tasks.openai.body_keys import Keys, short
 from lib.tasks.sampling import SamplingConfig, sampling
 from lib.types import Sampling
 

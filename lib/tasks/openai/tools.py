@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from lib.tasks.openai.keys import Keys, short
+from lib.tasks.openai.body_keys import Keys, short
 
 _FREE, _FORCED = ("none", "auto"), "required"
 

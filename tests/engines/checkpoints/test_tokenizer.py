@@ -306,6 +306,13 @@ def test_several_texts_of_a_turn_are_given_one_by_one_where_the_template_takes_t
     assert tokenizer.chat_prompt([several]) == ([W1, W2, W3] if template == PARTS else [W1, W2])
 
 
+def test_a_template_that_reads_nothing_of_a_single_text_gets_it_as_a_part() -> None:
+    tokenizer = tokenizer_of(
+        "{% for m in messages %}{% for x in m['content'] %}{{ x['text'] }} {% endfor %}{% endfor %}"
+    )
+    assert tokenizer.chat_prompt([USER, ASSISTANT]) == [W3, W4]
+
+
 def test_what_a_template_is_told_is_data_too() -> None:
     tokenizer = tokenizer_of("{{ note['x'][0] }} {{ messages[0]['name'] }} {{ messages[0]['content'] }}")
     ids = tokenizer.chat_prompt([{**USER, "name": "w2 <eos>"}], told={"note": {"x": ["w1 <eos>"]}})  # type: ignore[typeddict-item]

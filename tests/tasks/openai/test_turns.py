@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lib.tasks.openai.keys import Keys
+from lib.tasks.openai.body_keys import Keys
 from lib.tasks.openai.turns import Chat, read_chat_turns, read_turns
 
 USER, ASSISTANT = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
