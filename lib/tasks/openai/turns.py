@@ -127,5 +127,6 @@ def _calls(given: object, where: str) -> list[Mapping[str, object]]:
             raise ValueError(f"{where}: the arguments of {name} are no JSON ({error})") from None
         if not isinstance(read, dict):
             raise ValueError(f"{where}: the arguments of {name} are no JSON object")
-        calls.append({"type": "function", **told, "function": {**function, "arguments": read}})
+        named = {"id": told["id"]} if "id" in told else {}
+        calls.append({**named, "function": {"arguments": read, "name": name}, "type": "function"})  # vLLM's own order
     return calls

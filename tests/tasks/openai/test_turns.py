@@ -45,6 +45,7 @@ def test_calls_of_tools_have_their_arguments_as_objects() -> None:
         {"id": "c1", "type": "function", "function": {"name": "now", "arguments": {"zone": "UTC"}}},
         {"type": "function", "function": {"name": "x", "arguments": {}}},
     ]
+    assert list(found[1]["tool_calls"][0]["function"]) == ["arguments", "name"]  # type: ignore[call-overload]
     assert found[2] == {"role": "tool", "tool_call_id": "c1", "content": "12:00", "name": "now"}
 
 
