@@ -15,7 +15,7 @@ from lib.launch import launch
 from lib.pipeline.job import Job, PromptJobConfig
 from lib.pipeline.run import Recipe
 from lib.pipeline.text_job import TextJobConfig, require_usual
-from lib.tasks.openai.body_scores import ScorePairs
+from lib.tasks.openai.body_scores import RERANK, RerankDocuments, ScorePairs
 from lib.tasks.passage_columns import BESIDE
 from lib.tasks.reranking import FIELDS, CrossEncode, JudgeRelevance, RerankBy, RerankConfig
 
@@ -41,7 +41,8 @@ def recipe(config: Config) -> Recipe:
 
 
 def _recipe_of_bodies(config: Config, batch: OpenAiBatchConfig) -> Recipe:
-    url, task = batch_url(batch, "rerank"), ScorePairs()
+    url = batch_url(batch, "rerank")
+    task = RerankDocuments() if url == RERANK else ScorePairs()
     if config.rerank.by is not RerankBy.cross_encoder:
         raise ConfigError(
             f"rerank.by={config.rerank.by.value}: {url} asks a cross-encoder; set rerank.by=cross_encoder"

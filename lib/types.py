@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle
-from typing import Protocol, TypedDict, runtime_checkable
+from types import MappingProxyType
+from typing import NotRequired, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +37,19 @@ TokenPair = tuple[TokenIds, int]
 
 
 class Message(TypedDict):
-    """One turn of a chat."""
+    """One turn of a chat.
+
+    parts: the texts that content joins, for templates that take them one by one. The other keys are as in OpenAI's
+    chats, and for templates that know them.
+    """
 
     role: str
     content: str
+    parts: NotRequired[Sequence[str]]
+    name: NotRequired[str]
+    reasoning: NotRequired[str]
+    tool_calls: NotRequired[Sequence[Mapping[str, object]]]
+    tool_call_id: NotRequired[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +57,15 @@ class Told:
     """What a server is told in place of token ids.
 
     messages: the turns of a chat; None where `texts` are the prompt: one, or two that are compared. begun: text that
-    the answer begins with. add_generation_prompt, thinking: as of `Tokenizer.chat_prompt`.
+    the answer begins with. add_generation_prompt, thinking, told: as of `Tokenizer.chat_prompt`.
     """
 
     messages: tuple[Message, ...] | None = None
     texts: tuple[str, ...] = ()
     begun: str = ""
     add_generation_prompt: bool = True
-    thinking: bool = False
+    thinking: bool | None = False
+    told: Mapping[str, object] = field(default_factory=dict)
 
 
 class ServerPrompt(list[int]):
@@ -73,27 +83,6 @@ def content_text(content: object, where: str) -> str:
         if not (isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)):
             raise ValueError(f"{where}: its content is neither a text nor a list of parts of type text")
     return "".join(str(part["text"]) for part in parts)
-
-
-def require_alternation(messages: Sequence[Message]) -> None:
-    """Raise ValueError, saying why, unless user and assistant take turns, the user first and last.
-
-    A system turn may stand before them.
-    """
-    roles = [message.get("role") for message in messages]
-    for number, role in enumerate(roles, 1):
-        if role not in ("system", "user", "assistant"):
-            raise ValueError(f"turn {number} has the role {role!r}; it must be system, user or assistant")
-        if role == "system" and number > 1:
-            raise ValueError(f"turn {number} is a system turn; only the first may be one")
-    turns = roles[1:] if roles[:1] == ["system"] else roles
-    if not turns:
-        raise ValueError("there is no user turn")
-    for number, (role, due) in enumerate(zip(turns, cycle(("user", "assistant"))), 1 + len(roles) - len(turns)):
-        if role != due:
-            raise ValueError(f"turn {number} is the {role}'s where the {due}'s is due: they must alternate")
-    if turns[-1] != "user":
-        raise ValueError("the last turn must be the user's, since it is what the model answers")
 
 
 class Tokenizer(Protocol):
@@ -131,13 +120,19 @@ class Tokenizer(Protocol):
         """The text of token ids, special tokens included; a character that is not whole is U+FFFD."""
 
     def chat_prompt(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, thinking: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = True,
+        thinking: bool | None = False,
+        told: Mapping[str, object] = MappingProxyType({}),
     ) -> list[int]:
         """Token ids of a chat up to where the assistant's answer begins; exactly one BOS at most.
 
         A system turn is folded into the first user turn where the template has none. add_generation_prompt: whether
-        the header of the assistant's turn stands at the end. thinking: whether a model that can do both reasons first.
-        Raises ValueError where the template can't write this chat.
+        the header of the assistant's turn stands at the end. thinking: whether a model that can do both reasons first;
+        None: as the template has it. told: what else the template gets, by the names of transformers'
+        `apply_chat_template` or its own. Raises ValueError where the template can't write this chat.
         """
 
     def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> list[int]:
@@ -195,6 +190,10 @@ class Usage:
     served: Served = Served()
 
 
+REFUSED = "the engine refused the request: "
+"""How the error of a request begins that is at fault itself: of one with a token that the model doesn't have, say."""
+
+
 class Reply(Protocol):
     """Any engine's answers: what answering took, beside them."""
 
@@ -226,6 +225,13 @@ class Sampling:
     more than 1 searches for the likeliest texts instead. n: samples of each request, or of its beams the n best. stop:
     texts that end a sample, left out of it; one that is exactly a special token is met as that token. At most one of
     choice (the text is one of these), regex and json_schema.
+
+    frequency_penalty, presence_penalty: taken from a token's logit, for each time that the sample has it already, and
+    once if it has it at all. logit_bias: token id and what is added to its logit. min_tokens: the sample doesn't end
+    before. ignore_eos: it ends by stops alone. stop_token_ids: tokens that end it, as stop texts do. include_stop: what
+    ended it by these two is part of its text. tools: what the text may or has to call, as JSON text: an object with
+    `tools`, `tool_choice` and `parallel_tool_calls` of OpenAI's chats. logprobs: how many of the likeliest tokens are
+    told of each step, beside the one that was taken; None: nothing is.
     """
 
     max_tokens: int
@@ -242,6 +248,15 @@ class Sampling:
     choice: Sequence[str] = ()
     regex: str | None = None
     json_schema: str | None = None
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: Sequence[tuple[int, float]] = ()
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    stop_token_ids: Sequence[int] = ()
+    include_stop: bool = False
+    tools: str | None = None
+    logprobs: int | None = None
 
     @property
     def constrained(self) -> bool:
@@ -250,15 +265,39 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Completion:
-    """One generated text. finish_reason: `stop` (an end token or a stop text) or `length`.
+class TokenLogprob:
+    """A token that was taken, special ones included, and natural-log probabilities at its step.
 
-    tokens: their ids, -1 for those that a server counts and does not name.
+    They are the model's own: before penalties, biases, temperature and what a text has to keep to. top: the likeliest
+    tokens, likeliest first.
+    """
+
+    token: str
+    logprob: float
+    top: Sequence[tuple[str, float]] = ()
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A function that a text calls. arguments: JSON text, as the model wrote it."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One generated text. finish_reason: `stop` (an end token or a stop text), `length`, or `tool_calls`.
+
+    tokens: their ids, -1 for those that a server counts and does not name. logprobs: one for each token, where the
+    sampling asks for them. calls: of tools, which are not in the text then.
     """
 
     text: str
     tokens: list[int]
     finish_reason: str
+    logprobs: Sequence[TokenLogprob] | None = None
+    calls: Sequence[ToolCall] = ()
 
 
 @dataclass(frozen=True)

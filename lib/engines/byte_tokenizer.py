@@ -1,16 +1,17 @@
 """A tokenizer without a model: one token a byte."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from lib.types import Message, TokenIds, TokenPair
 
 BOS, END = 256, 257
-_ROLES = {"system": 258, "user": 259, "assistant": 260}
+_ROLES = {"system": 258, "user": 259, "assistant": 260, "tool": 261}
 _NAMES = {BOS: b"<begin>", END: b"<end>", **{token: f"<{role}>".encode() for role, token in _ROLES.items()}}
 
 
 class ByteTokenizer:
-    """One token per UTF-8 byte, and one for each of: begin of text, end of turn, the three roles."""
+    """One token per UTF-8 byte, and one for each of: begin of text, end of turn, the roles."""
 
     has_chat_template = True
 
@@ -47,9 +48,14 @@ class ByteTokenizer:
         return b"".join(_NAMES.get(token) or bytes([token]) for token in tokens).decode(errors="replace")
 
     def chat_prompt(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, thinking: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = True,
+        thinking: bool | None = False,
+        told: Mapping[str, object] = MappingProxyType({}),
     ) -> list[int]:
-        """The chat, as a rule up to the assistant's answer. thinking: changes nothing."""
+        """The chat, as a rule up to the assistant's answer. thinking, told: change nothing."""
         return [*self.conversation(messages), *([_ROLES["assistant"]] if add_generation_prompt else [])]
 
     def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> list[int]:

@@ -1,7 +1,8 @@
 """The dummy engine: deterministic answers without a model, for tests and for looking at the machinery alone.
 
 Answers depend on a request's tokens, the seed and, for labels, the label's tokens: never on batch or order. The texts
-that it writes are words without a meaning; they keep to a choice, but to no regex or JSON schema. It says of itself
+that it writes are words without a meaning; they keep to a choice, but to no regex or JSON schema, and penalties and
+biases don't move them. Their log-probabilities are made up. It says of itself
 that it reads the common beginning of all requests once, and that it has all of them inside at the same time.
 """
 
@@ -11,7 +12,7 @@ import os
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from lib.config import transient
 from lib.engines.base import ModelConfig
-from lib.engines.byte_tokenizer import BOS, END
+from lib.engines.byte_tokenizer import BOS, END, ByteTokenizer
 from lib.engines.checkpoints.embedding_prompts import ROLES
 from lib.engines.decoding.token_budget import token_budgets
 from lib.errors import ConfigError
@@ -33,6 +34,7 @@ from lib.types import (
     Sampling,
     TokenIds,
     Tokenizer,
+    TokenLogprob,
     TokenPair,
     Usage,
 )
@@ -131,7 +133,8 @@ class DummyEngine:
             seed = str(seeds[number]) if sampling.temperature else ""
             for sample in range(sampling.n):
                 key = self._hash([*prompts[number], -1, sample, *seed.encode()])
-                texts[number].append(_completion(key, sampling, budgets[number]))
+                found = _completion(key, sampling, budgets[number])
+                texts[number].append(replace(found, logprobs=_logprobs(found.tokens, sampling.logprobs)))
         return Completions(texts, errors, _usage([prompts[number] for number in range(len(prompts)) if texts[number]]))
 
     def _answers(self, requests: Sequence[TokenIds], values: npt.NDArray[np.float64]) -> Answers:
@@ -181,6 +184,15 @@ def _completion(key: int, sampling: Sampling, budget: int) -> Completion:
     if len(tokens) <= budget:
         return Completion(text, tokens, "stop")
     return Completion(bytes(tokens[:budget]).decode(errors="ignore")[: len(text)], tokens[:budget], "length")
+
+
+def _logprobs(tokens: TokenIds, top: int | None) -> list[TokenLogprob] | None:
+    """The token is always the likeliest, and those behind it in the alphabet follow."""
+    if top is None:
+        return None
+    names = [ByteTokenizer().decode([token]) for token in range(END + 1)]
+    ranked = [[(names[(token + rank) % len(names)], -0.5 - rank) for rank in range(top)] for token in tokens]
+    return [TokenLogprob(names[token], -0.5, best) for token, best in zip(tokens, ranked, strict=True)]
 
 
 def _usage(requests: Sequence[TokenIds]) -> Usage:

@@ -119,6 +119,23 @@ def test_scores_by_the_dummy(tmp_path: Path, quick_job: Job) -> None:
     assert first["usage"] == {"prompt_tokens": 10, "total_tokens": 10}
 
 
+def test_responses_and_rankings_by_the_dummy(tmp_path: Path, quick_job: Job) -> None:
+    path = write(tmp_path / "r.jsonl", "/v1/responses", [{"input": "hi", "instructions": "s"}, {"input": []}])
+    batch = ["data=openai_batch", "merge.format=openai_batch", "engine=dummy", "executor=inline"]
+    quick_job("generate", *batch, f"data.path={path}", f"run.dir={tmp_path}/responses")
+    (output,), (error,) = read(tmp_path / "responses")
+    assert output["response"]["body"]["output"][0]["content"][0]["text"]
+    assert "input: must be a text" in error["response"]["body"]["error"]["message"]
+
+    path = write(tmp_path / "k.jsonl", "/v1/rerank", [{"query": "q", "documents": ["a", "b", "c"], "top_n": 2}])
+    quick_job("rerank", *batch, f"data.path={path}", "rerank.by=cross_encoder", f"run.dir={tmp_path}/ranked")
+    (output,), errors = read(tmp_path / "ranked")
+    first, second = output["response"]["body"]["results"]
+    assert not errors
+    assert first["relevance_score"] > second["relevance_score"]
+    assert first["document"]["text"] == "abc"[first["index"]]
+
+
 def test_lines_that_cannot_be_read_are_errors_by_their_place(tmp_path: Path, quick_job: Job) -> None:
     path = write(tmp_path / "batch.jsonl", "/v1/chat/completions", chats(40))
     lines = path.read_text().splitlines()

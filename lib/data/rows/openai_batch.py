@@ -1,7 +1,7 @@
 """OpenAI batch files: JSONL whose lines are requests, {"custom_id", "method", "url", "body"}.
 
-The format is that of OpenAI's Batch API (platform.openai.com/docs/api-reference/batch), with /v1/score as vLLM's
-`run_batch` adds it.
+The format is that of OpenAI's Batch API (platform.openai.com/docs/api-reference/batch), with /v1/score
+and /v1/rerank as vLLM's `run_batch` adds them.
 """
 
 import json
@@ -21,8 +21,10 @@ from lib.errors import InputError
 JOBS = {
     "/v1/chat/completions": "generate",
     "/v1/completions": "generate",
+    "/v1/responses": "generate",
     "/v1/embeddings": "embed",
     "/v1/score": "rerank",
+    "/v1/rerank": "rerank",
 }
 """The job that answers the requests to a url."""
 

@@ -1,9 +1,11 @@
 """Tokenizers of Hugging Face models, without weights: `lib.types.Tokenizer` over the Rust library `tokenizers`."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from lib.errors import ConfigError
 from lib.types import Message, TokenIds, TokenPair
@@ -111,13 +113,25 @@ class HuggingFaceTokenizer:
         return text
 
     def chat_prompt(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, thinking: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = True,
+        thinking: bool | None = False,
+        told: Mapping[str, object] = MappingProxyType({}),
     ) -> list[int]:
         """Token ids of a chat, as a rule up to where the assistant's answer begins.
 
-        thinking: what the template is told as `enable_thinking`; one that knows no such word is the same for both.
+        thinking: what the template is told as `enable_thinking`, None for nothing; one that knows no such word is the
+        same for all. told: what else it gets. Raises ValueError for tools where the template has no place for them.
         """
-        return self._chat(messages, add_generation_prompt=add_generation_prompt, thinking=thinking)
+        if told.get("tools") and not self._takes_tools:
+            raise ValueError(
+                "tools: the chat template of the engine's tokenizer has no place for them; give another as "
+                "engine.chat_template, or leave tools out"
+            )
+        more = {} if thinking is None else {"enable_thinking": thinking}
+        return self._chat(messages, {"add_generation_prompt": add_generation_prompt, **more, **self._told(told)})
 
     def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> list[int]:
         """Token ids of a text to embed behind its prefix, with the special tokens that the tokenizer puts around both.
@@ -137,16 +151,16 @@ class HuggingFaceTokenizer:
 
     def conversation(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a finished chat; for a model with a reward token also its BOS, and that token at the end."""
-        ids = self._chat(messages, add_generation_prompt=False)
+        ids = self._chat(messages, {"add_generation_prompt": False, "enable_thinking": False})
         return ids if self._reward_token is None else [*self._begun(ids), self._reward_token]
 
     def turns(self, messages: Sequence[Message]) -> list[Message]:
-        """The turns of a chat as its template gets them.
+        """The turns of a chat as they are told a template.
 
         Texts are data: a control token spelled out in one (`<|im_end|>`) gets a blank, lest it end its turn. A system
         turn is folded into the user's where the template has none.
         """
-        plain = [Message(role=m["role"], content=self.plain(m["content"])) for m in messages]
+        plain: list[Message] = self._told(list(messages))
         return fold_system(plain) if self._folds_system else plain
 
     @property
@@ -187,21 +201,31 @@ class HuggingFaceTokenizer:
     def _begun(self, ids: list[int]) -> list[int]:
         return [self._bos, *ids] if self._add_bos and self._bos is not None and ids[:1] != [self._bos] else ids
 
-    def _chat(self, messages: Sequence[Message], *, add_generation_prompt: bool, thinking: bool = False) -> list[int]:
-        ids = self.encode(self._render(self.turns(messages), add_generation_prompt, thinking))
+    def _chat(self, messages: Sequence[Message], told: Mapping[str, object]) -> list[int]:
+        ids = self.encode(self._render([self._turn(message) for message in self.turns(messages)], told))
         doubled = self._bos is not None and ids[:2] == [self._bos, self._bos]
         return ids[1:] if doubled else ids
 
-    def _render(self, messages: list[Message], add_generation_prompt: bool, thinking: bool = False) -> str:
+    def _turn(self, message: Message) -> dict[str, object]:
+        """A turn as the template gets it: its texts one by one where there are several, or it takes none otherwise."""
+        turn: dict[str, object] = {**message}
+        parts = turn.pop("parts", None)
+        if self._takes_parts and (parts or not self._takes_texts):
+            turn["content"] = [{"type": "text", "text": part} for part in message.get("parts", [message["content"]])]
+        return turn
+
+    def _told(self, value: Any) -> Any:
+        """The same with all texts inside of it, keys included, made plain."""
+        if isinstance(value, str):
+            return self.plain(value)
+        if isinstance(value, Mapping):
+            return {self._told(key): self._told(one) for key, one in value.items()}
+        return [self._told(one) for one in value] if isinstance(value, list) else value
+
+    def _render(self, messages: Sequence[Mapping[str, object]], told: Mapping[str, object]) -> str:
+        told = {"strftime_now": _TODAY.strftime, "date_string": _TODAY.strftime("%d %b %Y"), **told}
         try:
-            text: str = self._tokenizer.apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                enable_thinking=thinking,  # of models that can do without (Qwen3): labels are read where answers begin
-                strftime_now=_TODAY.strftime,
-                date_string=_TODAY.strftime("%d %b %Y"),
-            )
+            text: str = self._tokenizer.apply_chat_template(list(messages), tokenize=False, **told)
         except Exception as error:  # a template is code: it may raise anything, for roles, documents or names it wants
             why = " ".join(str(error).split())[:200] or type(error).__name__
             raise ValueError(  # of this chat; `check` of a prompt tells whether it is so of all
@@ -210,12 +234,33 @@ class HuggingFaceTokenizer:
             ) from error
         return text
 
+    @cached_property
+    def _takes_parts(self) -> bool:
+        """Whether the template goes through a turn's parts; others print the list as Python does, or fail."""
+        text = self._tried([{"role": "user", "content": [{"type": "text", "text": _PROBE}]}])
+        return _PROBE in text and not re.search(r"""['"]text['"]""", text)
+
+    @cached_property
+    def _takes_texts(self) -> bool:
+        """Whether a turn may be one text; some templates read nothing of it."""
+        return _PROBE in self._tried([Message(role="user", content=_PROBE)])
+
+    @cached_property
+    def _takes_tools(self) -> bool:
+        """Whether the template writes what tools there are."""
+        tool = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": {}}}
+        return _PROBE in self._tried([Message(role="user", content="a")], tools=[tool])
+
     def _takes_system(self) -> bool:
         chat = [Message(role="system", content=_PROBE), Message(role="user", content="a")]
+        return _PROBE in self._tried([self._turn(message) for message in chat])
+
+    def _tried(self, messages: Sequence[Mapping[str, object]], **told: object) -> str:
+        """What the template makes of a chat; nothing where it refuses ("System role not supported", says Gemma's)."""
         try:
-            return _PROBE in self._render(chat, True)
-        except ValueError:  # "System role not supported", says Gemma's
-            return False
+            return self._render(messages, {"add_generation_prompt": True, "enable_thinking": False, **told})
+        except ValueError:
+            return ""
 
 
 def _is_mark(token: str, template: str) -> bool:

@@ -22,11 +22,19 @@ def split_stops(stops: Sequence[str], tokenizer: HuggingFaceTokenizer) -> tuple[
 class StopCriteria:
     """Says where samples end."""
 
-    def __init__(self, tokenizer: HuggingFaceTokenizer, end_tokens: Collection[int], stops: Sequence[str]) -> None:
-        """end_tokens: ids that end a sample. stops: texts that do so and are left out of it."""
+    def __init__(
+        self,
+        tokenizer: HuggingFaceTokenizer,
+        end_tokens: Collection[int],
+        stops: Sequence[str],
+        *,
+        include: bool = False,
+    ) -> None:
+        """end_tokens: ids that end a sample. stops: texts that do so. include: what ended it is part of its text."""
         self.end_tokens = end_tokens
         self._tokenizer = tokenizer
         self._stops = stops
+        self._include = include
         self._window = _CONTEXT + max((len(stop.encode()) for stop in stops), default=0)
 
     def criterion(self, width: int, budgets: Sequence[int]) -> "StoppingCriteria":
@@ -49,15 +57,15 @@ class StopCriteria:
         return is_over
 
     def completion(self, prompt: TokenIds, tokens: Sequence[int]) -> Completion:
-        """The sample that these tokens begin with. Those that ended it are counted, but not in the text."""
+        """The sample that these tokens begin with. Those that ended it are counted, and as a rule not in the text."""
         text = ""
         for count, (token, piece) in enumerate(zip(tokens, self._tokenizer.continuation(prompt, tokens), strict=True)):
             if token in self.end_tokens:
-                return Completion(text, list(tokens[: count + 1]), "stop")
+                return Completion(text + piece * self._include, list(tokens[: count + 1]), "stop")
             text += piece
             if piece and self._holds_stop(text):
-                at = min(text.index(stop) for stop in self._stops if stop in text)
-                return Completion(text[:at], list(tokens[: count + 1]), "stop")
+                at, stop = min((text.index(stop), stop) for stop in self._stops if stop in text)
+                return Completion(text[: at + len(stop) * self._include], list(tokens[: count + 1]), "stop")
         return Completion(text, list(tokens), "length")
 
     def _holds_stop(self, text: str) -> bool:

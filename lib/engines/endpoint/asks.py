@@ -10,6 +10,7 @@ from lib.engines.endpoint.dialects import DIALECTS, Server, Structured
 from lib.types import Message, Sampling, ServerPrompt, TokenIds
 
 CHAT, COMPLETIONS = "chat/completions", "completions"
+_OF_BODY = ("documents", "continue_final_message")  # what chat templates are told by keys of their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,8 @@ class Asker:
             if dialect.seeds:
                 body["seed"] = seed + sample
         body |= {key: getattr(sampling, key) for key in dialect.extras}
+        wanted = {name: getattr(sampling, key) for key, name in dialect.optional.items()}
+        body |= {name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items() if value}
         if dialect.samples and sampling.n > 1:
             body["n"] = sampling.n
         if sampling.stop:
@@ -105,7 +108,12 @@ class Asker:
         elif not told.add_generation_prompt:
             body |= {"add_generation_prompt": False}
         if DIALECTS[self.server].template:
-            body |= {"chat_template_kwargs": {"enable_thinking": told.thinking}}
+            body |= {key: value for key, value in told.told.items() if key in _OF_BODY}
+            of_template = {key: value for key, value in told.told.items() if key not in _OF_BODY}
+            if told.thinking is not None:
+                of_template["enable_thinking"] = told.thinking
+            if of_template:
+                body |= {"chat_template_kwargs": of_template}
         return CHAT, {**body, "messages": messages}
 
 

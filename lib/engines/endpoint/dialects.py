@@ -1,6 +1,7 @@
 """What servers that speak OpenAI's API can do besides: one line for each kind of server."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 from lib.errors import ConfigError
@@ -31,7 +32,8 @@ class Structured(Enum):
 class Dialect:
     """What a kind of server takes and tells.
 
-    limit: what it calls max_tokens in chats. extras: fields of Sampling besides OpenAI's. seeds: whether draws can be
+    limit: what it calls max_tokens in chats. extras: fields of Sampling besides those that all have, which it is always
+    told; optional: those that it is told where they are set, by its own names. seeds: whether draws can be
     repeated. samples: whether one request may ask for several texts. stops: stop texts, at most. top_logprobs,
     completion_logprobs: likeliest tokens that it tells of, after a chat and after a text; 0: none. by_id: whether it
     tells of tokens that are named by their ids. continues: whether an answer may be begun for it. template: whether
@@ -41,6 +43,7 @@ class Dialect:
 
     limit: str = "max_tokens"
     extras: tuple[str, ...] = ()
+    optional: Mapping[str, str] = field(default_factory=dict)
     seeds: bool = False
     samples: bool = False
     stops: int = 16
@@ -55,9 +58,14 @@ class Dialect:
 
 
 _EXTRAS = ("top_k", "min_p", "repetition_penalty")
+_PENALTIES = {key: key for key in ("frequency_penalty", "presence_penalty")}
+_ENDS = {key: key for key in ("min_tokens", "ignore_eos", "stop_token_ids")} | {
+    "include_stop": "include_stop_str_in_output"
+}
 DIALECTS = {
     Server.vllm: Dialect(
         extras=_EXTRAS,
+        optional={**_PENALTIES, **_ENDS},
         seeds=True,
         samples=True,
         top_logprobs=20,
@@ -70,6 +78,7 @@ DIALECTS = {
     ),
     Server.sglang: Dialect(
         extras=_EXTRAS,
+        optional=_PENALTIES,
         seeds=True,
         samples=True,
         top_logprobs=20,
@@ -81,6 +90,7 @@ DIALECTS = {
     ),
     Server.openai: Dialect(
         limit="max_completion_tokens",
+        optional=_PENALTIES,
         seeds=True,
         samples=True,
         stops=4,
@@ -89,11 +99,12 @@ DIALECTS = {
         structured=Structured.openai,
         scores="rerank",
     ),
-    Server.deepseek: Dialect(top_logprobs=20, completion_logprobs=20),
+    Server.deepseek: Dialect(optional=_PENALTIES, top_logprobs=20, completion_logprobs=20),
     Server.ollama: Dialect(seeds=True, structured=Structured.openai),
     Server.anthropic: Dialect(lists=False),
     Server.other: Dialect(),
 }
+_ALWAYS = ("max_tokens", "max_length", "temperature", "top_p", "n", "stop")
 _CONSTRAINTS = {
     None: (),
     Structured.vllm: ("choice", "regex", "json_schema"),
@@ -106,9 +117,8 @@ def check_sampling(sampling: Sampling, server: Server) -> None:
     """Raise ConfigError, naming the key of `generate`, for what a kind of server can't do."""
     dialect = DIALECTS[server]
     usual = Sampling(max_tokens=sampling.max_tokens)
-    lacking = {"num_beams", "epsilon_cutoff", *_EXTRAS, *_CONSTRAINTS[Structured.vllm]}
-    lacking -= {*dialect.extras, *_CONSTRAINTS[dialect.structured]}
-    for key in sorted(lacking):
+    known = {*_ALWAYS, *dialect.extras, *dialect.optional, *_CONSTRAINTS[dialect.structured]}
+    for key in sorted({each.name for each in fields(Sampling)} - known):
         if (value := getattr(sampling, key)) != (off := getattr(usual, key)):
             raise ConfigError(
                 f"generate.{key}={value}: engine.server={server.name} has no such thing; leave it at {off}"

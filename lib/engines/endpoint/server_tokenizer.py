@@ -1,7 +1,8 @@
 """Prompts of a model behind a server: what the server is told, and tokens by which we count and cut them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
@@ -10,6 +11,7 @@ from lib.errors import ConfigError
 from lib.types import Message, ServerPrompt, TokenIds, TokenPair, Told
 
 Counter = HuggingFaceTokenizer | ByteTokenizer
+_OF_TOOLS = {"tool_calls", "tool_call_id", "reasoning"}
 
 
 class ServerTokenizer:
@@ -68,9 +70,14 @@ class ServerTokenizer:
         return self.counts.decode(tokens)
 
     def chat_prompt(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, thinking: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = True,
+        thinking: bool | None = False,
+        told: Mapping[str, object] = MappingProxyType({}),
     ) -> ServerPrompt:
-        """A chat. Raises ConfigError for what the server's chat template can't be told."""
+        """A chat. Raises ConfigError for what the server's chat template can't be told, ValueError for tools."""
         if not DIALECTS[self._server].template:
             for key, asked in (("add_generation_prompt=false", not add_generation_prompt), ("thinking=true", thinking)):
                 if asked:
@@ -78,11 +85,25 @@ class ServerTokenizer:
                         f"prompt.{key}: engine.server={self._server.name} takes no word to its chat template; leave it "
                         "out"
                     )
-        ids = self.counts.chat_prompt(messages, add_generation_prompt=add_generation_prompt, thinking=thinking)
-        told = Told(
-            messages=tuple(self._turns(messages)), add_generation_prompt=add_generation_prompt, thinking=thinking
+            if told:
+                raise ValueError(
+                    f"{', '.join(told)}: engine.server={self._server.name} takes no word to its chat template; leave "
+                    "it out, or use a vllm engine"
+                )
+        if told.get("tools") or any(_OF_TOOLS.intersection(message) for message in messages):
+            raise ValueError(
+                "tools, their calls and earlier reasoning are not sent to servers; leave them out, or use a vllm engine"
+            )
+        ids = self.counts.chat_prompt(
+            messages, add_generation_prompt=add_generation_prompt, thinking=thinking, told=told
         )
-        return ServerPrompt(ids, told)
+        whole = Told(
+            messages=tuple(self._turns(messages)),
+            add_generation_prompt=add_generation_prompt,
+            thinking=thinking,
+            told=told,
+        )
+        return ServerPrompt(ids, whole)
 
     def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> ServerPrompt:
         """A text to embed behind its prefix. role: changes nothing."""
@@ -99,4 +120,12 @@ class ServerTokenizer:
 
     def _turns(self, messages: Sequence[Message]) -> Sequence[Message]:
         """As our tokenizer would give them to a template: so does the server's."""
-        return self.counts.turns(messages) if isinstance(self.counts, HuggingFaceTokenizer) else messages
+        turns = self.counts.turns(messages) if isinstance(self.counts, HuggingFaceTokenizer) else messages
+        return [_sent(turn) for turn in turns]
+
+
+def _sent(turn: Message) -> Message:
+    """A turn without what only we know of it: its content has all its parts."""
+    sent = turn.copy()
+    sent.pop("parts", None)
+    return sent

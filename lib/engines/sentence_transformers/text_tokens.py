@@ -1,7 +1,8 @@
 """Requests for a library that reads texts: token ids, by which a task counts and cuts, and the texts they are of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.types import Message, TokenIds, TokenPair
@@ -88,7 +89,12 @@ class TextTokenizer:
         return self._usual.completion_prompt(text)
 
     def chat_prompt(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = True, thinking: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = True,
+        thinking: bool | None = False,
+        told: Mapping[str, object] = MappingProxyType({}),
     ) -> list[int]:
         """Raises ValueError: no model here reads chats."""
         raise ValueError("a model of sentence-transformers reads no chats")

@@ -8,6 +8,7 @@ the last digits with the rows beside it, as in every floating-point engine, whic
 import math
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +22,9 @@ from lib.engines.transformers.batching import in_batches
 from lib.engines.transformers.loading import Loaded, out_of_memory
 from lib.engines.transformers.neighbours import Together, together, tried_out
 from lib.engines.transformers.padding import left_padded
+from lib.engines.transformers.token_logprobs import LogprobRecorder
 from lib.engines.transformers.token_sampling import Finite, Noise, processors
-from lib.types import Completion, Completions, Sampling, TokenIds
+from lib.types import REFUSED, Completion, Completions, Sampling, TokenIds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -59,6 +61,8 @@ class GeneratorEngine:
         Raises EngineError where the text is constrained and the model has no end token.
         """
         budgets, errors = token_budgets(prompts, sampling, self._max_model_len)
+        if unknown := self._unknown_tokens(sampling):
+            errors = dict.fromkeys(range(len(prompts)), unknown)
         copies = 1 if sampling.num_beams > 1 else sampling.n  # the beams of a request are one row of ours
         rows = [(n, sample) for n in range(len(prompts)) if n not in errors for sample in range(copies)]
         lengths = [sampling.num_beams * (len(prompts[n]) + budgets[n]) for n, _ in rows]
@@ -88,6 +92,17 @@ class GeneratorEngine:
             [] if n in errors else [c for _, own in sorted(texts[n].items()) for c in own] for n in range(len(texts))
         ]
         return Completions(found, errors)
+
+    def _unknown_tokens(self, sampling: Sampling) -> str | None:
+        """What is wrong where token ids are named that the model doesn't have."""
+        size = self._model.config.get_text_config().vocab_size
+        for key, tokens in (
+            ("logit_bias", [token for token, _ in sampling.logit_bias]),
+            ("stop_token_ids", sampling.stop_token_ids),
+        ):
+            if tokens and max(tokens) >= size:
+                return f"{REFUSED}{key}: the model has no token {max(tokens)}; its tokens are 0 to {size - 1}"
+        return None
 
     def _first_logits(self, batch: Sequence[TokenIds]) -> npt.NDArray[np.float32]:
         """The logits of the first three tokens after each row [rows, 3 * vocabulary], padded as all batches are.
@@ -131,11 +146,20 @@ class GeneratorEngine:
         from transformers import GenerationConfig
 
         stops, special = split_stops(sampling.stop, self._tokenizer)
-        stopping = StopCriteria(self._tokenizer, self._end_tokens | set(special), stops)
+        own = frozenset() if sampling.ignore_eos else self._end_tokens
+        stopping = StopCriteria(
+            self._tokenizer, own | {*special, *sampling.stop_token_ids}, stops, include=sampling.include_stop
+        )
         ids, mask = left_padded(batch)
         width = ids.shape[1]
         finite = Finite(len(batch))
-        logits_processors = [finite, *self._masks(sampling, len(batch), width), *processors(sampling)]
+        recorder = None if sampling.logprobs is None else LogprobRecorder(sampling.logprobs, len(batch))
+        logits_processors = [
+            finite,
+            *([recorder] if recorder else []),
+            *self._masks(sampling, len(batch), width),
+            *processors(sampling, width, stopping.end_tokens),
+        ]
         if sampling.temperature:
             logits_processors.append(Noise(streams, width))
         beams = {"num_beams": sampling.num_beams, "num_return_sequences": sampling.n} if sampling.num_beams > 1 else {}
@@ -154,14 +178,29 @@ class GeneratorEngine:
                 logits_processor=logits_processors,
                 stopping_criteria=[stopping.criterion(width, budgets)],
             )
+        if recorder:
+            recorder.note(output)
         assert finite.broken is not None
         new = output[:, width:].view(len(batch), -1, output.shape[1] - width).tolist()
         return [
             "the model's output is not a finite number"
             if broken
-            else [stopping.completion(prompt, tokens[:budget]) for tokens in samples]
-            for prompt, budget, samples, broken in zip(batch, budgets, new, finite.broken.tolist(), strict=True)
+            else [self._completion(stopping, recorder, row, batch[row], tokens[: budgets[row]]) for tokens in samples]
+            for row, (samples, broken) in enumerate(zip(new, finite.broken.tolist(), strict=True))
         ]
+
+    def _completion(
+        self,
+        stopping: StopCriteria,
+        recorder: LogprobRecorder | None,
+        row: int,
+        prompt: TokenIds,
+        tokens: TokenIds,
+    ) -> Completion:
+        found = stopping.completion(prompt, tokens)
+        if recorder is None:
+            return found
+        return replace(found, logprobs=recorder.told(row, found.tokens, self._tokenizer))
 
     def _masks(self, sampling: Sampling, rows: int, width: int) -> list[Mask]:
         """The mask of a constraint, if there is one."""

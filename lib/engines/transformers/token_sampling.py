@@ -5,7 +5,7 @@ from p (Gumbel 1954, "Statistical theory of extreme values"; Maddison et al. 201
 depends on the row's seed, the sample's number and the step alone, so that neither the batch nor the device does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,22 @@ if TYPE_CHECKING:
 _GOLDEN, _MIX = 0x9E3779B97F4A7C15, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
-def processors(sampling: Sampling) -> "list[LogitsProcessor]":
-    """What reshapes the distribution, in the order that Sampling tells."""
+def processors(sampling: Sampling, width: int, end_tokens: Collection[int]) -> "list[LogitsProcessor]":
+    """What reshapes the distribution, in vLLM's order.
+
+    width: of the padded prompts. end_tokens: ids that end a sample.
+    """
     from transformers.generation import logits_process as of
 
     found: list[LogitsProcessor] = []
+    if sampling.min_tokens:
+        found.append(NoEnd(sampling.min_tokens, width, end_tokens))
+    if sampling.logit_bias:
+        found.append(Bias(sampling.logit_bias))
     if sampling.repetition_penalty != 1:
         found.append(of.RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty)))
+    if sampling.frequency_penalty or sampling.presence_penalty:
+        found.append(CountPenalties(sampling.frequency_penalty, sampling.presence_penalty, width))
     if sampling.temperature:
         found.append(of.TemperatureLogitsWarper(float(sampling.temperature)))
     if sampling.min_p:
@@ -36,6 +45,64 @@ def processors(sampling: Sampling) -> "list[LogitsProcessor]":
     if sampling.epsilon_cutoff:
         found.append(of.EpsilonLogitsWarper(sampling.epsilon_cutoff))
     return found
+
+
+class NoEnd:
+    """Leaves out what would end a sample too early."""
+
+    def __init__(self, least: int, width: int, end_tokens: Collection[int]) -> None:
+        """least: tokens of a sample. width: of the padded prompts. end_tokens: ids that end a sample."""
+        self._before = width + least
+        self._end_tokens = sorted(end_tokens)
+
+    def __call__(self, ids: "Tensor", scores: "Tensor") -> "Tensor":
+        """scores: [rows, vocabulary], logits."""
+        import torch
+
+        if ids.shape[1] >= self._before:
+            return scores
+        known = [token for token in self._end_tokens if token < scores.shape[1]]
+        return scores.index_fill(1, torch.tensor(known, dtype=torch.long, device=scores.device), float("-inf"))
+
+
+class Bias:
+    """Adds to the logits of some tokens."""
+
+    def __init__(self, biases: Sequence[tuple[int, float]]) -> None:
+        """biases: token id and what is added."""
+        self._biases = biases
+
+    def __call__(self, ids: "Tensor", scores: "Tensor") -> "Tensor":
+        """scores: [rows, vocabulary], logits."""
+        import torch
+
+        tokens, values = zip(*self._biases, strict=True)
+        return scores.index_add(
+            1,
+            torch.tensor(tokens, device=scores.device),
+            torch.tensor(values, dtype=scores.dtype, device=scores.device).expand(len(scores), -1),
+        )
+
+
+class CountPenalties:
+    """OpenAI's penalties: logit(v) - frequency * c(v) - presence * [c(v) > 0], c(v) being how often v was written.
+
+    OpenAI API reference, "frequency and presence penalties"; the prompt's tokens are not counted.
+    """
+
+    def __init__(self, frequency: float, presence: float, width: int) -> None:
+        """width: of the padded prompts."""
+        self._frequency = frequency
+        self._presence = presence
+        self._width = width
+
+    def __call__(self, ids: "Tensor", scores: "Tensor") -> "Tensor":
+        """scores: [rows, vocabulary], logits."""
+        import torch
+
+        written = ids[:, self._width :]
+        counts = torch.zeros_like(scores).scatter_add_(1, written, torch.ones_like(written, dtype=scores.dtype))
+        return scores - self._frequency * counts - self._presence * (counts > 0)
 
 
 class Noise:

@@ -89,7 +89,14 @@ class TransformersConfig(CheckpointConfig):
             )
 
     def check_sampling(self, sampling: Sampling) -> None:
-        """Raise ConfigError for a constraint that can't be kept to; the engine can do all else."""
+        """Raise ConfigError for what the engine lacks, and for a constraint that can't be kept to."""
+        if sampling.tools is not None:
+            raise ConfigError("tools: a transformers engine reads no calls of tools; use a vLLM engine")
+        if sampling.min_tokens and sampling.stop:
+            raise ConfigError(
+                f"generate.min_tokens={sampling.min_tokens}: a transformers engine has it without generate.stop only; "
+                "leave one of them out, or use a vLLM engine"
+            )
         constraint.check(sampling)
 
     def load(self, tokenizer: Tokenizer, method: str) -> Engine:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from lib.config import transient
+from lib.config import later, transient
 from lib.engines.checkpoints import adapter as adapters
 from lib.engines.checkpoints import checkpoint
 from lib.engines.checkpoints import pooling as poolings
 from lib.engines.checkpoints.adapter import Adapter
 from lib.engines.checkpoints.checkpoint import CheckpointConfig
 from lib.engines.checkpoints.stored_quantization import cpu_flags, is_bitsandbytes, require_cpu_kernel, stored
+from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.decoding import constraint
 from lib.engines.sizing.model_size import NF4_BYTES, Sizing
 from lib.errors import ConfigError
@@ -85,12 +86,14 @@ class VllmConfig(CheckpointConfig):
     together at most num_gpus. gpu_memory_utilization: share of a GPU's memory for weights and cache.
     kv_cache_memory_bytes: of the cache alone, in place of what that share leaves (on a CPU: 1 GiB). block_size: tokens
     of a cache block, and so of what a shared prefix is counted in (on a CPU: 32). seed: of sampling, where a request
-    has none. extra: any other of vLLM's EngineArgs, as `+engine.extra.NAME=VALUE` on the command line.
+    has none. tool_parser: which of vLLM's parsers reads calls of tools (hermes, llama3_json, mistral …); null: there
+    are no tools. extra: any other of vLLM's EngineArgs, as `+engine.extra.NAME=VALUE` on the command line.
     """
 
     quantization: VllmQuantization = VllmQuantization.none
     kv_cache_dtype: KvCacheDtype = KvCacheDtype.auto
     seed: int = 0
+    tool_parser: str | None = later(default=None)
     extra: dict[str, Any] = field(default_factory=dict)
     tensor_parallel_size: int = transient(default=1)
     pipeline_parallel_size: int = transient(default=1)
@@ -205,6 +208,10 @@ class VllmConfig(CheckpointConfig):
                     f"generate.{key}={getattr(sampling, key)}: vLLM has no such thing; use a transformers engine, or "
                     f"generate.{key}={off}"
                 )
+        if sampling.tools is not None and self.tool_parser is None:
+            raise ConfigError(
+                "tools: vLLM has to be told how this model writes calls of tools; set engine.tool_parser (hermes, say)"
+            )
         if "structured_outputs_config" not in self.extra:
             constraint.check(sampling)
 
@@ -216,13 +223,19 @@ class VllmConfig(CheckpointConfig):
         from lib.engines.vllm import start
         from lib.engines.vllm.vllm_engine import GeneratingEngine, PoolingEngine
 
+        tools = None
+        if method == "generate" and self.tool_parser is not None:
+            from lib.engines.vllm.tool_calls import ToolReader
+
+            assert isinstance(tokenizer, HuggingFaceTokenizer)
+            tools = ToolReader(self.tool_parser, tokenizer.huggingface)
         extra = {"structured_outputs_config": _STRUCTURED, **self.extra} if method == "generate" else self.extra
         adapter = checkpoint.adapter_of(self)
         lora = None if adapter is None else adapter.folder
         loop = start.load(self.model, self._arguments(method), extra, self.num_gpus, lora)
         memory, limit = checkpoint.weight_bytes(self), self.max_model_len
         if method in GENERATING:
-            return GeneratingEngine(loop, tokenizer, memory=memory, max_model_len=limit)
+            return GeneratingEngine(loop, tokenizer, memory=memory, max_model_len=limit, tools=tools)
         return PoolingEngine(loop, memory=memory, max_model_len=limit)
 
     def sizing(self) -> Sizing | None:

@@ -1,6 +1,6 @@
 """Answers of a vLLM engine: labels and text from a language model, vectors and scores from a pooler."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,23 @@ from lib.engines.decoding.prefixes import meeting_order
 from lib.engines.decoding.stopping import split_stops
 from lib.engines.decoding.token_budget import token_budgets
 from lib.engines.vllm.loop import Request, VllmLoop
-from lib.types import Answers, Completion, Completions, Label, Sampling, TokenIds, Tokenizer, TokenPair, Usage
+from lib.engines.vllm.tool_calls import ToolReader
+from lib.types import (
+    REFUSED,
+    Answers,
+    Completion,
+    Completions,
+    Label,
+    Sampling,
+    TokenIds,
+    Tokenizer,
+    TokenLogprob,
+    TokenPair,
+    Usage,
+)
 
 if TYPE_CHECKING:
-    from vllm import RequestOutput, SamplingParams
+    from vllm import CompletionOutput, RequestOutput, SamplingParams
 
 Vectors = npt.NDArray[np.float32]
 
@@ -60,10 +73,19 @@ class VllmEngine:
 class GeneratingEngine(VllmEngine):
     """A causal language model."""
 
-    def __init__(self, loop: VllmLoop, tokenizer: Tokenizer, *, memory: int, max_model_len: int) -> None:
-        """Take a running engine."""
+    def __init__(
+        self,
+        loop: VllmLoop,
+        tokenizer: Tokenizer,
+        *,
+        memory: int,
+        max_model_len: int,
+        tools: ToolReader | None = None,
+    ) -> None:
+        """Take a running engine. tools: what reads calls of tools."""
         super().__init__(loop, memory=memory, max_model_len=max_model_len)
         self._tokenizer = tokenizer
+        self._tools = tools
 
     def label_logprobs(self, prompts: Sequence[TokenIds], labels: Sequence[Label]) -> Answers:
         """Natural-log probability of each label after each prompt: [n, k].
@@ -95,7 +117,7 @@ class GeneratingEngine(VllmEngine):
         for position, row in enumerate(rows):
             own = outputs[position * len(paths) : (position + 1) * len(paths)]
             if refused := next((output for output in own if isinstance(output, Exception)), None):
-                errors[row] = f"vLLM refused the request: {refused}"
+                errors[row] = f"{REFUSED}{refused}"
                 continue
             steps = {
                 (*path, token): found.logprob
@@ -117,15 +139,21 @@ class GeneratingEngine(VllmEngine):
         budgets, errors = token_budgets(prompts, sampling, self._max_model_len)
         stops = split_stops(sampling.stop, self._tokenizer)
         rows = [number for number in range(len(prompts)) if number not in errors]
-        params = [_sampling_params(sampling, budgets[row], stops, seeds[row]) for row in rows]
+        params = [_sampling_params(sampling, budgets[row], stops, seeds[row], self._tools) for row in rows]
         outputs, usage = self._answer([Request(prompts[row], asked) for row, asked in zip(rows, params, strict=True)])
         texts: list[list[Completion]] = [[] for _ in prompts]
         for row, output in zip(rows, outputs, strict=True):
             if isinstance(output, Exception):
-                errors[row] = f"vLLM refused the request: {output}"
+                errors[row] = f"{REFUSED}{output}"
             else:
-                texts[row] = [Completion(o.text, list(o.token_ids), o.finish_reason) for o in output.outputs]
+                samples = [_completion(sample, sampling.logprobs) for sample in output.outputs]
+                texts[row] = [self._without_calls(sample, sampling) for sample in samples]
         return Completions(texts, errors, usage)
+
+    def _without_calls(self, sample: Completion, sampling: Sampling) -> Completion:
+        if sampling.tools is None or self._tools is None:
+            return sample
+        return self._tools.request(sampling.tools, _constraint(sampling)).read(sample)
 
 
 class PoolingEngine(VllmEngine):
@@ -191,7 +219,7 @@ class PoolingEngine(VllmEngine):
         found: dict[int, Vectors] = {}
         for row, output in zip(rows, outputs, strict=True):
             if isinstance(output, Exception):
-                errors[row] = f"vLLM refused the request: {output}"
+                errors[row] = f"{REFUSED}{output}"
             else:
                 found[row] = read(output.outputs.data.float().numpy())
         width = len(next(iter(found.values()), range(width)))
@@ -208,18 +236,35 @@ def _answers(values: Vectors, errors: dict[int, str], usage: Usage) -> Answers:
     return Answers(values, errors, usage)
 
 
+def _completion(sample: "CompletionOutput", top: int | None) -> Completion:
+    """top: of `sampling.logprobs`. vLLM tells these of the token that was taken and of the likeliest, by token id."""
+    tokens = list(sample.token_ids)
+    logprobs = None
+    if top is not None:
+        logprobs = []
+        for token, step in zip(tokens, sample.logprobs, strict=True):
+            ranked = sorted((one for one in step.values() if one.rank <= top), key=lambda one: one.rank)
+            likeliest = [(one.decoded_token, one.logprob) for one in ranked]
+            logprobs.append(TokenLogprob(step[token].decoded_token, step[token].logprob, likeliest))
+    return Completion(sample.text, tokens, sample.finish_reason, logprobs)
+
+
+def _constraint(sampling: Sampling) -> dict[str, Any]:
+    """What a text has to keep to, by the names of StructuredOutputsParams."""
+    constraints = {"choice": list(sampling.choice) or None, "regex": sampling.regex, "json": sampling.json_schema}
+    return {name: value for name, value in constraints.items() if value is not None}
+
+
 def _sampling_params(
-    sampling: Sampling, budget: int, stops: tuple[list[str], list[int]], seed: int
+    sampling: Sampling, budget: int, stops: tuple[list[str], list[int]], seed: int, tools: ToolReader | None
 ) -> "SamplingParams":
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
-    constraints: Mapping[str, Any] = {
-        "choice": list(sampling.choice) or None,
-        "regex": sampling.regex,
-        "json": sampling.json_schema,
-    }
-    asked = {name: value for name, value in constraints.items() if value is not None}
+    asked = _constraint(sampling)
+    own = {"structured_outputs": StructuredOutputsParams(**asked) if asked else None}
+    if sampling.tools is not None and tools is not None:
+        own = tools.request(sampling.tools, asked).params
     return SamplingParams(
         n=sampling.n,
         max_tokens=budget,
@@ -229,10 +274,17 @@ def _sampling_params(
         min_p=sampling.min_p,
         repetition_penalty=sampling.repetition_penalty,
         stop=stops[0],
-        stop_token_ids=stops[1],
+        stop_token_ids=[*stops[1], *sampling.stop_token_ids],
+        include_stop_str_in_output=sampling.include_stop,
+        frequency_penalty=sampling.frequency_penalty,
+        presence_penalty=sampling.presence_penalty,
+        logit_bias=dict(sampling.logit_bias) or None,
+        min_tokens=sampling.min_tokens,
+        ignore_eos=sampling.ignore_eos,
+        logprobs=sampling.logprobs,
         seed=seed if sampling.temperature else None,
-        structured_outputs=StructuredOutputsParams(**asked) if asked else None,
         output_kind=_final(),
+        **own,
     )
 
 

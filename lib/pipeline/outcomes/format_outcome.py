@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lib.data.manifest import read_manifest
 from lib.data.merging import MergeConfig
-from lib.data.openai_output import is_batch, write_openai_files
+from lib.data.openai.output_files import is_batch, write_openai_files
 from lib.data.run_folder import OPENAI_ERRORS, OPENAI_OUTPUT
 from lib.errors import ConfigError
 from lib.pipeline.outcomes.base import Outcome

@@ -14,6 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from lib.errors import ConfigError
 from lib.tasks.base import Answered, Asked, Prepared, Result, Task
 from lib.tasks.sampling import row_keys
 from lib.types import Tokenizer, TokenPair
@@ -73,7 +74,7 @@ class BodyTask(Task[Asked, BodyNotes[Request, About], Answered], Generic[Asked, 
                 if (longest := max(asked.lengths)) + self.output > max_tokens:
                     room = " for prompt and answer together" if self.output else ""
                     raise ValueError(f"too long: {longest} tokens, and engine.max_model_len={max_tokens}{room}")
-            except (ValueError, RecursionError) as error:
+            except (ValueError, RecursionError, ConfigError) as error:  # the last of what a server can't be told
                 errors[row] = f"body: {error}"
                 found.append(None)
             else:

@@ -1,4 +1,4 @@
-"""Reading OpenAI batch files, and writing the files that answer them."""
+"""Reading OpenAI batch files."""
 
 import json
 from collections.abc import Mapping
@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from lib.data.manifest import Manifest, read_manifest
-from lib.data.openai_output import is_batch, write_openai_files
+from lib.data.manifest import Manifest
+from lib.data.openai.output_files import is_batch
 from lib.data.reading.input_file import read_rows
 from lib.data.reading.intake import take_in
 from lib.data.rows.base import OnBadRow
@@ -145,83 +144,6 @@ def test_no_line_ends_a_run(tmp_path: Path) -> None:
     assert ids == ["other", "deep", "nan", "list", "half", "none", "get", "good"]
     with pytest.raises(InputError, match=f"rows that can't be used: {len(bad) - 2};"):
         take_in(replace(rows, on_bad_row=OnBadRow.fail), tmp_path)
-
-
-def _answer(folder: Path, url: str, rows: dict[str, Any]) -> tuple[list[Any], list[Any]]:
-    """The lines of both files for a result."""
-    manifest = Manifest(
-        job="x", fingerprint="0123456789abcdef", identity={"data.url": url, "engine.type": "DummyConfig"}, inputs=(),
-        shard_rows=8,
-    )  # fmt: skip
-    manifest.write(folder)
-    pq.write_table(pa.table(rows), folder / "result.parquet")
-    counts = write_openai_files(read_manifest(folder), folder)
-    files = [folder / "openai_output.jsonl", folder / "openai_errors.jsonl"]
-    outputs, errors = ([json.loads(one) for one in path.read_text("utf-8").splitlines()] for path in files)
-    assert counts == (len(outputs), len(errors))
-    return outputs, errors
-
-
-def test_chats_are_written_as_openai_does(tmp_path: Path) -> None:
-    types = pytest.importorskip("openai.types.chat")
-    rows = {
-        "id": ["a", "b", "c", "d"],
-        "model": ["m", None, "m", "m"],
-        "text": [["夜\n1", "2"], None, None, [""]],
-        "finish_reason": [["stop", "length"], None, None, ["length"]],
-        "new_tokens": [[3, 4], None, None, [1]],
-        "tokens": [10, None, None, 2],
-        "error": [None, "body: temperature=-1: no", "killed the worker", None],
-    }
-    outputs, errors = _answer(tmp_path, CHAT, rows)
-    assert [one["custom_id"] for one in outputs] == ["a", "d"]
-    assert all(
-        set(one) == {"id", "custom_id", "response", "error"} and one["error"] is None for one in outputs + errors
-    )
-    first = types.ChatCompletion.model_validate(outputs[0]["response"]["body"], strict=True)
-    assert first.object == "chat.completion"
-    assert [(c.index, c.message.role, c.message.content, c.finish_reason) for c in first.choices] == [
-        (0, "assistant", "夜\n1", "stop"),
-        (1, "assistant", "2", "length"),
-    ]
-    assert first.usage is not None
-    assert (first.usage.prompt_tokens, first.usage.completion_tokens, first.usage.total_tokens) == (10, 7, 17)
-    assert (first.model, first.created) == ("m", int((tmp_path / "manifest.json").stat().st_mtime))
-    assert [(one["custom_id"], one["response"]["status_code"]) for one in errors] == [("b", 400), ("c", 500)]
-    assert errors[0]["response"]["body"]["error"] == {
-        "message": "body: temperature=-1: no", "type": "invalid_request_error", "param": None, "code": None,
-    }  # fmt: skip
-    assert errors[1]["response"]["body"]["error"]["type"] == "server_error"
-    assert len({one["id"] for one in outputs + errors}) == 4
-    assert _answer(tmp_path, CHAT, rows) == (outputs, errors)
-
-
-def test_completions_embeddings_and_scores_are_written_as_their_servers_do(tmp_path: Path) -> None:
-    types = pytest.importorskip("openai.types")
-    common = {
-        "id": ["a"],
-        "model": pa.array([None], pa.string()),
-        "tokens": [5],
-        "error": pa.array([None], pa.string()),
-    }
-    folders = [tmp_path / name for name in ("completions", "embeddings", "score")]
-    for folder in folders:
-        folder.mkdir()
-    texts = {"text": [["x", "y"]], "finish_reason": [["stop", "stop"]], "new_tokens": [[1, 2]]}
-    (output,), _ = _answer(folders[0], "/v1/completions", {**common, **texts})
-    completion = types.Completion.model_validate(output["response"]["body"], strict=True)
-    assert [(choice.index, choice.text) for choice in completion.choices] == [(0, "x"), (1, "y")]
-    assert completion.model == "DummyConfig"  # where the body names none
-    (output,), _ = _answer(folders[1], "/v1/embeddings", {**common, "vectors": [[[0.5, 1.0], [0.0, 2.0]]]})
-    found = types.CreateEmbeddingResponse.model_validate(output["response"]["body"], strict=True)
-    assert [(one.index, one.embedding) for one in found.data] == [(0, [0.5, 1.0]), (1, [0.0, 2.0])]
-    assert (found.usage.prompt_tokens, found.usage.total_tokens) == (5, 5)
-    (output,), _ = _answer(folders[2], "/v1/score", {**common, "scores": [[0.25, -1.0]]})
-    body = output["response"]["body"]
-    assert set(body) == {"id", "object", "created", "model", "data", "usage"}
-    assert body["data"] == [
-        {"index": 0, "object": "score", "score": 0.25}, {"index": 1, "object": "score", "score": -1.0},
-    ]  # fmt: skip
 
 
 def test_a_result_keeps_what_the_files_need_and_other_runs_are_told_apart(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_fold_system() -> None:
 
 def test_a_template_that_prints_the_date_gives_the_same_every_day() -> None:
     tokenizer = tokenizer_of("{{ strftime_now('%Y') }} {{ messages[0]['content'] }}")
-    assert tokenizer._render([USER], True).startswith("2024 ")
+    assert tokenizer._render([USER], {}).startswith("2024 ")
 
 
 def test_a_tokenizer_that_was_saved_with_truncation_and_padding_does_neither() -> None:
@@ -282,3 +282,56 @@ def test_a_control_token_that_shows_when_texts_are_lowered() -> None:
     tokenizer = HuggingFaceTokenizer(word_tokenizer(), lowered=True)
     assert EOS in tokenizer.embedding_prompt("w1 <EOS>")
     assert EOS not in tokenizer.embedding_prompt(tokenizer.plain("w1 <EOS>"))
+
+
+TOOLS = "{% for tool in tools %}{{ tool['function']['name'] }} {% endfor %}{{ messages[0]['content'] }}"
+PARTS = (
+    "{% for m in messages %}{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for part in m['content'] %}"
+    "{{ part['text'] }} {% endfor %}{% endif %}{% endfor %}"
+)
+TOOL = {"type": "function", "function": {"name": "w1", "description": "", "parameters": {}}}
+
+
+def test_tools_need_a_template_that_has_a_place_for_them() -> None:
+    assert tokenizer_of(TOOLS).chat_prompt([USER], told={"tools": [TOOL]}) == [W1, W3]
+    with pytest.raises(ValueError, match=r"^tools: the chat template .* has no place for them"):
+        tokenizer_of(CHATML).chat_prompt([USER], told={"tools": [TOOL]})
+
+
+@pytest.mark.parametrize("template", [PARTS, "{{ messages[0]['content'] }}", "{{ messages[0]['content'] + '' }}"])
+def test_several_texts_of_a_turn_are_given_one_by_one_where_the_template_takes_them_so(template: str) -> None:
+    tokenizer = tokenizer_of(template)
+    assert tokenizer._takes_parts is (template == PARTS)
+    several = Message(role="user", content="w1 w2", parts=["w1", "w2 w3"])  # told apart by what content lacks
+    assert tokenizer.chat_prompt([several]) == ([W1, W2, W3] if template == PARTS else [W1, W2])
+
+
+def test_a_template_that_reads_nothing_of_a_single_text_gets_it_as_a_part() -> None:
+    tokenizer = tokenizer_of(
+        "{% for m in messages %}{% for x in m['content'] %}{{ x['text'] }} {% endfor %}{% endfor %}"
+    )
+    assert tokenizer.chat_prompt([USER, ASSISTANT]) == [W3, W4]
+
+
+def test_what_a_template_is_told_is_data_too() -> None:
+    tokenizer = tokenizer_of("{{ note['x'][0] }} {{ messages[0]['name'] }} {{ messages[0]['content'] }}")
+    ids = tokenizer.chat_prompt([{**USER, "name": "w2 <eos>"}], told={"note": {"x": ["w1 <eos>"]}})  # type: ignore[typeddict-item]
+    assert EOS not in ids
+    assert [token for token in ids if token in (W1, W2, W3)] == [W1, W2, W3]
+
+
+def test_thinking_is_not_mentioned_where_the_template_shall_decide() -> None:
+    tokenizer = tokenizer_of("{{ messages[0]['content'] }} {{ 'w1' if enable_thinking is not defined else 'w4' }}")
+    assert tokenizer.chat_prompt([USER], thinking=None) == [W3, W1]
+    assert tokenizer.chat_prompt([USER]) == [W3, W4]
+
+
+def test_an_assistants_turn_is_closed_or_continued() -> None:
+    tokenizer = tokenizer_of(CHATML)
+    closed = tokenizer.conversation([USER, ASSISTANT])
+    assert tokenizer.chat_prompt([USER, ASSISTANT])[: len(closed)] == closed
+    goes_on = tokenizer.chat_prompt(
+        [USER, ASSISTANT], add_generation_prompt=False, told={"continue_final_message": True}
+    )
+    assert goes_on == closed[: len(goes_on)]
+    assert goes_on[-1] == W4

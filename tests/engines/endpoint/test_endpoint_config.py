@@ -1,10 +1,11 @@
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lib.config import identity
-from lib.engines.endpoint.dialects import Server
+from lib.engines.endpoint.dialects import _ALWAYS, _CONSTRAINTS, DIALECTS, Server, Structured
 from lib.engines.endpoint.endpoint_config import EndpointConfig
 from lib.errors import ConfigError
 from lib.types import Sampling
@@ -69,11 +70,24 @@ def test_what_a_kind_of_server_can_not_do_is_refused() -> None:
         (Server.vllm, {"num_beams": 2}, r"generate\.num_beams=2"),
         (Server.vllm, {"epsilon_cutoff": 0.1}, r"generate\.epsilon_cutoff"),
         (Server.deepseek, {"json_schema": "{}"}, r"generate\.json_schema"),
+        (Server.vllm, {"logit_bias": ((1, 2.0),)}, r"generate\.logit_bias"),
+        (Server.vllm, {"logprobs": 0}, r"generate\.logprobs"),
+        (Server.vllm, {"tools": "{}"}, r"generate\.tools"),
+        (Server.openai, {"min_tokens": 3}, r"generate\.min_tokens"),
+        (Server.ollama, {"frequency_penalty": 1.0}, r"generate\.frequency_penalty"),
     ],
 )
 def test_sampling_that_a_server_lacks_is_refused(server: Server, sampling: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         config(server=server).check_sampling(Sampling(max_tokens=9, **sampling))
+
+
+def test_what_is_not_known_to_be_told_is_refused() -> None:
+    """Of a setting that somebody adds to Sampling no server hears: it must not be passed over."""
+    told = {*_ALWAYS, *(key for dialect in DIALECTS.values() for key in (*dialect.extras, *dialect.optional))}
+    for key in {each.name for each in fields(Sampling)} - told - {*_CONSTRAINTS[Structured.vllm]}:
+        with pytest.raises(ConfigError, match=rf"generate\.{key}=odd"):
+            config(server=Server.vllm).check_sampling(Sampling(**{"max_tokens": 9, key: "odd"}))
 
 
 def test_sampling_that_a_server_has_is_taken() -> None:

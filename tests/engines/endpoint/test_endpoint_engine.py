@@ -15,6 +15,7 @@ from lib.engines.endpoint.endpoint_config import EndpointConfig
 from lib.engines.endpoint.endpoint_engine import EndpointEngine
 from lib.engines.endpoint.server_tokenizer import ServerTokenizer
 from lib.errors import ConfigError, Unfinished
+from lib.tasks.openai.turns import read_turns
 from lib.tasks.prompts.labels import label_sequences
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.types import Message, Sampling, ServerPrompt
@@ -68,6 +69,42 @@ def test_draws_have_seeds_and_samples(server: Server) -> None:
             "min_p": 0.0, "repetition_penalty": 1.0, "n": 2, "stop": ["x"], "structured_outputs": {"regex": "a+"},
         }
     ]  # fmt: skip
+
+
+def test_penalties_and_ends_are_told_where_they_are_set(server: Server) -> None:
+    engine, tokenizer = made(server, server=Kind.vllm)
+    sampling = Sampling(max_tokens=7, presence_penalty=0.5, stop_token_ids=(7,), include_stop=True)
+    engine.generate([tokenizer.completion_prompt("Once")], sampling, [0])
+    told = {"presence_penalty": 0.5, "stop_token_ids": [7], "include_stop_str_in_output": True}
+    (body,) = server.log.bodies
+    assert {key: body[key] for key in told} == told
+    assert "frequency_penalty" not in body
+
+
+def test_turns_of_batch_bodies_are_sent_as_servers_know_them(server: Server) -> None:
+    engine, tokenizer = made(server, server=Kind.vllm)
+    several = read_turns([{"role": "user", "content": [{"type": "text", "text": text} for text in "ab"], "name": "x"}])
+    chat = tokenizer.chat_prompt(several, thinking=None, told={"documents": [{"text": "d"}], "level": 3})
+    engine.generate([chat], Sampling(max_tokens=7), [0])
+    (body,) = server.log.bodies
+    assert body["messages"] == [{"role": "user", "content": "a\nb", "name": "x"}]
+    assert (body["documents"], body["chat_template_kwargs"]) == ([{"text": "d"}], {"level": 3})
+
+
+@pytest.mark.parametrize(
+    ("kind", "turns", "told", "said"),
+    [
+        (Kind.vllm, [{"role": "user", "content": "a"}], {"tools": [{}]}, "not sent to servers"),
+        (Kind.vllm, [{"role": "assistant", "content": "a", "reasoning": "b"}], {}, "not sent to servers"),
+        (Kind.openai, [{"role": "user", "content": "a"}], {"level": 3}, "level: engine.server=openai takes no word"),
+    ],
+)
+def test_what_servers_are_not_told_is_refused(
+    kind: Kind, turns: list[object], told: dict[str, object], said: str, server: Server
+) -> None:
+    _, tokenizer = made(server, server=kind)
+    with pytest.raises(ValueError, match=said):
+        tokenizer.chat_prompt(read_turns(turns), thinking=None, told=told)
 
 
 def test_samples_are_requests_of_their_own_where_a_server_gives_one_at_a_time(server: Server) -> None:

@@ -1,6 +1,7 @@
 """Generated text against transformers' own `generate`, asked for one row at a time, without padding."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.transformers.generator import GeneratorEngine
 from lib.engines.transformers.loading import Loaded
-from lib.types import Completion, Sampling, TokenIds
+from lib.types import Completion, Sampling, TokenIds, TokenLogprob
 from tests.engines.conftest import word_tokenizer
 from tests.engines.transformers.test_causal import random_prompts, tiny
 
@@ -258,3 +259,103 @@ def test_a_row_whose_numbers_break_down_is_an_error() -> None:
     assert found.errors == {1: "the model's output is not a finite number"}
     assert found.texts[1] == []
     assert len(found.texts[0]) == len(found.texts[2]) == 1
+
+
+def by_hand(model: Any, prompt: TokenIds, new_tokens: int, reshape: Callable[[Any, list[int]], Any]) -> list[Any]:
+    """Greedy tokens by forward passes of the whole text, each with its step's log-probabilities [vocabulary]."""
+    import torch
+
+    tokens: list[int] = []
+    steps = []
+    while len(tokens) < new_tokens and END not in tokens:
+        with torch.inference_mode():
+            logits = model(torch.tensor([[*prompt, *tokens]])).logits[0, -1].float()
+        steps.append(logits.log_softmax(dim=0))
+        tokens.append(int(reshape(logits.clone(), tokens).argmax()))
+    return [tokens, steps]
+
+
+def test_penalties_count_what_was_written_and_biases_are_added() -> None:
+    model = tiny("llama")
+    prompts = random_prompts([3, 30, 9])
+    biases = ((7, 0.4), (11, -100.0))
+
+    def reshape(logits: Any, tokens: list[int]) -> Any:
+        for token, bias in biases:
+            logits[token] += bias
+        for token in set(tokens):
+            logits[token] -= 0.3 * tokens.count(token) + 0.2
+        return logits
+
+    sampling = Sampling(max_tokens=14, frequency_penalty=0.3, presence_penalty=0.2, logit_bias=biases)
+    expected = [by_hand(model, prompt, 14, reshape)[0] for prompt in prompts]
+    found = tokens_of(engine_of(model).generate(prompts, sampling, [0] * 3).texts)
+    assert found == [[tokens] for tokens in expected]
+    assert found != tokens_of(engine_of(model).generate(prompts, Sampling(max_tokens=14), [0] * 3).texts)
+    assert tokens_of(engine_of(model, 1).generate(prompts, sampling, [0] * 3).texts) == found
+
+
+def test_logprobs_are_the_models_own_whatever_is_done_to_its_logits() -> None:
+    model = tiny("llama")
+    prompts = random_prompts([3, 30, 9])
+    sampling = Sampling(max_tokens=10, frequency_penalty=1.0, logit_bias=((7, 5.0),), logprobs=3)
+    names = HuggingFaceTokenizer(word_tokenizer()).decode
+
+    def reshape(logits: Any, tokens: list[int]) -> Any:
+        logits[7] += 5.0
+        for token in set(tokens):
+            logits[token] -= tokens.count(token)
+        return logits
+
+    for prompt, (sample,) in zip(prompts, engine_of(model).generate(prompts, sampling, [0] * 3).texts, strict=True):
+        tokens, steps = by_hand(model, prompt, 10, reshape)
+        assert sample.tokens == tokens
+        assert sample.logprobs is not None
+        assert [one.token for one in sample.logprobs] == [names([token]) for token in tokens]
+        for one, token, step in zip(sample.logprobs, tokens, steps, strict=True):
+            assert one.logprob == pytest.approx(float(step[token]), abs=1e-4)
+            best = step.topk(3)
+            assert [text for text, _ in one.top] == [names([other]) for other in best.indices.tolist()]
+            assert [value for _, value in one.top] == pytest.approx(best.values.tolist(), abs=1e-4)
+    plain_ones = engine_of(model).generate(prompts, Sampling(max_tokens=10), [0] * 3).texts
+    assert {sample.logprobs for (sample,) in plain_ones} == {None}
+    (drawn,) = engine_of(model).generate(prompts[:1], replace(DRAWS, n=2, logprobs=0), [5]).texts
+    assert [len(sample.logprobs or []) for sample in drawn] == [len(sample.tokens) for sample in drawn]
+    assert {one.top for sample in drawn for one in map(freeze, sample.logprobs or [])} == {()}
+
+
+def freeze(one: TokenLogprob) -> TokenLogprob:
+    return replace(one, top=tuple(one.top))
+
+
+def test_where_a_text_ends_can_be_said_otherwise() -> None:
+    model = tiny("llama")
+    prompts = random_prompts([8] * 30)
+    engine = engine_of(model)
+    free = [sample.tokens for (sample,) in engine.generate(prompts, Sampling(max_tokens=15), [0] * 30).texts]
+    number = next(number for number, tokens in enumerate(free) if 2 < len(tokens) < 15 and tokens[-1] == END)
+    prompt, short = prompts[number : number + 1], free[number]
+
+    def one(**how: Any) -> Completion:
+        return engine.generate(prompt, Sampling(max_tokens=15, **how), [0]).texts[0][0]
+
+    later = one(min_tokens=12)
+    assert later.tokens[: len(short) - 1] == short[:-1]
+    assert END not in later.tokens[:12]
+    assert len(one(ignore_eos=True).tokens) == 15
+    assert one(ignore_eos=True).tokens[: len(short)] == short
+    second = short[1]
+    stopped = one(stop_token_ids=(second,))
+    assert (stopped.tokens, stopped.finish_reason) == (short[:2], "stop")
+    assert f"w{second - 3}" not in stopped.text.split()
+    assert one(stop_token_ids=(second,), include_stop=True).text.split()[-1] == f"w{second - 3}"
+    word = f"w{second - 3}"
+    assert one(stop=(word,), include_stop=True).text == one(stop=(word,)).text + word
+
+
+def test_tokens_that_the_model_does_not_have_are_refused() -> None:
+    engine = engine_of(tiny("llama"))
+    for how in ({"logit_bias": ((10**6, 1.0),)}, {"stop_token_ids": (10**6,)}):
+        found = engine.generate(random_prompts([3, 4]), Sampling(max_tokens=4, **how), [0, 0])  # type: ignore[arg-type]
+        assert [f"{next(iter(how))}: the model has no token 1000000" in found.errors[row] for row in (0, 1)]
+        assert found.texts == [[], []]

@@ -24,7 +24,7 @@ from lib.errors import ConfigError, EngineError
 from lib.tasks.pairwise import Pairwise, PairwiseConfig, Swap
 from lib.tasks.prompts.labels import ask_labels, longest
 from lib.tasks.prompts.prompt import PromptConfig
-from lib.types import GenerateEngine, LabelEngine, Message, Sampling, ScoreEngine
+from lib.types import REFUSED, GenerateEngine, LabelEngine, Message, Sampling, ScoreEngine
 from tests.engines.conftest import GGUF, Save, smollm2_config, word_tokenizer
 from tests.engines.vllm.test_vllm_config import random_llama, tiny
 
@@ -174,7 +174,7 @@ def test_stops_and_constraints(vllm: GenerateEngine, smollm2: HuggingFaceTokeniz
     assert len(matched.text) == 3
     refused = vllm.generate([prompt, prompt], Sampling(max_tokens=8, regex=r"[0-9"), [0, 0])
     assert sorted(refused.errors) == [0, 1]
-    assert refused.errors[0].startswith("vLLM refused the request: ")
+    assert refused.errors[0].startswith(REFUSED)
 
 
 def test_rows_end_where_their_room_does(vllm: GenerateEngine, smollm2: HuggingFaceTokenizer) -> None:

@@ -13,9 +13,10 @@ from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.engines.dummy import DummyConfig, DummyEngine
 from lib.engines.vllm.vllm_config import VllmConfig
 from lib.errors import ConfigError
-from lib.tasks.openai.bodies import read_chat, read_completion, read_embedding, read_score
-from lib.tasks.openai.body_scores import EmbedInputs, ScorePairs
+from lib.tasks.openai.bodies import read_chat, read_completion
+from lib.tasks.openai.body_scores import EmbedInputs, RerankDocuments, ScorePairs
 from lib.tasks.openai.body_texts import CHAT, COMPLETIONS, AnswerTexts
+from lib.tasks.openai.pooling_bodies import read_embedding, read_score
 from lib.tasks.sampling import row_keys, row_seed
 from lib.types import Completions, Sampling, Tokenizer
 from tests.tasks.tables import keyed
@@ -83,12 +84,23 @@ def test_greedy_whatever_is_said_of_draws() -> None:
         read_chat(chat(temperature=0, top_p=2), 300)
 
 
-def test_contents_in_parts_and_developers() -> None:
-    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    messages = [{"role": "developer", "content": "s"}, {"role": "user", "content": parts, "refusal": None}]
-    assert read_chat({"messages": messages}, 300).prompts == [
-        [{"role": "system", "content": "s"}, {"role": "user", "content": "ab"}]
-    ]
+def test_what_a_body_says_of_logits_ends_and_logprobs() -> None:
+    asked = read_chat(
+        chat(
+            frequency_penalty=1.5, presence_penalty=-2, logit_bias={"7": -100, "5": 1.5}, logprobs=True, top_logprobs=3,
+            min_tokens=2, max_tokens=9, stop_token_ids=[4], ignore_eos=True, include_stop_str_in_output=True, seed=-5,
+        ),
+        300,
+    )  # fmt: skip
+    assert asked.seed == -5
+    assert asked.sampling == Sampling(
+        max_tokens=9, temperature=1.0, frequency_penalty=1.5, presence_penalty=-2.0, logit_bias=((5, 1.5), (7, -100.0)),
+        logprobs=3, min_tokens=2, stop_token_ids=(4,), ignore_eos=True, include_stop=True,
+    )  # fmt: skip
+    assert read_chat(chat(logprobs=True), 300).sampling.logprobs == 0
+    assert read_chat(chat(logprobs=False, top_logprobs=0), 300).sampling.logprobs is None
+    assert read_completion({"prompt": "a", "logprobs": 0}, 300).sampling.logprobs == 0
+    assert read_completion({"prompt": "a"}, 300).sampling.logprobs is None
 
 
 @pytest.mark.parametrize(
@@ -98,13 +110,8 @@ def test_contents_in_parts_and_developers() -> None:
         (chat(messages="hi"), "messages=\"hi\": must be a list"),
         (chat(messages=[]), "messages: must be a list"),
         (chat(messages=["hi"]), "messages: turn 1 is not an object"),
-        (chat(messages=[*HI, *HI]), "messages: turn 2 is the user's where the assistant's is due"),
-        (chat(messages=[*HI, {"role": "assistant", "content": "x"}]), "the last turn must be the user's"),
-        (chat(messages=[{"role": "tool", "content": "x"}]), "turn 1 has the role 'tool'"),
         (chat(messages=[{"role": "user", "content": None}]), "turn 1: its content is neither"),
         (chat(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]), "neither a text nor"),
-        (chat(messages=[{"role": "user", "content": "x", "name": "Bo"}]), "turn 1 has name; only role and content"),
-        (chat(messages=[{"role": "user", "content": "x", "tool_calls": [{}]}]), "turn 1 has tool_calls; only role and"),
         (chat(messages=[{"role": "user", "content": []}]), "turn 1: its content is neither"),
         (chat(temperature=-1), r"^temperature=-1\.0: must be 0 \(greedy\) or more$"),
         (chat(temperature="hot"), 'temperature="hot": must be a number'),
@@ -116,13 +123,21 @@ def test_contents_in_parts_and_developers() -> None:
         (chat(n=2, temperature=0), "n=2: greedy texts of a row are all the same; set temperature above 0"),
         (chat(max_tokens=0), "max_tokens=0: must be at least 1"),
         (chat(max_tokens=3, max_completion_tokens=3), "give one of them"),
-        (chat(seed=-1), r"seed=-1: must be in \[0"),
+        (chat(messages=[{"role": "critic", "content": "x"}]), "turn 1 has the role 'critic'"),
+        (chat(seed=2**63), r"seed=9223372036854775808: must be in \[-9223372036854775808"),
+        (chat(frequency_penalty=2.5), r"frequency_penalty=2.5: must be in \[-2, 2\]"),
+        (chat(presence_penalty=float("nan")), r"presence_penalty=NaN: must be in"),
+        (chat(logit_bias={"the": 1}), "logit_bias=.*must be token ids, each with a number"),
+        (chat(logit_bias={"5": 101}), "must be token ids, each with a number"),
+        (chat(logit_bias={"5": True}), "must be token ids, each with a number"),
+        (chat(top_logprobs=2), "top_logprobs=2: needs logprobs=true"),
+        (chat(logprobs=True, top_logprobs=21), r"top_logprobs=21: must be in \[0, 20\]"),
+        (chat(logprobs=1), "logprobs=1: must be true or false"),
+        (chat(min_tokens=9, max_tokens=8), r"min_tokens=9: must be in \[0, 8\]"),
+        (chat(stop_token_ids=["a"]), "must be a list of token ids"),
+        (chat(ignore_eos=True, structured_outputs={"choice": ["a"]}), "ignore_eos: a text that has to keep to"),
         (chat(stop=[1]), r"stop=\[1\]: must be a text or a list of texts"),
         (chat(stream=True), "stream=true: a batch file is not streamed; leave it out"),
-        (chat(tools=[{"type": "function"}]), "tools=.*: tools are not supported"),
-        (chat(frequency_penalty=0.5), "frequency_penalty=0.5: no engine here has it; use repetition_penalty"),
-        (chat(logprobs=True), "logprobs=true: log-probabilities of texts are not kept"),
-        (chat(logit_bias={"5": 1}), "logit_bias=.*no engine here has it"),
         (chat(temprature=1), "unknown key 'temprature'"),
         (chat(suffix="x"), "unknown key 'suffix'"),
         (chat(response_format={"type": "xml"}), "type must be text, json_object or json_schema"),
@@ -139,7 +154,7 @@ def test_contents_in_parts_and_developers() -> None:
         *((chat(**{key: 10**400}), f"{key}=10000.*: must be") for key in
           ("n", "seed", "top_k", "max_tokens")),
         (chat(max_completion_tokens=10**400), r"max_tokens=1000.*: must be below 2\*\*31"),
-        (chat(top_logprobs=10**400), "top_logprobs=1000.*are not kept"),
+        (chat(top_logprobs=10**400), "top_logprobs=1000.*must be in"),
         (chat(temperature=float("inf")), "temperature=inf: must be"),
         (chat(top_p=float("nan")), "top_p=nan: must be"),
     ],
@@ -167,7 +182,7 @@ def test_what_the_engine_lacks_is_the_bodys_error() -> None:
         ({"prompt": ["a", ""]}, "none of them empty"),
         ({"prompt": "a", "echo": True}, "echo=true: texts are without their prompts"),
         ({"prompt": "a", "best_of": 2}, "use n"),
-        ({"prompt": "a", "logprobs": 0}, "unknown key 'logprobs'"),
+        ({"prompt": "a", "logprobs": True}, "logprobs=true: must be a whole number"),
         ({"prompt": "a", "messages": HI}, "unknown key 'messages'"),
     ],
 )
@@ -285,3 +300,25 @@ def test_scores() -> None:
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=message):
             read_score(body)
+
+
+def test_documents_are_ranked() -> None:
+    task, engine = RerankDocuments(), DummyEngine(CONFIG)
+    documents = ["a", "b", "c", "a"]
+    bodies = [{"query": "q", "documents": documents}, {"query": "q", "documents": documents, "top_n": 2}]
+    prepared = task.prepare(rows(*bodies), ByteTokenizer(), 300)
+    result = task.read(prepared, task.ask(engine, prepared))
+    expected = engine.relevance([ByteTokenizer().pair_prompt("q", text) for text in documents]).values[:, 0].tolist()
+    order = sorted(range(4), key=lambda index: (-expected[index], index))
+    assert result.columns["indices"].to_pylist() == [order, order[:2]]
+    assert result.columns["scores"][0].as_py() == [expected[index] for index in order]
+    assert result.columns["documents"][1].as_py() == [documents[index] for index in order[:2]]
+    for body, message in [
+        ({"query": "q"}, "needs query, a text, and documents"),
+        ({"query": "q", "documents": []}, "needs query, a text, and documents"),
+        ({"query": ["q"], "documents": ["a"]}, "must be a text"),
+        ({"query": "q", "documents": ["a"], "top_n": -1}, "top_n=-1: must be in"),
+        ({"query": "q", "documents": ["a"], "max_chunks_per_doc": 1}, "unknown key 'max_chunks_per_doc'"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            task.check_body(body)

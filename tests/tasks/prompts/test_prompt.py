@@ -13,7 +13,7 @@ from lib.engines.byte_tokenizer import BOS, END, ByteTokenizer
 from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.errors import ConfigError
 from lib.tasks.prompts.prompt import Chat, PromptConfig
-from lib.types import Message, Tokenizer, require_alternation
+from lib.types import Tokenizer
 
 TEMPLATE = "Q: {prompt} 1: {response_a} 2: {response_b} Better:"
 TEXTS = {"prompt": ["why", "how"], "response_a": ["so"], "response_b": ["thus", "", "hence"]}
@@ -214,31 +214,6 @@ def test_template_without_a_system_turn(with_template: Callable[[str], Tokenizer
 def test_an_answer_prefix_needs_the_turn_that_it_begins() -> None:
     with pytest.raises(ConfigError, match=r"^prompt\.answer_prefix: .*add_generation_prompt=false"):
         prompt(answer_prefix="A", add_generation_prompt=False)
-
-
-@pytest.mark.parametrize(
-    ("roles", "says"),
-    [
-        ([], "no user turn"),
-        (["system"], "no user turn"),
-        (["user", "assistant"], "the last turn must be the user's"),
-        (["assistant", "user"], "turn 1 is the assistant's where the user's is due"),
-        (["system", "assistant", "user"], "turn 2 is the assistant's where the user's is due"),
-        (["user", "user"], "turn 2 is the user's where the assistant's is due"),
-        (["system", "user", "assistant", "assistant", "user"], "turn 4 is the assistant's where the user's is due"),
-        (["user", "system", "user"], "turn 2 is a system turn; only the first"),
-        (["system", "system", "user"], "turn 2 is a system turn; only the first"),
-        (["user", "tool"], "turn 2 has the role 'tool'"),
-    ],
-)
-def test_turns_that_do_not_alternate_are_refused(roles: list[str], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        require_alternation([Message(role=role, content="x") for role in roles])
-
-
-@pytest.mark.parametrize("roles", ["user", "system user", "user assistant user", "system user assistant user"])
-def test_turns_that_alternate(roles: str) -> None:
-    require_alternation([Message(role=role, content="x") for role in roles.split()])
 
 
 # Examples.

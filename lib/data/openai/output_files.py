@@ -7,25 +7,24 @@ files. The custom_id of a line that can't be read is null.
 """
 
 import json
-from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from lib.data.atomic import atomic_path
 from lib.data.manifest import Manifest
+from lib.data.openai.response_bodies import BODIES
 from lib.data.parquet import batches
 from lib.data.rows.openai_batch import BODY, CUSTOM_ID, METHOD, URL
 from lib.data.run_folder import MANIFEST, OPENAI_ERRORS, OPENAI_OUTPUT, RESULT
+from lib.types import REFUSED
 
 _BLOCK_ROWS = 1024
-
-Row = Mapping[str, Any]
 
 
 def is_batch(manifest: Manifest) -> bool:
     """Whether a run answers an OpenAI batch file."""
-    return manifest.identity.get("data.url") in _BODIES
+    return manifest.identity.get("data.url") in BODIES
 
 
 def write_openai_files(manifest: Manifest, folder: Path) -> tuple[int, int]:
@@ -33,7 +32,7 @@ def write_openai_files(manifest: Manifest, folder: Path) -> tuple[int, int]:
 
     The run must be of an OpenAI batch file (`is_batch`), and merged. `created` is when it was planned.
     """
-    write_body = _BODIES[manifest.identity["data.url"]]
+    write_body = BODIES[manifest.identity["data.url"]]
     created = int((folder / MANIFEST).stat().st_mtime)
     engine = manifest.identity.get("engine.model") or manifest.identity["engine.type"]
     counts = [0, 0]
@@ -69,55 +68,6 @@ def _hash(fingerprint: str, name: str) -> str:
 
 def _error(reason: str) -> tuple[int, dict[str, Any]]:
     """Status and body of a failed request: 400 where it is the request's own fault, else 500."""
-    own_fault = reason.startswith(("line ", *(f"{key}: " for key in (CUSTOM_ID, METHOD, URL, BODY))))
+    own_fault = reason.startswith(("line ", REFUSED, *(f"{key}: " for key in (CUSTOM_ID, METHOD, URL, BODY))))
     status, name = (400, "invalid_request_error") if own_fault else (500, "server_error")
     return status, {"error": {"message": reason, "type": name, "param": None, "code": None}}
-
-
-def _chat(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
-    choices = [
-        {
-            "index": index,
-            "message": {"role": "assistant", "content": text, "refusal": None},
-            "logprobs": None,
-            "finish_reason": reason,
-        }
-        for index, (text, reason) in enumerate(zip(row["text"], row["finish_reason"], strict=True))
-    ]
-    head = {"id": f"chatcmpl-{key}", "object": "chat.completion", **about}
-    return {**head, "choices": choices, "usage": _usage(row), "system_fingerprint": system}
-
-
-def _completion(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
-    choices = [
-        {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
-        for index, (text, reason) in enumerate(zip(row["text"], row["finish_reason"], strict=True))
-    ]
-    head = {"id": f"cmpl-{key}", "object": "text_completion", **about}
-    return {**head, "choices": choices, "usage": _usage(row), "system_fingerprint": system}
-
-
-def _embeddings(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
-    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(row["vectors"])]
-    return {"object": "list", "data": data, "model": about["model"], "usage": _usage(row)}
-
-
-def _scores(row: Row, key: str, about: Row, system: str) -> dict[str, Any]:
-    data = [{"index": index, "object": "score", "score": score} for index, score in enumerate(row["scores"])]
-    return {"id": f"score-{key}", "object": "list", **about, "data": data, "usage": _usage(row)}
-
-
-def _usage(row: Row) -> dict[str, int]:
-    """Tokens; of a prompt with several samples once."""
-    if "new_tokens" not in row:
-        return {"prompt_tokens": row["tokens"], "total_tokens": row["tokens"]}
-    new = sum(row["new_tokens"])
-    return {"prompt_tokens": row["tokens"], "completion_tokens": new, "total_tokens": row["tokens"] + new}
-
-
-_BODIES: Mapping[str, Callable[[Row, str, Row, str], dict[str, Any]]] = {
-    "/v1/chat/completions": _chat,
-    "/v1/completions": _completion,
-    "/v1/embeddings": _embeddings,
-    "/v1/score": _scores,
-}
