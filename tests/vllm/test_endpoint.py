@@ -148,6 +148,7 @@ def test_a_server_writes_as_the_model_does_in_this_process(
     path = tmp_path / "prompts.csv"
     path.write_text("instruction\nWhat is the capital of France?\nName three colours.\nCount from one to five.\n")
     rows = ["data=table", f"data.path={path}", "prompt=instruct", "executor=inline", "generate.max_new_tokens=24"]
+    rows.append("engine.max_model_len=1024")
     quick_job("generate", *rows, *line(proxy.url, tmp_path / "run"))
     quick_job("generate", *rows, "engine=smollm2_135m", f"run.dir={tmp_path / 'in_process'}")
     columns = ["text", "finish_reason", "new_tokens", "tokens"]
