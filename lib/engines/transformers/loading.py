@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.engines.checkpoints.adapter import Adapter
 from lib.engines.checkpoints.heads import Head
 from lib.errors import EngineError
 from lib.imports import without
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from torch import dtype as TorchDtype
     from transformers import BitsAndBytesConfig, PreTrainedModel
 
+    from lib.engines.checkpoints.adapter import Adapter
 
 # The report of weights, which `load` reads itself, and how layers would be sharded, which they are not.
 _COMPUTED = r"(^|.*\.)(rotary_emb\.inv_freq|position_ids|masked_bias|attn\.bias|attention\.bias|token_type_ids)$"
@@ -44,7 +44,7 @@ def load(
     quantization: str,
     device: str,
     trust_remote_code: bool,
-    adapter: Adapter | None = None,
+    adapter: "Adapter | None" = None,
     name: str = "",
 ) -> Loaded:
     """Load a model from a local folder of safetensors, and its adapter. name: of the model, as `engine.model` has it.
@@ -57,8 +57,6 @@ def load(
 
     with without("sklearn"):  # a second, with scipy, for a way of generating that nothing here uses
         from lib.engines.checkpoints import internlm2_model
-
-    from lib.engines.transformers.adapting import adapt
 
     internlm2_model.register()
     quiet()
@@ -91,6 +89,8 @@ def load(
             "attention_bias), or may name another architecture"
         )
     if adapter is not None:
+        from lib.engines.transformers.adapting import adapt
+
         model = adapt(model, adapter, name=name)
     return Loaded(model.eval(), where.partition(":")[0], _memory(model))
 
