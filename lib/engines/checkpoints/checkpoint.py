@@ -98,9 +98,10 @@ class CheckpointConfig(ModelConfig):
             self._require_three_classes()
         if method in ("label_logprobs", "generate") and (found.get("is_encoder_decoder") or not is_causal(self)):
             other = "; one with three labels judges with judge.mode=classes" if classifies else ""
+            what = name if not classifies or name.endswith(_CLASSIFIERS) else f"{name}, by its adapter a classifier,"
             raise ConfigError(
-                f"engine.model={self.model}: {'a classifier' if classifies else name} predicts no next token; this "
-                f"job needs a causal language model (…ForCausalLM){other}"
+                f"engine.model={self.model}: {what} predicts no next token; this job needs a causal language model "
+                f"(…ForCausalLM){other}"
             )
         if method == "embed" and (classifies or found.get("is_encoder_decoder")):
             raise ConfigError(

@@ -336,7 +336,12 @@ def test_models_of_another_use_are_named(save: Save, tmp_path: Path) -> None:
     adapter = save_adapter(classifier(), lora(task_type="SEQ_CLS"), tmp_path / "adapter", str(folder))
     for model, adapted, method, says in (
         (folder, None, "class_logprobs", "LlamaForCausalLM has no classes; .* judges with judge.mode=labels"),
-        (folder, adapter, "label_logprobs", "a classifier predicts no next token; .* judge.mode=classes"),
+        (
+            folder,
+            adapter,
+            "label_logprobs",
+            "by its adapter a classifier, predicts no next token; .* judge.mode=classes",
+        ),
         (folder, adapter, "score", "has 3 labels, a reward model has one; .* in jobs.judge, with judge.mode=classes"),
     ):
         with pytest.raises(ConfigError, match=says):
