@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 os.environ["OVERNIGHT_STORE"] = ""  # what one test has computed must not answer another; those of stores name their own
+os.environ.setdefault("RAY_worker_niceness", "0")  # else 15: beside models of other tests, actors would get no time
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside each other, models are many times faster with one thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
