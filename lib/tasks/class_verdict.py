@@ -77,7 +77,7 @@ class ClassVerdict(Task[ClassEngine, list[Fitted], Answers]):
     def __post_init__(self) -> None:
         _ = self.texts, self._order  # what is wrong with them is said now
         self.prompt.require_unset(
-            "labels", why="with judge.mode=classes, since the classes are the model's: use prompt=classifier_en, or"
+            "labels", why="with judge.mode=classes, whose classes are the model's (prompt=classifier_en has no labels)"
         )
         self.prompt.require_unset("answer_prefix", why="with judge.mode=classes, since nothing is answered")
 

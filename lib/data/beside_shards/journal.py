@@ -5,17 +5,20 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 
 from lib.data.run_folder import JOURNALS
 
+_HASHED = 32  # characters of a line's hash
+
 
 class Journal:
     """The answers to a shard's requests, by their keys: those of earlier attempts, and new ones as they come.
 
-    Each attempt has a file of its own, of which every line is written at once: a process that is killed leaves a last
-    line that is not whole, at most. Thread-safe.
+    Each attempt has a file of its own, of which every line is written at once and holds its hash: a process that is
+    killed leaves a last line that is not whole, at most, and what is damaged later is asked again. Thread-safe.
     """
 
     def __init__(self, folder: Path, shard: int) -> None:
@@ -31,7 +34,8 @@ class Journal:
 
     def put(self, key: str, reply: str, cost: float) -> None:
         """Keep the reply to a request, on disk. Raises OSError where it can't be written."""
-        line = json.dumps([key, reply, cost]).encode() + b"\n"
+        entry = json.dumps([key, reply, cost]).encode()
+        line = _hash(entry) + entry + b"\n"
         with self._turn:
             if self._file is None:
                 self._path.parent.mkdir(exist_ok=True)
@@ -72,14 +76,18 @@ def _files(folder: Path, shard: int | None = None) -> list[Path]:
     return sorted((folder / JOURNALS).glob(pattern))
 
 
+def _hash(entry: bytes) -> bytes:
+    """Of a line, in front of what it says."""
+    return blake2b(entry, digest_size=_HASHED // 2).hexdigest().encode()
+
+
 def _entries(file: Path) -> Iterator[tuple[str, str, float]]:
     try:
         lines = file.read_bytes().split(b"\n")[:-1]  # behind the last line break: one that was not written whole
     except FileNotFoundError:  # its shard was finished meanwhile
         return
     for line in lines:
-        try:
-            key, reply, cost = json.loads(line)
-        except ValueError:  # of a machine that went down: to be asked again
-            continue
-        yield key, reply, cost
+        entry = line[_HASHED:]
+        if _hash(entry) == line[:_HASHED]:
+            key, reply, cost = json.loads(entry)
+            yield key, reply, cost

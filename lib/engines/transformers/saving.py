@@ -33,5 +33,5 @@ def save(model: "PreTrainedModel", companions: Mapping[str, Path], folder: Path)
         for name, file in companions.items():
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(file, folder / name)
-    except (OSError, ValueError, RuntimeError, NotImplementedError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise EngineError(f"{folder}: the model cannot be saved there: {error}") from error

@@ -31,6 +31,20 @@ def test_a_line_that_was_not_written_whole_counts_for_nothing(tmp_path: Path) ->
     assert journalled_cost(tmp_path) == 2
 
 
+def test_a_flipped_bit_is_never_an_answer(tmp_path: Path) -> None:
+    with Journal(tmp_path, 0) as first:
+        first.put("a", '{"choices": [{"logprob": -0.25}]}', 1.0)
+        first.put("b", "two", 1.0)
+    (file,) = (tmp_path / "journals").iterdir()
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        for bit in (0, 3, 7):
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << bit)]) + whole[place + 1 :])
+            found = Journal(tmp_path, 0)
+            known = [found.get("a"), found.get("b")]
+            assert known in ([None, "two"], ['{"choices": [{"logprob": -0.25}]}', None], [None, None])
+
+
 def test_a_finished_shard_is_forgotten(tmp_path: Path) -> None:
     for shard in (1, 2):
         with Journal(tmp_path, shard) as journal:
