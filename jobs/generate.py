@@ -38,7 +38,8 @@ def recipe(config: Config) -> Recipe:
     require_draws(config.generate)
     config.engine.check_sampling(sampling(config.generate))
     task = Generate(config.generate, config.prompt)
-    return Recipe(data=open_table(config.table, task.fields), engine=config.engine, task=task)
+    data = open_table(config.table, task.fields, images=config.prompt.images)
+    return Recipe(data=data, engine=config.engine, task=task)
 
 
 def _recipe_of_bodies(config: Config, batch: OpenAiBatchConfig) -> Recipe:

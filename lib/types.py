@@ -8,6 +8,8 @@ from typing import NotRequired, Protocol, TypedDict, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from lib.images import Image
+
 TokenIds = Sequence[int]
 
 Label = tuple[tuple[int, ...], ...]
@@ -28,6 +30,11 @@ def slot_column(name: str) -> str:
     return f"slot.{name}"
 
 
+def image_column(name: str) -> str:
+    """The column of canonical rows that holds images which a prompt shows, as a list of data: URLs."""
+    return f"image.{name}"
+
+
 KEY = "row.key"
 """The column of canonical rows, and of shards, that holds a row's key (`lib/data/joining/keys.py`)."""
 
@@ -39,13 +46,13 @@ TokenPair = tuple[TokenIds, int]
 class Message(TypedDict):
     """One turn of a chat.
 
-    parts: the texts that content joins, for templates that take them one by one. The other keys are as in OpenAI's
-    chats, and for templates that know them.
+    parts: the texts that content joins, for templates that take them one by one, with the images between them. The
+    other keys are as in OpenAI's chats, and for templates that know them.
     """
 
     role: str
     content: str
-    parts: NotRequired[Sequence[str]]
+    parts: NotRequired[Sequence[str | Image]]
     name: NotRequired[str]
     reasoning: NotRequired[str]
     tool_calls: NotRequired[Sequence[Mapping[str, object]]]
@@ -132,7 +139,8 @@ class Tokenizer(Protocol):
         A system turn is folded into the first user turn where the template has none. add_generation_prompt: whether
         the header of the assistant's turn stands at the end. thinking: whether a model that can do both reasons first;
         None: as the template has it. told: what else the template gets, by the names of transformers'
-        `apply_chat_template` or its own. Raises ValueError where the template can't write this chat.
+        `apply_chat_template` or its own. Raises ValueError where the template can't write this chat, or the model
+        sees no images that it has.
         """
 
     def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> list[int]:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from lib import ROOT
 
-GROUND = {"lib", *(f"lib.{name}" for name in ("types", "errors", "config", "log", "imports", "urls", "ahead", "cache"))}
+GROUND = {
+    "lib",
+    *(f"lib.{name}" for name in ("types", "errors", "config", "log", "imports", "urls", "ahead", "cache", "images")),
+}
 _SHARED = {f"lib.engines.{name}" for name in ("base", "byte_tokenizer", "checkpoints", "decoding", "sizing")}
 
 FLOORS = {  # room -> the rooms that its files may import, besides itself and the ground floor

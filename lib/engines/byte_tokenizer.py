@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from lib.images import images_of
 from lib.types import Message, TokenIds, TokenPair
 
 BOS, END = 256, 257
@@ -55,7 +56,12 @@ class ByteTokenizer:
         thinking: bool | None = False,
         told: Mapping[str, object] = MappingProxyType({}),
     ) -> list[int]:
-        """The chat, as a rule up to the assistant's answer. thinking, told: change nothing."""
+        """The chat, as a rule up to the assistant's answer. thinking, told: change nothing.
+
+        Raises ValueError for images, which have no bytes here.
+        """
+        if images_of(messages):
+            raise ValueError("images: this engine sees none; use a vllm engine with a vision-language model")
         return [*self.conversation(messages), *([_ROLES["assistant"]] if add_generation_prompt else [])]
 
     def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> list[int]:

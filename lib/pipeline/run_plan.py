@@ -10,9 +10,10 @@ from pathlib import Path
 
 from lib.config import identity
 from lib.data.atomic import remove_leftovers
+from lib.data.image_files import contents_hash
 from lib.data.manifest import Manifest, fingerprint, flatten, read_manifest, refuse_another_plan
 from lib.data.reading import sources
-from lib.data.reading.input_file import relocated
+from lib.data.reading.input_file import InputFile, relocated
 from lib.data.reading.intake import Intake, take_in
 from lib.data.reading.sources import Seen
 from lib.data.rows.base import Rows, Verify
@@ -22,6 +23,8 @@ from lib.log import log, log_to
 from lib.pipeline.array import ArrayConfig
 from lib.pipeline.planning.division import Division
 from lib.pipeline.run_config import RunConfig
+
+_SHARD_BYTES = 128 << 20
 
 
 def find_or_plan(
@@ -38,6 +41,8 @@ def find_or_plan(
     folder for what that takes meanwhile; None: all of them are asked. Raises as `Run.open` does.
     """
     keys = flatten({"job": job, **keys, "data": identity(data)})
+    if data.shows_files:
+        keys["input.images"] = contents_hash(data.shown_files())
     known = [] if data.verify is Verify.full else _known_inputs(job, config)
     seen = [sources.look(source, known) for source in data.sources()]
     folder = _folder(job, config, _with_inputs(keys, seen))
@@ -103,7 +108,7 @@ def _plan(
         fingerprint=fingerprint(keys),
         identity=keys,
         inputs=tuple(inputs),
-        shard_rows=config.shard_rows or _shard_rows(sum(file.asked for file in inputs)),
+        shard_rows=config.shard_rows or _shard_rows(sum(file.asked for file in inputs), _size(inputs, folder)),
     )
     if manifest.write(folder):
         if division:
@@ -145,6 +150,15 @@ def _make(folder: Path) -> None:
         ) from error
 
 
-def _shard_rows(rows: int) -> int:
-    """About 200 shards, so that progress shows and little is lost, of a size that still fills batches."""
-    return min(max(-(-rows // 200), 8), 1024)
+def _size(inputs: Sequence[InputFile], folder: Path) -> int:
+    """Bytes of the rows that lie ready in the run folder."""
+    return sum((folder / file.parquet).stat().st_size for file in inputs if file.canonical)
+
+
+def _shard_rows(rows: int, size: int = 0) -> int:
+    """About 200 shards, so that progress shows and little is lost, of a size that still fills batches.
+
+    size: bytes of these rows: a shard is read whole, and rows with images are large.
+    """
+    usual = min(max(-(-rows // 200), 8), 1024)
+    return max(min(usual, _SHARD_BYTES * rows // max(size, 1)), 1)

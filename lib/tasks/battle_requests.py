@@ -49,6 +49,7 @@ def texts_of(prompt: PromptConfig) -> tuple[str, ...]:
     shown = {_CONVERSATIONS.get(slot, slot) for slot in prompt.slots}
     texts = (*BATTLE_TEXTS, REFERENCE) if REFERENCE in shown else BATTLE_TEXTS
     prompt.require_unset("decimals", why="on a judge of battles, whose labels are no grades")
+    prompt.require_unset("images", why="on a judge of battles, which are texts")
     if not {"conversation_a", "conversation_b"} <= prompt.slots:
         prompt.require(texts)
         prompt.require_unset("turn", why="without {conversation_a} and {conversation_b} in prompt.template")

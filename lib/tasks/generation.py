@@ -10,7 +10,7 @@ import pyarrow as pa
 from lib.config import identity
 from lib.tasks.base import Prepared, Result, Task
 from lib.tasks.prompts.prompt import PromptConfig
-from lib.tasks.prompts.slots import check_prompt, fit_slots, slot_values
+from lib.tasks.prompts.slots import check_prompt, fit_slots, shown_images, slot_values
 from lib.tasks.sampling import (
     SamplingConfig,
     new_tokens,
@@ -77,7 +77,10 @@ class Generate(Task[GenerateEngine, list[int], Completions]):
     def prepare(self, rows: pa.Table, tokenizer: Tokenizer, max_tokens: int) -> Prepared[list[int]]:
         """One request a row, with room for the answer behind it."""
         most = total_tokens(self.config, max_tokens) - reserved_tokens(self.config)
-        fitted = [fit_slots(values, self.prompt, tokenizer, most) for values in slot_values(rows, self.fields)]
+        values, images = slot_values(rows, self.fields), shown_images(rows, self.prompt.images)
+        fitted = [
+            fit_slots(texts, self.prompt, tokenizer, most, shown) for texts, shown in zip(values, images, strict=True)
+        ]
         seeds = [row_seed(self.config.seed, key) for key in row_keys(rows)]
         requests = [row.requests[0] for row in fitted]
         most_new = new_tokens(self.config, requests, max_tokens)

@@ -146,7 +146,7 @@ class JudgeRelevance(_Reranker[LabelEngine, list[Spelled]]):
     def __post_init__(self) -> None:
         self.prompt.require(("question", "passage"))
         self.prompt.require_labels("relevant", "irrelevant")
-        of_others = ("means", "weights", "aggregate", "turn", "decimals")
+        of_others = ("means", "weights", "aggregate", "turn", "decimals", "images")
         self.prompt.require_unset(*of_others, why="on a reranker's prompt, whose labels are yes and no")
 
     def identity(self) -> Mapping[str, Any]:

@@ -89,6 +89,7 @@ def take_in(
 def _in_place(source: Source, selection: Selection, config: Rows) -> bool:
     return (
         config.one_for_one
+        and not config.shows_files
         and source.address == source.url  # a manifest does not say how to open it
         and source.format is FileFormat.PARQUET
         and selection.all

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -167,6 +167,15 @@ class Rows(RowsConfig, ABC):
     def one_for_one(self) -> bool:
         """Whether each row of a file is one row here, so that a file may be read where it lies."""
         return True
+
+    @property
+    def shows_files(self) -> bool:
+        """Whether images are put into rows from files that these name: so rows are never read where they lie."""
+        return False
+
+    def shown_files(self) -> Iterator[tuple[str, Path]]:
+        """What all rows name as images, chosen or not, each with the folder that it starts from."""
+        return iter(())
 
     @abstractmethod
     def present_columns(self, names: Sequence[str], file: str) -> list[str]:

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json
 
-from lib.data.reading.cells import BATCH_ROWS, REFUSED, Block
+from lib.data.reading.cells import BATCH_ROWS, REFUSED, Block, row_count
 from lib.data.reading.parquet_source import cells_of, values
 from lib.data.rows.base import ITEMS, Canonical, Odd, Rows
 
 _FEW = 8  # of so many rows one may be odd, before each part of them is tried alone
 _MOST_VALUES = 1000  # different ones, of columns that are read by value
+_WITH_IMAGES = 16  # rows at once, of which each may take some tens of MB
 _LISTS = pa.schema({"lists": pa.list_(ITEMS)})
 
 
@@ -27,7 +28,12 @@ def canonical(config: Rows, block: Block, file: str, first_row: int, first_sourc
     first_row, first_source_row: as of `Rows.canonical`.
     """
     if not isinstance(block, pa.RecordBatch):
-        yield config.canonical(block, file, first_row, first_source_row)
+        if not config.shows_files:
+            yield config.canonical(block, file, first_row, first_source_row)
+            return
+        for start in range(0, row_count(block), _WITH_IMAGES):
+            few = {name: cells[start : start + _WITH_IMAGES] for name, cells in block.items()}
+            yield config.canonical(few, file, first_row + start)
         return
     found = _in_columns(config, block, file, first_row)
     first, last = first_row // BATCH_ROWS, (first_row + block.num_rows - 1) // BATCH_ROWS

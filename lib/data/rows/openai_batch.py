@@ -5,18 +5,21 @@ and /v1/rerank as vLLM's `run_batch` adds them.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from lib.config import transient
+from lib.data.image_files import names_in, with_images
 from lib.data.reading.cells import Cells
 from lib.data.reading.readers import batches, column_names, with_rows
 from lib.data.reading.sources import FileFormat, Source
 from lib.data.rows.base import PLACE, Canonical, CellReader, OnBadRow, Rows, RowsConfig, kind, read_name
 from lib.data.rows.text_repair import repair
-from lib.errors import InputError
+from lib.errors import ConfigError, InputError
 
 JOBS = {
     "/v1/chat/completions": "generate",
@@ -27,6 +30,8 @@ JOBS = {
     "/v1/rerank": "rerank",
 }
 """The job that answers the requests to a url."""
+
+_CHATS = ("/v1/chat/completions", "/v1/responses")
 
 CUSTOM_ID, METHOD, URL, BODY = "custom_id", "method", "url", "body"
 _KEYS = (CUSTOM_ID, METHOD, URL, BODY)
@@ -40,10 +45,17 @@ used begins with the key that is at fault and a colon, or with `line ` where non
 class OpenAiBatchConfig(RowsConfig):
     """An OpenAI batch file, or several whose requests are answered together: all to one url.
 
-    on_bad_row: `record`, since a request that can't be used has its place in the file of errors.
+    on_bad_row: `record`, since a request that can't be used has its place in the file of errors. image_root: the folder
+    below which chats may name files of images; null: their images are data: URLs.
     """
 
     on_bad_row: OnBadRow = OnBadRow.record
+    image_root: str | None = transient(default=None)  # the fingerprint has the hash of what is named there
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_root is not None and not Path(self.image_root).is_dir():
+            raise ConfigError(f"data.image_root={self.image_root}: no such folder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +85,18 @@ class OpenAiBatchRows(OpenAiBatchConfig, Rows):
         """Every request has a custom_id."""
         return CUSTOM_ID
 
+    @property
+    def shows_files(self) -> bool:
+        """Where there is a folder for them."""
+        return self.image_root is not None
+
+    def shown_files(self) -> Iterator[tuple[str, Path]]:
+        """What bodies name."""
+        assert self.image_root is not None
+        for source in with_rows(self.sources()):
+            for cells in batches(source, [BODY]):
+                yield from ((name, Path(self.image_root)) for body in cells[BODY] for name in names_in(body))
+
     def present_columns(self, names: Sequence[str], file: str) -> list[str]:
         """The keys of a line. Raises InputError where one is in no line."""
         if missing := [key for key in _KEYS if key not in names]:
@@ -88,9 +112,17 @@ class OpenAiBatchRows(OpenAiBatchConfig, Rows):
         reader.values["id"] = reader.read(CUSTOM_ID, cells[CUSTOM_ID], _read_id)
         reader.read(URL, cells[URL], self._read_url)
         reader.read(METHOD, cells[METHOD], _read_method)
-        reader.values[BODY] = reader.read(BODY, cells[BODY], lambda body: _read_body(body, self.check))
+        reader.values[BODY] = reader.read(BODY, cells[BODY], self._read_body)
         reader.values["model"] = [_model(body) for body in cells[BODY]]
         return reader.table(SCHEMA, self.needed_id(cells))
+
+    def _read_body(self, cell: object) -> tuple[str, int]:
+        if not isinstance(cell, dict):
+            raise ValueError("there is none" if cell is None else f"{kind(cell)}, not an object")
+        body = cell if self.image_root is None else with_images(cell, Path(self.image_root))
+        text = json.dumps(body, ensure_ascii=False, allow_nan=False)
+        self.check(body)
+        return repair(text)
 
     def _read_url(self, cell: object) -> tuple[str, int]:
         if cell != self.url:
@@ -127,7 +159,12 @@ def batch_url(config: OpenAiBatchConfig, job: str) -> str:
 
 
 def open_batch(config: OpenAiBatchConfig, url: str, check: Callable[[Mapping[str, Any]], None]) -> OpenAiBatchRows:
-    """The requests of a batch, all to `url`. check: as of OpenAiBatchRows."""
+    """The requests of a batch, all to `url`. check: as of OpenAiBatchRows.
+
+    Raises ConfigError for a folder of images where requests show none.
+    """
+    if config.image_root is not None and url not in _CHATS:
+        raise ConfigError(f"data.image_root={config.image_root}: has no effect on requests to {url}; leave it out")
     return OpenAiBatchRows(**{f.name: getattr(config, f.name) for f in fields(OpenAiBatchConfig)}, url=url, check=check)
 
 
@@ -147,14 +184,6 @@ def _read_method(cell: object) -> tuple[str, int]:
     if cell != "POST":
         raise ValueError(f"{_shown(cell)}; it must be POST")
     return "POST", 0
-
-
-def _read_body(cell: object, check: Callable[[Mapping[str, Any]], None]) -> tuple[str, int]:
-    if not isinstance(cell, dict):
-        raise ValueError("there is none" if cell is None else f"{kind(cell)}, not an object")
-    text = json.dumps(cell, ensure_ascii=False, allow_nan=False)
-    check(cell)
-    return repair(text)
 
 
 def _model(body: object) -> str | None:

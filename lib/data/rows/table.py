@@ -1,8 +1,10 @@
 """Tables of texts: the fields that a job reads, of a user's own columns, and columns that its result keeps."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +14,7 @@ from lib.data.reading.arrow_types import settle
 from lib.data.reading.cells import Cells
 from lib.data.reading.json_lines import KNOWN_ROWS
 from lib.data.reading.parquet_source import values
-from lib.data.reading.readers import column_types, with_rows
+from lib.data.reading.readers import batches, column_names, column_types, with_rows
 from lib.data.reading.sources import FileFormat
 from lib.data.rows import columns
 from lib.data.rows.base import (
@@ -30,7 +32,8 @@ from lib.data.rows.base import (
 )
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError, InputError
-from lib.types import slot_column
+from lib.images import read_image, read_reference
+from lib.types import image_column, slot_column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +66,13 @@ class TableConfig(RowsConfig):
 class TableRows(TableConfig, Rows):
     """A table of which certain fields are read, and other columns as they are.
 
-    beside: such columns that the task looks at, where they are there; results don't keep them. absent: those of them
-    that no file has. types: of these and of
-    the carried columns.
+    images: fields whose cells are images: data: URLs, or files below the table's folder. beside: columns that the task
+    looks at, where they are there; results don't keep them. absent: those of them that no file has. types: of these and
+    of the carried columns.
     """
 
     fields: tuple[str, ...] = transient(default=())  # the task's own identity has them
+    images: tuple[str, ...] = transient(default=())
     beside: tuple[str, ...] = transient(default=())
     absent: tuple[str, ...] = transient(default=())
     types: Mapping[str, pa.DataType] = transient(default_factory=dict)
@@ -86,13 +90,32 @@ class TableRows(TableConfig, Rows):
     @property
     def schema(self) -> pa.Schema:
         """The columns of canonical rows: each field as a list of texts, the others in their own type."""
-        read = {slot_column(name): ITEMS for name in self.fields}
+        read = {slot_column(name): ITEMS for name in self.fields} | {image_column(name): ITEMS for name in self.images}
         return pa.schema({**PLACE, **read, **{name: self.types[name] for name in self.plain}, "error": pa.string()})
 
     @property
     def text_columns(self) -> list[str]:
         """Those of the fields: a list in another column is not for a prompt."""
         return [slot_column(name) for name in self.fields]
+
+    @property
+    def content(self) -> Sequence[str]:
+        """Texts and images."""
+        return [*self.text_columns, *(image_column(name) for name in self.images)]
+
+    @property
+    def shows_files(self) -> bool:
+        """Where there are images."""
+        return bool(self.images)
+
+    def shown_files(self) -> Iterator[tuple[str, Path]]:
+        """What the cells of images name, in tables that lie in a folder here."""
+        wanted = [self.column(name) for name in self.images]
+        for source in with_rows(self.sources(), self.dialect):
+            names = [name for name in wanted if name in column_names(source, self.dialect)]
+            for cells in batches(source, names, self.dialect) if names and _folder(source.url) else ():
+                found = (text for name in names for cell in cells[name] for text in _references(cell))
+                yield from ((text, Path(source.url).parent) for text in found if not text.startswith("data:"))
 
     @property
     def alone(self) -> bool:
@@ -119,12 +142,12 @@ class TableRows(TableConfig, Rows):
 
         Raises InputError where one is missing that must be there: a field, one to carry, and what the config names.
         """
-        roles = {f"++data.columns.{name}": self.column(name) for name in self.fields}
+        roles = {f"++data.columns.{name}": self.column(name) for name in (*self.fields, *self.images)}
         usual = TableConfig(path=self.path)
         for role in ("id", "failed"):
             if getattr(self, role) != getattr(usual, role) and getattr(self, role) is not None:
                 roles[f"data.{role}"] = getattr(self, role)
-        for name in self.fields:
+        for name in (*self.fields, *self.images):
             if self.column(name) == self.failed and self.failed in names:
                 raise InputError(
                     f"{file}: column {self.failed!r} is read as the field {name}, but also as the reason why a row "
@@ -137,7 +160,8 @@ class TableRows(TableConfig, Rows):
                 problem = "is there twice" if name in names else "is missing"
                 hint = f"{key}=NAME names the column to be used"
                 raise InputError(f"{file}: column {name!r} {problem}; the columns are {list(names)}; {hint}")
-        wanted = [self.id, *(self.column(name) for name in self.fields), *self.plain, self.failed]
+        read = [self.column(name) for name in (*self.fields, *self.images)]
+        wanted = [self.id, *read, *self.plain, self.failed]
         found = [name for name in dict.fromkeys(wanted) if name is not None and name in names]
         if not found:
             raise ConfigError(
@@ -162,6 +186,10 @@ class TableRows(TableConfig, Rows):
         for name in self.fields:
             column = self.column(name)
             reader.values[slot_column(name)] = reader.read(column, _values(cells[column]), _read_items)
+        for name in self.images:
+            column, folder = self.column(name), _folder(file)
+            found = reader.read(column, _values(cells[column]), partial(_read_images, folder=folder))
+            reader.values[image_column(name)] = found
         for name in self.plain:
             if isinstance(cells[name], pa.Array) and name in self.as_arrow:
                 reader.values[name] = settle(cells[name], self.types[name])
@@ -172,8 +200,8 @@ class TableRows(TableConfig, Rows):
 
     @property
     def in_columns(self) -> bool:
-        """Whole columns are read."""
-        return True
+        """Whole columns are read, but of images."""
+        return not self.images
 
     def columnar(self, cells: pa.RecordBatch, file: str, first_row: int) -> pa.Table:
         """The table that `canonical` makes of the same cells, where none is bad or repaired. Raises Odd."""
@@ -193,15 +221,17 @@ class TableRows(TableConfig, Rows):
         return pa.table({**table, "error": nulls}, schema=self.schema)
 
 
-def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str] = ()) -> TableRows:
+def open_table(
+    config: TableConfig, wanted: Sequence[str], beside: Sequence[str] = (), images: Sequence[str] = ()
+) -> TableRows:
     """The rows of a table, of which the fields `wanted` are read, and the columns `beside` where all files have them.
 
-    Raises ConfigError where the config names a field that is not wanted, InputError where there is no such table, or
-    where its files hold a column in different types.
+    images: fields that are read as such. Raises ConfigError where the config names a field that is not wanted,
+    InputError where there is no such table, or where its files hold a column in different types.
     """
-    if unknown := sorted(config.columns.keys() - set(wanted)):
+    if unknown := sorted(config.columns.keys() - {*wanted, *images}):
         raise ConfigError(
-            f"data.columns: this job reads no field {', '.join(unknown)}; it reads {', '.join(wanted)} "
+            f"data.columns: this job reads no field {', '.join(unknown)}; it reads {', '.join([*wanted, *images])} "
             "(the slots of its prompt)"
         )
     sources = with_rows(config.sources(), config.dialect)
@@ -221,7 +251,7 @@ def open_table(config: TableConfig, wanted: Sequence[str], beside: Sequence[str]
     there = tuple(name for name in beside if all(name in kinds for kinds in found))
     absent = tuple(name for name in beside if not any(name in kinds for kinds in found))
     kept = {f.name: getattr(config, f.name) for f in fields(TableConfig)}
-    return TableRows(**kept, fields=tuple(wanted), beside=there, absent=absent, types=types)
+    return TableRows(**kept, fields=tuple(wanted), images=tuple(images), beside=there, absent=absent, types=types)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -235,6 +265,25 @@ def _values(cells: Iterable[Any] | None) -> Iterable[Any] | None:
 def _read_items(cell: object) -> tuple[list[str | None], int]:
     items = [number_text(item) for item in cell] if isinstance(cell, list) else number_text(cell)
     return read_items(None if cell != cell else items)
+
+
+def _folder(url: str) -> Path | None:
+    """The folder of a table's file; None where that is elsewhere."""
+    return None if "://" in url else Path(url).parent
+
+
+def _references(cell: object) -> list[str]:
+    return [item for item in (cell if isinstance(cell, list) else [cell]) if isinstance(item, str)]
+
+
+def _read_images(cell: object, folder: Path | None) -> tuple[list[str], int]:
+    """A cell's images as data: URLs. folder: that paths start from."""
+    items = cell if isinstance(cell, list) else [cell]
+    texts = _references(cell)
+    if not texts or len(texts) < len(items):
+        raise ValueError("no image: must be a path, a data: URL, or a list of these")
+    read = [read_image(text) if folder is None else read_reference(text, folder) for text in texts]
+    return [image.url for image in read], 0
 
 
 def _text(cell: object) -> tuple[str | None, int]:

@@ -1,13 +1,15 @@
 """Tokenizers of Hugging Face models, without weights: `lib.types.Tokenizer` over the Rust library `tokenizers`."""
 
+import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lib.errors import ConfigError
+from lib.images import Image, ImagePrompt, images_of
 from lib.types import Message, TokenIds, TokenPair
 
 if TYPE_CHECKING:
@@ -17,6 +19,16 @@ _TODAY = datetime(2024, 7, 26)  # some templates print the date: a run must not 
 _TAIL = 16  # tokens of a prompt that can bear on how what follows is spelled: more than a word
 _THOUGHTS = ("<think>", "</think>")
 _PROBE = "5c1fd2a0"  # a word that no template prints by itself
+
+
+class Eyes(Protocol):
+    """How a model sees images."""
+
+    def see(self, written: Sequence[int], images: Sequence[Image]) -> ImagePrompt:
+        """A prompt with its images. written: the tokens of the chat template, with one place for each of them.
+
+        Raises ValueError where it has more places or fewer.
+        """
 
 
 class HuggingFaceTokenizer:
@@ -40,6 +52,7 @@ class HuggingFaceTokenizer:
         """
         if add_bos and tokenizer.bos_token_id is None:
             raise ConfigError("engine.add_bos=true: the tokenizer has no BOS token; use null or false")
+        self._eyes: Eyes | None = None
         self._tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
@@ -92,7 +105,8 @@ class HuggingFaceTokenizer:
     def begin(self, prompt: list[int], text: str) -> list[int]:
         """The prompt and the beginning of its answer: as it follows the prompt, or else as it is written by itself."""
         begun = self.follow(prompt, text)
-        return [*prompt, *(self.encode(text) if begun is None else begun)]
+        tokens = self.encode(text) if begun is None else begun
+        return prompt.followed(tokens) if isinstance(prompt, ImagePrompt) else [*prompt, *tokens]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Character range [start, end) of each token; tokens that share a character share its range."""
@@ -123,15 +137,33 @@ class HuggingFaceTokenizer:
         """Token ids of a chat, as a rule up to where the assistant's answer begins.
 
         thinking: what the template is told as `enable_thinking`, None for nothing; one that knows no such word is the
-        same for all. told: what else it gets. Raises ValueError for tools where the template has no place for them.
+        same for all. told: what else it gets. Raises ValueError for tools where the template has no place for them, and
+        for images where it has none, or the model has no eyes.
         """
         if told.get("tools") and not self._takes_tools:
             raise ValueError(
                 "tools: the chat template of the engine's tokenizer has no place for them; give another as "
                 "engine.chat_template, or leave tools out"
             )
+        images = images_of(messages)
+        if images and self._eyes is None:
+            raise ValueError(
+                "images: this engine sees none; use a vision-language model with a vllm engine, or engine=endpoint"
+            )
+        if images and not self._takes_parts:
+            raise ValueError(
+                "images: the chat template of the engine's tokenizer has no place for them; give another as "
+                "engine.chat_template"
+            )
         more = {} if thinking is None else {"enable_thinking": thinking}
-        return self._chat(messages, {"add_generation_prompt": add_generation_prompt, **more, **self._told(told)})
+        ids = self._chat(messages, {"add_generation_prompt": add_generation_prompt, **more, **self._told(told)})
+        return self._eyes.see(ids, images) if images and self._eyes is not None else ids
+
+    def seeing(self, eyes: Eyes) -> "HuggingFaceTokenizer":
+        """The same tokenizer, of a model that sees."""
+        own = copy.copy(self)
+        own._eyes = eyes
+        return own
 
     def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> list[int]:
         """Token ids of a text to embed behind its prefix, with the special tokens that the tokenizer puts around both.
@@ -211,7 +243,7 @@ class HuggingFaceTokenizer:
         turn: dict[str, object] = {**message}
         parts = turn.pop("parts", None)
         if self._takes_parts and (parts or not self._takes_texts):
-            turn["content"] = [{"type": "text", "text": part} for part in message.get("parts", [message["content"]])]
+            turn["content"] = [_part(part) for part in message.get("parts", [message["content"]])]
         return turn
 
     def _told(self, value: Any) -> Any:
@@ -268,6 +300,11 @@ def _is_mark(token: str, template: str) -> bool:
     return len(token.strip()) > 1 and not token.strip().isalnum() and token in template
 
 
+def _part(part: str | Image) -> dict[str, object]:
+    """A part of a turn as templates get it: of an image the place alone."""
+    return {"type": "image"} if isinstance(part, Image) else {"type": "text", "text": part}
+
+
 def _apart(token: re.Match[str]) -> str:
     return f"{token[0][0]} {token[0][1:]}"
 
@@ -278,5 +315,8 @@ def fold_system(messages: Sequence[Message]) -> list[Message]:
         return list(messages)
     system, rest = messages[0]["content"], list(messages[1:])
     if rest and rest[0]["role"] == "user":
-        return [Message(role="user", content=f"{system}\n\n{rest[0]['content']}"), *rest[1:]]
+        folded = Message(role="user", content=f"{system}\n\n{rest[0]['content']}")
+        if images_of(rest[:1]):
+            folded["parts"] = [f"{system}\n\n", *rest[0]["parts"]]
+        return [folded, *rest[1:]]
     return [Message(role="user", content=system), *rest]

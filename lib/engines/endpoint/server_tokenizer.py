@@ -8,10 +8,12 @@ from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.endpoint.dialects import DIALECTS, Server
 from lib.errors import ConfigError
+from lib.images import Image, images_of
 from lib.types import Message, ServerPrompt, TokenIds, TokenPair, Told
 
 Counter = HuggingFaceTokenizer | ByteTokenizer
 _OF_TOOLS = {"tool_calls", "tool_call_id", "reasoning"}
+_PIXELS, _MOST = 28, 1600  # a token of an image: so many pixels along both sides; and such tokens of one image, at most
 
 
 class ServerTokenizer:
@@ -95,15 +97,19 @@ class ServerTokenizer:
                 "tools, their calls and earlier reasoning are not sent to servers; leave them out, or use a vllm engine"
             )
         ids = self.counts.chat_prompt(
-            messages, add_generation_prompt=add_generation_prompt, thinking=thinking, told=told
+            [_without_images(turn) for turn in messages],
+            add_generation_prompt=add_generation_prompt,
+            thinking=thinking,
+            told=told,
         )
+        seen = sum(map(_tokens_of, images_of(messages)))
         whole = Told(
             messages=tuple(self._turns(messages)),
             add_generation_prompt=add_generation_prompt,
             thinking=thinking,
             told=told,
         )
-        return ServerPrompt(ids, whole)
+        return ServerPrompt([*self.counts.encode("*")[:1] * seen, *ids], whole)
 
     def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> ServerPrompt:
         """A text to embed behind its prefix. role: changes nothing."""
@@ -125,7 +131,27 @@ class ServerTokenizer:
 
 
 def _sent(turn: Message) -> Message:
-    """A turn without what only we know of it: its content has all its parts."""
+    """A turn without what only we know of it: its content has all its parts, or they are its content."""
     sent = turn.copy()
-    sent.pop("parts", None)
+    parts = sent.pop("parts", ())
+    if images_of([turn]):
+        sent["content"] = [_part(part) for part in parts]  # type: ignore[typeddict-item]  # as servers take it
     return sent
+
+
+def _part(part: str | Image) -> dict[str, object]:
+    if isinstance(part, Image):
+        return {"type": "image_url", "image_url": {"url": part.url}}
+    return {"type": "text", "text": part}
+
+
+def _without_images(turn: Message) -> Message:
+    """A turn as it is counted."""
+    texts = [part for part in turn.get("parts", ()) if isinstance(part, str)]
+    return turn if not images_of([turn]) else Message(role=turn["role"], content=turn["content"], parts=texts)
+
+
+def _tokens_of(image: Image) -> int:
+    """A guess: nobody but the server knows, and it refuses what is too long."""
+    height, width = image.size
+    return min(-(-height // _PIXELS) * -(-width // _PIXELS), _MOST)

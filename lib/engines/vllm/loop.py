@@ -13,17 +13,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lib.errors import EngineError, OvernightError
+from lib.images import ImagePrompt
 from lib.types import TokenIds
 
 if TYPE_CHECKING:
     from vllm import PoolingParams, RequestOutput, SamplingParams
+    from vllm.inputs import EngineInput
     from vllm.lora.request import LoRARequest
     from vllm.v1.engine.llm_engine import LLMEngine
 
 
 @dataclass(frozen=True)
 class Request:
-    """Token ids and vLLM's SamplingParams or PoolingParams."""
+    """Token ids, of an `ImagePrompt` with its images, and vLLM's SamplingParams or PoolingParams."""
 
     tokens: TokenIds
     params: "SamplingParams | PoolingParams"
@@ -99,7 +101,6 @@ class VllmLoop:
 
     def _step(self, engine: "LLMEngine", most: int) -> None:
         from vllm.exceptions import VLLMValidationError
-        from vllm.inputs import tokens_input
 
         numbers = itertools.count()
         while True:
@@ -111,9 +112,7 @@ class VllmLoop:
                 name = str(next(numbers))
                 self._running[name] = (call, index)  # before it is, so that whatever is raised reaches its caller
                 try:
-                    engine.add_request(
-                        name, tokens_input(list(request.tokens)), request.params, lora_request=self._lora
-                    )
+                    engine.add_request(name, _input(engine, request.tokens), request.params, lora_request=self._lora)
                 except (ValueError, VLLMValidationError) as refused:
                     del self._running[name]
                     call.take(index, refused)
@@ -143,3 +142,23 @@ class VllmLoop:
             calls = {id(call): call for call in [*self._calls, *(call for call, _ in self._running.values())]}
         for call in calls.values():
             call.done.set_exception(EngineError(why))
+
+
+def _input(engine: "LLMEngine", tokens: TokenIds) -> "EngineInput":
+    """A prompt as the engine takes it. Images are decoded now, so that few are in memory at once.
+
+    Raises ValueError for one that can't be.
+    """
+    from vllm.inputs import tokens_input
+
+    if not isinstance(tokens, ImagePrompt):
+        return tokens_input(list(tokens))
+    from vllm.multimodal.media import ImageMediaIO
+
+    seen = [ImageMediaIO("RGB").load_bytes(image.content) for image in tokens.images]
+    prompt = {"prompt_token_ids": tokens.written, "multi_modal_data": {"image": seen}}
+    try:
+        (found,) = engine.renderer.render_cmpl([prompt])
+    except Exception as error:  # a model's processor may raise anything for an image; the engine has not seen it yet
+        raise ValueError(f"its images can't be processed: {error}") from error
+    return found

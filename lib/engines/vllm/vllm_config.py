@@ -8,7 +8,7 @@ from typing import Any
 
 from lib.config import later, transient
 from lib.engines.checkpoints import adapter as adapters
-from lib.engines.checkpoints import checkpoint
+from lib.engines.checkpoints import checkpoint, hub
 from lib.engines.checkpoints import pooling as poolings
 from lib.engines.checkpoints.adapter import Adapter
 from lib.engines.checkpoints.checkpoint import CheckpointConfig
@@ -16,6 +16,7 @@ from lib.engines.checkpoints.stored_quantization import cpu_flags, is_bitsandbyt
 from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.decoding import constraint
 from lib.engines.sizing.model_size import NF4_BYTES, Sizing
+from lib.engines.vllm.eyes import PROCESSOR_FILES, Eyes
 from lib.errors import ConfigError
 from lib.types import Engine, Sampling, Tokenizer
 
@@ -161,6 +162,27 @@ class VllmConfig(CheckpointConfig):
                 f"{f'quantised by {there}' if there else 'not quantised'}; name a checkpoint that was quantised so, or "
                 "use online_fp8 or online_int8, which quantise while loading"
             )
+
+    def identity(self) -> dict[str, str]:
+        """As of every checkpoint; of a model that sees, with a hash of how it gets images."""
+        found, files = super().identity(), self._processor_files
+        return found | {"processor_hash": hub.files_hash(checkpoint.folder(self), files)} if files else found
+
+    def load_tokenizer(self) -> Tokenizer:
+        """The tokenizer, without weights; of a model that sees, with its eyes. Raises ConfigError as of checkpoints."""
+        tokenizer = super().load_tokenizer()
+        if not self._processor_files:
+            return tokenizer
+        assert isinstance(tokenizer, HuggingFaceTokenizer)
+        key = f"engine.model={self.model}"
+        return tokenizer.seeing(Eyes(checkpoint.folder(self), key, self.trust_remote_code))
+
+    @property
+    def _processor_files(self) -> list[str]:
+        """Files that say how a model that sees gets its images; none of another."""
+        if self.gguf_file or "vision_config" not in checkpoint.settings(self):
+            return []
+        return [name for name in PROCESSOR_FILES if (checkpoint.folder(self) / name).is_file()]
 
     def _require_plain_lora(self, adapter: Adapter, method: str) -> None:
         """Raise ConfigError for an adapter that vLLM can't load, or would load in part without a word."""

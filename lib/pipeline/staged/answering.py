@@ -75,6 +75,8 @@ def require_effect(ways: Sequence[Config], given: Sequence[str]) -> None:
     """
     require_unset("array", ways[0].array, "in jobs.rag, whose stages wait for each other")
     for group in ("prompt", "rerank_prompt"):
+        for way in ways:
+            getattr(way, group).require_unset("images", why="in jobs.rag, which asks about passages")
         if count := getattr(ways[0], group).preview:
             raise ConfigError(
                 f"{group}.preview={count}: has no effect in jobs.rag; add it to jobs.generate or jobs.rerank, with the "

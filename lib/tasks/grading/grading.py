@@ -63,6 +63,7 @@ class Grading(Task[Asked, Notes, Answered], Generic[Asked, Notes, Answered]):
     prompt: PromptConfig
 
     def __post_init__(self) -> None:
+        self.prompt.require_unset("images", why="in jobs.grade, which reads texts alone")
         self.prompt.require_unset("means", "weights", "aggregate", "turn", why="in jobs.grade, whose labels are grades")
         if self.config.criteria and CRITERION not in self.prompt.slots:
             raise ConfigError(

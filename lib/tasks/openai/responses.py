@@ -61,13 +61,18 @@ def _turn(item: object) -> object:
         raise ValueError(f"input: items of type {short(item['type'])} are not supported; only messages are")
     turn = {key: value for key, value in item.items() if key not in ("type", "status")}
     if isinstance(turn.get("content"), list):
-        turn["content"] = [
-            {"type": "text", "text": part.get("text")}
-            if isinstance(part, dict) and part.get("type") in _TEXTS
-            else part
-            for part in turn["content"]
-        ]
+        turn["content"] = [_part(part) for part in turn["content"]]
     return turn
+
+
+def _part(part: object) -> object:
+    """A part of a content as a chat has it."""
+    if isinstance(part, dict) and part.get("type") in _TEXTS:
+        return {"type": "text", "text": part.get("text")}
+    if isinstance(part, dict) and part.get("type") == "input_image":
+        detail = {"detail": part["detail"]} if part.get("detail") is not None else {}
+        return {"type": "image_url", "image_url": {"url": part.get("image_url"), **detail}}
+    return part
 
 
 def _format(own: Keys) -> dict[str, Any] | None:

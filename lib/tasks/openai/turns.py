@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lib.images import Image, read_image
 from lib.tasks.openai.body_keys import Keys, short
 from lib.types import Message
 
@@ -78,10 +79,13 @@ def _turn(given: object, where: str) -> Message:
     if role not in _ROLES:
         raise ValueError(f"{where} has the role {role!r}; it must be {', '.join(_ROLES)} or developer")
     calls = turn.pop("tool_calls", None) if role == "assistant" else None
-    texts = _texts(turn.pop("content", [] if role == "assistant" else None), where)
+    parts = _parts(turn.pop("content", [] if role == "assistant" else None), where)
+    texts = [part for part in parts if isinstance(part, str)]
     found = Message(role=role, content="\n".join(texts))  # as vLLM joins them
-    if len(texts) > 1:
-        found["parts"] = texts
+    if len(texts) < len(parts) and role != "user":
+        raise ValueError(f"{where}: a {role} turn shows no images; only the user's do")
+    if len(parts) > 1 or len(texts) < len(parts):
+        found["parts"] = parts
     if calls is not None:
         found["tool_calls"] = _calls(calls, where)
     if role == "assistant" and (reasoning := turn.pop("reasoning", None) or turn.pop("reasoning_content", None)):
@@ -95,14 +99,24 @@ def _turn(given: object, where: str) -> Message:
     return found
 
 
-def _texts(content: object, where: str) -> list[str]:
-    """The texts of a content, which is one or a list of parts of type text."""
-    parts = content if isinstance(content, list) else [content]
-    texts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else part for part in parts]
-    found = [text for text in texts if isinstance(text, str)]
-    if len(found) < len(parts):
-        raise ValueError(f"{where}: its content is neither a text nor a list of parts of type text")
-    return found
+def _parts(content: object, where: str) -> list[str | Image]:
+    """The texts and images of a content, which is a text or a list of parts."""
+    return [_part(part, where) for part in (content if isinstance(content, list) else [content])]
+
+
+def _part(part: object, where: str) -> str | Image:
+    told: dict[str, Any] = part if isinstance(part, dict) else {"type": "text", "text": part}
+    image = told.get("image_url")
+    if told.get("type") == "image_url" and isinstance(image, dict) and isinstance(image.get("url"), str):
+        if image.get("detail", "auto") != "auto":
+            raise ValueError(f"{where}: detail={short(image['detail'])}: images are seen as they are; leave it out")
+        try:
+            return read_image(image["url"])
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+    if told.get("type") != "text" or not isinstance(told.get("text"), str):
+        raise ValueError(f"{where}: its content is neither a text nor a list of parts of type text or image_url")
+    return str(told["text"])
 
 
 def _text(value: object, what: str) -> str:

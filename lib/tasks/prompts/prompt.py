@@ -10,6 +10,7 @@ from typing import Any
 
 from lib.config import later, transient
 from lib.errors import ConfigError
+from lib.images import Image
 from lib.scoring.aggregates.judgements import Aggregate
 from lib.tasks.prompts.examples import ANSWER, check_example, read_examples, require_text
 from lib.types import Message, Tokenizer
@@ -43,7 +44,8 @@ class PromptConfig:
     add_generation_prompt: a chat ends with the header of the assistant's turn. thinking: a model whose chat template
     has the switch (`enable_thinking`) reasons before it answers; others are as they are. answer_prefix: text that the
     answer is begun with, of the last turn only; label_prefix: the same in place of it where the probabilities of labels
-    are asked for, not a text. preview: requests to show, in place of a run.
+    are asked for, not a text. images: fields of the table that the last turn of a chat shows as images, before its
+    text. preview: requests to show, in place of a run.
     """
 
     template: str
@@ -65,6 +67,7 @@ class PromptConfig:
     thinking: bool = False
     answer_prefix: str = ""
     label_prefix: str = later(default="")
+    images: list[str] = later(default_factory=list)  # noqa: RUF009
     preview: int = transient(default=0)
 
     def __post_init__(self) -> None:
@@ -97,6 +100,10 @@ class PromptConfig:
             raise ConfigError(
                 "prompt.add_generation_prompt=false: is told to a chat template, which prompt.chat=never leaves out"
             )
+        if self.images and self.chat is Chat.never:
+            raise ConfigError(f"prompt.images={self.images}: chats alone show images; leave prompt.chat=never out")
+        if len(set(self.images)) < len(self.images) or self.slots.intersection(self.images):
+            raise ConfigError(f"prompt.images={self.images}: each is shown once, and not as a text, too")
         if self.thinking and self.chat is Chat.never:
             raise ConfigError("prompt.thinking=true: is told to a chat template, which prompt.chat=never leaves out")
         _ = self._pieces, self._shots  # what is wrong with them is said now
@@ -157,11 +164,21 @@ class PromptConfig:
         """The template with its slots filled; values are never searched for slots."""
         return "".join(values[piece] if index % 2 else piece for index, piece in enumerate(self._pieces))
 
-    def tokens(self, values: Mapping[str, Sequence[str]], tokenizer: Tokenizer, *, finished: bool = False) -> list[int]:
+    def tokens(
+        self,
+        values: Mapping[str, Sequence[str]],
+        tokenizer: Tokenizer,
+        *,
+        images: Sequence[Image] = (),
+        finished: bool = False,
+    ) -> list[int]:
         """Token ids of the whole request for the texts of each slot, up to where the answer begins.
 
-        finished: nothing is to follow; what the tokenizer puts around a whole text stands around one that is no chat.
+        images: that the last turn of a chat shows. finished: nothing is to follow; what the tokenizer puts around a
+        whole text stands around one that is no chat. Raises ValueError for images that can't be shown.
         """
+        if images and not self.is_chat(tokenizer):
+            raise ValueError("chats alone show images, and the engine's tokenizer has no chat template")
         chat = self.is_chat(tokenizer)  # a chat's texts are made plain by the tokenizer, control tokens of ours too
         joined = {name: self.joint.join(texts) for name, texts in values.items()}
         text = self.fill(joined if chat else {name: tokenizer.plain(text) for name, text in joined.items()})
@@ -169,7 +186,7 @@ class PromptConfig:
             written = self._as_text(text)
             return tokenizer.embedding_prompt(written) if finished else tokenizer.completion_prompt(written)
         ids = tokenizer.chat_prompt(
-            self._as_chat(text), add_generation_prompt=self.add_generation_prompt, thinking=self.thinking
+            self._as_chat(text, images), add_generation_prompt=self.add_generation_prompt, thinking=self.thinking
         )
         return tokenizer.begin(ids, self.answer_prefix) if self.answer_prefix else ids
 
@@ -181,10 +198,10 @@ class PromptConfig:
         """Whether the prompt is put as a chat."""
         return self.chat is Chat.always or (self.chat is Chat.auto and tokenizer.has_chat_template)
 
-    def _as_chat(self, text: str) -> list[Message]:
+    def _as_chat(self, text: str, images: Sequence[Image]) -> list[Message]:
         system = [Message(role="system", content=self.system)] if self.system else []
         shots = [(_user(question), Message(role="assistant", content=answer)) for question, answer in self._shots]
-        return [*system, *(turn for shot in shots for turn in shot), _user(text)]
+        return [*system, *(turn for shot in shots for turn in shot), _user(text, images)]
 
     def _as_text(self, text: str) -> str:
         shots = [f"{question}{self.answer_joint}{answer}{self.example_joint}" for question, answer in self._shots]
@@ -228,8 +245,11 @@ class PromptConfig:
         return list(zip(questions, answers, strict=True))[: self.shots]
 
 
-def _user(text: str) -> Message:
-    return Message(role="user", content=text)
+def _user(text: str, images: Sequence[Image] = ()) -> Message:
+    turn = Message(role="user", content=text)
+    if images:
+        turn["parts"] = [*images, text] if text else [*images]
+    return turn
 
 
 def _slots(names: Collection[str]) -> str:

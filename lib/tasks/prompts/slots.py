@@ -6,9 +6,14 @@ from itertools import islice
 import pyarrow as pa
 
 from lib.errors import ConfigError
+from lib.images import Image, read_image
 from lib.tasks.prompts.fitting import MIN_TURN_TOKENS, Fitted, fit
 from lib.tasks.prompts.prompt import PromptConfig
-from lib.types import Tokenizer, slot_column
+from lib.types import Tokenizer, image_column, slot_column
+
+_DOT = read_image(
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
 
 Values = Mapping[str, Sequence[str]]
 """What goes into each slot: a text in one or several pieces."""
@@ -23,15 +28,31 @@ def slot_values(rows: pa.Table, slots: Sequence[str]) -> list[Values]:
     ] or [{} for _ in range(rows.num_rows)]
 
 
-def fit_slots(values: Values, prompt: PromptConfig, tokenizer: Tokenizer, max_tokens: int) -> Fitted:
-    """One request of at most `max_tokens` tokens: the longest pieces are cut first, in their middle; none is lost."""
+def shown_images(rows: pa.Table, fields: Sequence[str]) -> list[list[Image]]:
+    """The images that each row shows, field by field."""
+    columns = [rows[image_column(name)].to_pylist() for name in fields]
+    return [[read_image(url) for urls in row for url in urls] for row in zip(*columns, strict=True)] or [
+        [] for _ in range(rows.num_rows)
+    ]
+
+
+def fit_slots(
+    values: Values, prompt: PromptConfig, tokenizer: Tokenizer, max_tokens: int, images: Sequence[Image] = ()
+) -> Fitted:
+    """One request of at most `max_tokens` tokens: the longest pieces are cut first, in their middle; none is lost.
+
+    Images are not cut: where they alone leave no room, the request is longer, and the engine fails it.
+    """
     counts = {slot: len(pieces) for slot, pieces in values.items()}
 
     def render(sides: Sequence[Sequence[str]]) -> list[list[int]]:
         pieces = iter("".join(side) for side in sides)
-        return [prompt.tokens({slot: list(islice(pieces, n)) for slot, n in counts.items()}, tokenizer)]
+        texts = {slot: list(islice(pieces, n)) for slot, n in counts.items()}
+        return [prompt.tokens(texts, tokenizer, images=images)]
 
     sides = [[piece] for pieces in values.values() for piece in pieces]
+    if images and len(render([[""] for _ in sides])[0]) > max_tokens:
+        return Fitted(sides, [0] * len(sides), render(sides))
     return fit(sides, [range(len(sides))], render, tokenizer, max_tokens)
 
 
@@ -41,7 +62,10 @@ def check_prompt(prompt: PromptConfig, tokenizer: Tokenizer, max_tokens: int, *,
     output: tokens that are kept free for the answer.
     """
     prompt.check(tokenizer)
-    fixed = len(prompt.tokens({slot: [""] for slot in prompt.slots}, tokenizer))
+    try:
+        fixed = len(prompt.tokens({slot: [""] for slot in prompt.slots}, tokenizer, images=[_DOT] * len(prompt.images)))
+    except ValueError as error:
+        raise ConfigError(f"prompt.images={prompt.images}: {error}") from error
     least = fixed + output + len(prompt.slots) * MIN_TURN_TOKENS
     if least > max_tokens:
         raise ConfigError(
