@@ -69,7 +69,10 @@ def images_of(messages: Sequence[Mapping[str, object]]) -> list[Image]:
 def read_image(url: str) -> Image:
     """The image of a data: URL. Raises ValueError, saying why, for anything else, and for what is no whole image."""
     if not url.startswith("data:"):
-        raise ValueError(f"image {_short(url)}: must be a data: URL")
+        raise ValueError(
+            f"image {_short(url)}: must be a data: URL; files are read where data.image_root names their folder, and "
+            "nothing is fetched from elsewhere"
+        )
     head, comma, text = url.partition(",")
     if not comma or not head.endswith(";base64") or not head.startswith("data:image/"):
         raise ValueError(f"image {_short(url)}: must begin with data:image/…;base64,")

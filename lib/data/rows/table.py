@@ -282,6 +282,8 @@ def _read_images(cell: object, folder: Path | None) -> tuple[list[str], int]:
     texts = _references(cell)
     if not texts or len(texts) < len(items):
         raise ValueError("no image: must be a path, a data: URL, or a list of these")
+    if folder is None and (named := [text for text in texts if not text.startswith("data:")]):
+        raise ValueError(f"image {named[0]!r}: the table lies in no folder here; give data: URLs, or copy both here")
     read = [read_image(text) if folder is None else read_reference(text, folder) for text in texts]
     return [image.url for image in read], 0
 

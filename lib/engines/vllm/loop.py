@@ -155,10 +155,11 @@ def _input(engine: "LLMEngine", tokens: TokenIds) -> "EngineInput":
         return tokens_input(list(tokens))
     from vllm.multimodal.media import ImageMediaIO
 
-    seen = [ImageMediaIO("RGB").load_bytes(image.content) for image in tokens.images]
-    prompt = {"prompt_token_ids": tokens.written, "multi_modal_data": {"image": seen}}
     try:
-        (found,) = engine.renderer.render_cmpl([prompt])
-    except Exception as error:  # a model's processor may raise anything for an image; the engine has not seen it yet
-        raise ValueError(f"its images can't be processed: {error}") from error
+        seen = [ImageMediaIO("RGB").load_bytes(image.content) for image in tokens.images]
+        (found,) = engine.renderer.render_cmpl(
+            [{"prompt_token_ids": tokens.written, "multi_modal_data": {"image": seen}}]
+        )
+    except Exception as error:  # decoders and processors may raise anything for an image; the engine has not seen it
+        raise ValueError(f"images: {error}") from error
     return found

@@ -282,7 +282,8 @@ class VllmConfig(CheckpointConfig):
         chosen: dict[str, object] = {
             "model": str(checkpoint.weights_folder(self)),
             "tokenizer": str(checkpoint.tokenizer_folder(self)),
-            "skip_tokenizer_init": method != "generate",  # requests are token ids, and only text needs it
+            # Requests are token ids: only text needs a tokenizer, and what makes images ready.
+            "skip_tokenizer_init": method != "generate" and not self._processor_files,
             "trust_remote_code": self.trust_remote_code,
             "runner": "generate" if method in GENERATING else "pooling",
             "dtype": self.dtype.value,

@@ -83,7 +83,7 @@ def _turn(given: object, where: str) -> Message:
     texts = [part for part in parts if isinstance(part, str)]
     found = Message(role=role, content="\n".join(texts))  # as vLLM joins them
     if len(texts) < len(parts) and role != "user":
-        raise ValueError(f"{where}: a {role} turn shows no images; only the user's do")
+        raise ValueError(f"{where}: images in a turn of {role}; only those of the user show any")
     if len(parts) > 1 or len(texts) < len(parts):
         found["parts"] = parts
     if calls is not None:

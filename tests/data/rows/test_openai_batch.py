@@ -9,13 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from lib.data.image_files import contents_hash
 from lib.data.manifest import Manifest
 from lib.data.openai.output_files import is_batch
 from lib.data.reading.input_file import read_rows
 from lib.data.reading.intake import take_in
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
-from lib.errors import InputError
+from lib.errors import ConfigError, InputError
+from tests.pictures import data_url, picture
 
 CHAT = "/v1/chat/completions"
 
@@ -67,6 +69,56 @@ def test_a_request_that_cannot_be_used_is_a_row_with_its_reason(tmp_path: Path) 
 def test_bad_requests_can_be_refused_altogether(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"row 1, column body: too large"):
         load(tmp_path, [line("a", {}), line("b", {"size": 2})], on_bad_row=OnBadRow.fail)
+
+
+def test_images_in_files_are_put_into_bodies(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(picture(1))
+    (tmp_path / "outside.png").write_bytes(picture(1))
+
+    def body(url: str) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": ["?", {"type": "image_url", "image_url": {"url": url}}]}]}
+
+    response = {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "a.png"}]}]}
+    lines = [body("a.png"), body(data_url(picture(1))), response, body("../outside.png"), {"input": "a.png"}]
+    requests = [line(f"r{n}", {**one, "model": "m"}) for n, one in enumerate(lines)]
+    table = load(tmp_path, requests, image_root=str(tmp_path / "photos"))
+    bodies = [json.loads(text) if text else None for text in table["body"].to_pylist()]
+    assert bodies[0] == bodies[1] == {**body(data_url(picture(1))), "model": "m"}
+    assert bodies[2]["input"][0]["content"][0]["image_url"] == data_url(picture(1))
+    assert bodies[4] == {"input": "a.png", "model": "m"}
+    assert table["error"].to_pylist()[:3] == [None] * 3
+    assert table["error"][3].as_py().startswith("body: image ../outside.png: lies outside of")
+    assert load(tmp_path, requests)["body"].to_pylist()[0] == json.dumps({**body("a.png"), "model": "m"})
+
+
+def test_what_files_hold_is_part_of_the_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(picture(1))
+    part = {"type": "image_url", "image_url": {"url": "a.png"}}
+    missing = {"type": "image_url", "image_url": {"url": "b.png"}}
+    path = write(tmp_path / "b.jsonl", [line("a", {"messages": [{"role": "user", "content": [part, missing]}]})])
+
+    def found() -> str:
+        config = OpenAiBatchConfig(path=str(path), image_root=str(tmp_path))
+        return contents_hash(open_batch(config, CHAT, only_small).shown_files())
+
+    before = found()
+    assert found() == before
+    (tmp_path / "unnamed.png").write_bytes(picture(1))
+    assert found() == before
+    (tmp_path / "a.png").write_bytes(picture(2))
+    changed = found()
+    assert changed != before
+    (tmp_path / "b.png").write_bytes(picture(2))
+    assert found() not in (before, changed)
+
+
+def test_a_folder_of_images_must_be_there_and_have_an_effect(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data.image_root=.*none: no such folder"):
+        OpenAiBatchConfig(path="x", image_root=str(tmp_path / "none"))
+    config = OpenAiBatchConfig(path="x", image_root=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"data.image_root=.*: has no effect on requests to /v1/embeddings"):
+        open_batch(config, "/v1/embeddings", only_small)
 
 
 @pytest.mark.parametrize(

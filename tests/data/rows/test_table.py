@@ -6,12 +6,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lib.data.image_files import contents_hash
+from lib.data.joining.keys import content_keys
 from lib.data.reading.input_file import read_rows
 from lib.data.reading.intake import take_in
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.table import TableConfig, open_table
 from lib.errors import ConfigError, InputError
-from lib.types import slot_column
+from lib.types import image_column, slot_column
+from tests.pictures import data_url, picture
 
 
 def jsonl(path: Path, rows: list[dict[str, Any]]) -> str:
@@ -156,3 +159,63 @@ def test_a_prompt_without_slots_needs_ids_to_tell_rows(tmp_path: Path) -> None:
 def test_numbers_of_rows_that_no_input_has(key: str) -> None:
     with pytest.raises(ConfigError, match=f"data.{key}=1{'0' * 400}: must be at least 1 and below"):
         TableConfig(path="x", **{"fold": 0, key: 10**400})
+
+
+def load_images(folder: Path, path: str, fields: tuple[str, ...] = (), **values: Any) -> pa.Table:
+    rows = open_table(TableConfig(path=path, **values), fields, images=["photo"])
+    table = pa.concat_tables(read_rows(file, folder, 0, file.rows, rows) for file in take_in(rows, folder).inputs)
+    return table.append_column("key", content_keys(table, rows.content))
+
+
+def test_cells_of_images_are_read_and_count_by_what_they_show(tmp_path: Path) -> None:
+    for name, seed in (("a.png", 1), ("same.png", 1), ("b.png", 2)):
+        (tmp_path / name).write_bytes(picture(seed))
+    cells: list[Any] = ["a.png", "same.png", data_url(picture(1)), "b.png", ["a.png", "b.png"], ["b.png", "a.png"]]
+    path = jsonl(tmp_path / "x.jsonl", [{"q": "why?", "photo": cell} for cell in cells])
+    table = load_images(tmp_path / "run", path, ("q",))
+    one, other = data_url(picture(1)), data_url(picture(2))
+    assert table[image_column("photo")].to_pylist() == [[one]] * 3 + [[other], [one, other], [other, one]]
+    keys = table["key"].to_pylist()
+    assert keys[0] == keys[1] == keys[2]
+    assert len(set(keys)) == 4
+
+
+def test_images_of_parquet_and_csv_are_copied_a_few_rows_at_a_time(tmp_path: Path) -> None:
+    rows = 40
+    for n in range(rows):
+        (tmp_path / f"{n}.png").write_bytes(picture(n, (4, 4)))
+    names = [f"{n}.png" for n in range(rows)]
+    pq.write_table(pa.table({"file": names}), tmp_path / "x.parquet")
+    (tmp_path / "x.csv").write_text("file\n" + "\n".join(names))
+    for kind in ("parquet", "csv"):
+        columns = {"photo": "file"}
+        table = load_images(tmp_path / kind, str(tmp_path / f"x.{kind}"), columns=columns)
+        assert table["row"].to_pylist() == [*range(rows)]
+        assert table[image_column("photo")].to_pylist() == [[data_url(picture(n, (4, 4)))] for n in range(rows)]
+
+
+def test_a_cell_that_is_no_image_is_bad(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "above.png").write_bytes(picture(1))
+    cells: list[Any] = ["none.png", "../above.png", "http://example.org/a.png", None, [], [None], 3]
+    path = jsonl(tmp_path / "below" / "x.jsonl", [{"photo": cell} for cell in cells])
+    errors = load_images(tmp_path / "run", path, on_bad_row=OnBadRow.record)["error"].to_pylist()
+    assert errors[0].startswith("photo: image none.png: cannot be read (No such file or directory)")
+    assert errors[1].startswith("photo: image ../above.png: lies outside of")
+    assert "nothing is fetched from elsewhere" in errors[2]
+    assert errors[3:] == ["photo: no image: must be a path, a data: URL, or a list of these"] * 4
+
+
+def test_what_the_images_of_a_table_hold_is_part_of_the_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(picture(1))
+    path = jsonl(tmp_path / "x.jsonl", [{"photo": ["a.png", "b.png"]}, {"photo": data_url(picture(1))}])
+    rows = open_table(TableConfig(path=path), [], images=["photo"])
+    before = contents_hash(rows.shown_files())
+    (tmp_path / "a.png").write_bytes(picture(2))
+    assert contents_hash(rows.shown_files()) != before
+
+
+def test_a_missing_column_of_images_is_named(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"q": "a"}])
+    with pytest.raises(InputError, match=r"column 'photo' is missing.*\+\+data.columns.photo=NAME"):
+        load_images(tmp_path / "run", path)

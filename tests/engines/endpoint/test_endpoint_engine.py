@@ -20,6 +20,7 @@ from lib.tasks.prompts.labels import label_sequences
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.types import Message, Sampling, ServerPrompt
 from tests.engines.endpoint.misbehaving import MODEL, Server, serving
+from tests.pictures import data_url, picture
 
 
 @pytest.fixture
@@ -89,6 +90,24 @@ def test_turns_of_batch_bodies_are_sent_as_servers_know_them(server: Server) -> 
     (body,) = server.log.bodies
     assert body["messages"] == [{"role": "user", "content": "a\nb", "name": "x"}]
     assert (body["documents"], body["chat_template_kwargs"]) == ([{"text": "d"}], {"level": 3})
+
+
+def test_images_are_sent_with_their_texts(server: Server) -> None:
+    engine, tokenizer = made(server)
+    parts = [
+        {"type": "text", "text": "row=1 "},
+        {"type": "image_url", "image_url": {"url": data_url(picture(1, (57, 28)))}},
+        {"type": "text", "text": "?"},
+    ]
+    chat = tokenizer.chat_prompt(read_turns([{"role": "user", "content": parts}, {"role": "user", "content": "b"}]))
+    texts = tokenizer.chat_prompt(
+        read_turns([{"role": "user", "content": "row=1 \n?"}, {"role": "user", "content": "b"}])
+    )
+    assert len(chat) == len(texts) + 3  # of 28 pixels each, along both sides
+    found = engine.generate([chat], Sampling(max_tokens=7), [0])
+    assert found.texts[0][0].text
+    (body,) = server.log.bodies
+    assert body["messages"] == [{"role": "user", "content": parts}, {"role": "user", "content": "b"}]
 
 
 @pytest.mark.parametrize(

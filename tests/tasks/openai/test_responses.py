@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from lib.images import images_of
 from lib.tasks.openai.bodies import read_chat
 from lib.tasks.openai.responses import read_response
 from lib.types import Sampling
+from tests.pictures import data_url, picture
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 ITEMS = [
@@ -40,6 +42,15 @@ def test_what_a_response_asks_is_what_a_chat_does() -> None:
     )  # fmt: skip
     assert found == expected
     assert json.loads(found.sampling.json_schema or "") == SCHEMA
+
+
+def test_images_are_those_of_chats() -> None:
+    url = data_url(picture(1))
+    content = [{"type": "input_image", "image_url": url, "detail": "auto"}, {"type": "input_text", "text": "a"}]
+    same = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "a"}]
+    found = read_response({"input": [{"role": "user", "content": content}]}, 300)
+    assert found == read_chat({"messages": [{"role": "user", "content": same}]}, 300)
+    assert images_of(found.prompts[0].messages)  # type: ignore[union-attr]
 
 
 def test_a_text_is_a_turn_of_the_user() -> None:

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from lib.images import read_image
 from lib.tasks.openai.body_keys import Keys
 from lib.tasks.openai.turns import Chat, read_chat_turns, read_turns
+from tests.pictures import data_url, picture
 
 USER, ASSISTANT = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "now", "arguments": '{"zone": "UTC"}'}}
@@ -22,6 +24,37 @@ def test_several_texts_are_joined_as_vllm_does_and_kept_apart() -> None:
         {"role": "user", "content": "a\nb", "parts": ["a", "b"]},
     ]
     assert read_turns([{"role": "user", "content": parts[:1]}]) == [USER]
+
+
+def test_images_stand_between_texts() -> None:
+    url = data_url(picture(1))
+    parts = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": url, "detail": "auto"}}]
+    image = read_image(url)
+    assert read_turns([{"role": "user", "content": [*parts, parts[0]]}]) == [
+        {"role": "user", "content": "a\na", "parts": ["a", image, "a"]}
+    ]
+    assert read_turns([{"role": "user", "content": parts[1:]}]) == [{"role": "user", "content": "", "parts": [image]}]
+
+
+def shown(url: object, **more: Any) -> list[dict[str, Any]]:
+    return [{"type": "image_url", "image_url": {"url": url, **more}}]
+
+
+@pytest.mark.parametrize(
+    ("turn", "message"),
+    [
+        ({"role": "user", "content": shown("http://x.org/a.png")}, "turn 1: image http://x.org/a.png: must be a data:"),
+        ({"role": "user", "content": shown("data:image/png;base64,?")}, "turn 1: image .*: is no base64"),
+        ({"role": "user", "content": shown(data_url(picture(1)), detail="low")}, 'turn 1: detail="low": images are'),
+        ({"role": "user", "content": shown(None)}, "parts of type text or image_url"),
+        ({"role": "user", "content": [{"type": "input_audio"}]}, "parts of type text or image_url"),
+        ({"role": "system", "content": shown(data_url(picture(1)))}, "turn 1: images in a turn of system"),
+        ({"role": "assistant", "content": shown(data_url(picture(1)))}, "turn 1: images in a turn of assistant"),
+    ],
+)
+def test_images_that_no_model_could_see(turn: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_turns([turn])
 
 
 def test_any_order_of_turns_is_the_templates_business() -> None:
