@@ -61,7 +61,7 @@ class ByteTokenizer:
         Raises ValueError for images, which have no bytes here.
         """
         if images_of(messages):
-            raise ValueError("images: this engine sees none; use a vllm engine with a vision-language model")
+            raise ValueError("images: this engine sees none; use a vision-language model with a vllm engine")
         return [*self.conversation(messages), *([_ROLES["assistant"]] if add_generation_prompt else [])]
 
     def embedding_prompt(self, text: str, prefix: str = "", role: str = "none") -> list[int]:

@@ -16,6 +16,7 @@ from lib.data.run_folder import JOURNALS, REMEMBERED, REPEATED
 from tests.conftest import ROOT, Job
 from tests.engines.endpoint.misbehaving import serving
 from tests.jobs.test_configs import make
+from tests.pictures import picture
 
 PYTHON = ".venv/bin/python -m jobs."
 BEFORE, _, REST = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## On a cluster\n")
@@ -72,6 +73,7 @@ ARGUMENTS = {
     "data=table": "data=table",
     "data=openai_batch": "data=openai_batch",
     "data.path=prompts.csv": "data.path={files}/prompts.csv",
+    "data.path=photos.csv": "data.path={files}/photos.csv",
     "data.path=answers.csv": "data.path={files}/answers.csv",
     "data.path=batch.jsonl": "data.path={files}/batch.jsonl",
     "data.path=questions.csv": "data.path={files}/questions.csv",
@@ -100,8 +102,8 @@ ARGUMENTS = {
     ),
 }
 AS_IT_IS = [
-    "prompt=", "prompt.preview=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=", "judge.",
-    "store.prune_days=", "store.compact=", "leaderboard.model=", "grade.", "quantize.to=",
+    "prompt=", "prompt.preview=", "prompt.images=", "generate.", "data.carry=", "embed.", "retriever=", "merge.format=",
+    "judge.", "store.prune_days=", "store.compact=", "leaderboard.model=", "grade.", "quantize.to=",
 ]  # fmt: skip
 DUMMIES = [
     "engine@embedder=dummy", "engine@generator=dummy", "engine@reranker=dummy", "generator.max_model_len=4096",
@@ -214,6 +216,8 @@ def _labelled(folder: Path, job: Job) -> None:
 def _texts(folder: Path) -> None:
     """Prompts, questions, documents, judgements, and an OpenAI batch file."""
     (folder / "prompts.csv").write_text("id,instruction\n1,Tell me a story.\n2,Say hello.\n")
+    (folder / "photos.csv").write_text("id,photo,instruction\n1,a.png,What is it?\n")
+    (folder / "a.png").write_bytes(picture(1))
     (folder / "answers.csv").write_text("id,question,answer,model\n1,How many legs has a spider?,Eight.,small\n")
     (folder / "questions.csv").write_text("id,question\na,推論とは？\nb,訓練とは？\n", encoding="utf-8")
     for name in ("talk.txt", "LLM2024_day4.txt", "LLM2024_day4_raw.txt"):

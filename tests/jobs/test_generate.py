@@ -7,6 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Job
+from tests.engines.endpoint.misbehaving import MODEL, serving
+from tests.jobs.test_openai_batch_runs import read, write
+from tests.pictures import data_url, picture
 
 DRAWS = ["generate.temperature=0.9", "generate.top_p=0.95", "generate.n=3", "generate.max_new_tokens=10"]
 
@@ -32,6 +35,8 @@ def texts(run: Path) -> list[list[str]]:
         (["prompt.examples=[{instruction: a}]"], "prompt.examples, example 1"),
         (['generate.json_schema=\'{"type": "objekt"}\''], "is no JSON schema"),
         (["engine.max_model_len=16"], "engine.max_model_len=16"),
+        (["prompt.images=[instruction]"], "prompt.images=['instruction']: each is shown once, and not as a text, too"),
+        (["prompt.images=[photo]", "prompt.chat=never"], "chats alone show images"),
         (["data.carry=[text]"], "is also a column of this job's result"),
     ],
 )
@@ -75,3 +80,56 @@ def test_several_runs_side_by_side(prompts: Path, quick_job: Job, tmp_path: Path
     assert "<svg" in page
     done = quick_job("evaluate", f"runs={tmp_path}/nothing-*", code=2)
     assert "matches no folder" in done.stderr
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    (tmp_path / "photos").mkdir()
+    for seed in range(3):
+        (tmp_path / "photos" / f"{seed}.png").write_bytes(picture(seed))
+    path = tmp_path / "photos" / "photos.csv"
+    path.write_text("photo,instruction\n" + "".join(f"{n}.png,row={n} What is it?\n" for n in range(3)))
+    return path
+
+
+def test_a_server_is_shown_the_images_of_rows(photos: Path, quick_job: Job, tmp_path: Path) -> None:
+    table = ["data=table", f"data.path={photos}", "prompt=instruct", "prompt.images=[photo]", "prompt.system=Look."]
+    with serving() as server:
+        engine = ["engine=endpoint", "engine.server=openai", f"engine.url={server.url}", f"engine.model={MODEL}"]
+        quick_job("generate", *table, *engine, "executor=inline", f"run.dir={tmp_path}/run")
+    assert len(set(texts(tmp_path / "run"))) == 3
+    asked = sorted((body["messages"] for body in server.log.bodies), key=lambda turns: turns[1]["content"][1]["text"])
+    assert asked == [
+        [
+            {"role": "system", "content": "Look."},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": data_url(picture(n))}},
+                    {"type": "text", "text": f"row={n} What is it?"},
+                ],
+            },
+        ]
+        for n in range(3)
+    ]
+
+
+@pytest.mark.parametrize("engine", ["dummy", "smollm2_135m", "smollm2_135m_vllm"])
+def test_an_engine_without_eyes_is_shown_no_images(engine: str, photos: Path, quick_job: Job, tmp_path: Path) -> None:
+    table = ["data=table", f"data.path={photos}", "prompt=instruct", "prompt.images=[photo]"]
+    line = [f"engine={engine}", "executor=inline", f"run.dir={tmp_path}/run"]
+    done = quick_job("generate", *table, *line, code=2)
+    assert "prompt.images=['photo']: images: this engine sees none; use a vision-language model" in done.stderr
+
+
+def test_a_body_with_an_image_is_one_line_of_errors(quick_job: Job, tmp_path: Path) -> None:
+    seen = [{"type": "image_url", "image_url": {"url": data_url(picture(1))}}, {"type": "text", "text": "?"}]
+    bodies = [{"messages": [{"role": "user", "content": content}], "max_tokens": 5} for content in ("hi", seen)]
+    path = write(tmp_path / "batch.jsonl", "/v1/chat/completions", bodies)
+    files = ["data=openai_batch", f"data.path={path}", "merge.format=openai_batch"]
+    quick_job("generate", *files, "engine=dummy", "executor=inline", f"run.dir={tmp_path}/run")
+    outputs, errors = read(tmp_path / "run")
+    assert [line["custom_id"] for line in outputs] == ["r-0"]
+    (error,) = errors
+    assert error["custom_id"] == "r-1"
+    assert "images: this engine sees none" in error["response"]["body"]["error"]["message"]

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lib.errors import ConfigError
+from lib.errors import EngineError
 from lib.images import Image, ImagePrompt
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
@@ -23,7 +23,7 @@ class Eyes:
     def see(self, written: Sequence[int], images: Sequence[Image]) -> ImagePrompt:
         """A prompt with its images. written: the tokens of the chat template, with one place for each of them.
 
-        Raises ValueError where it has more places or fewer, ConfigError where the processor can't be loaded.
+        Raises ValueError where it has more places or fewer, EngineError where the processor can't be loaded.
         """
         place = self._place
         if (places := written.count(place)) != len(images):
@@ -53,11 +53,12 @@ class Eyes:
         try:
             found = AutoProcessor.from_pretrained(self.folder, **options)
         except (OSError, ValueError, ImportError, RuntimeError) as error:
-            raise ConfigError(
-                f"{self.key}: its processor of images cannot be loaded: {str(error).strip().splitlines()[0]}"
+            raise EngineError(
+                f"{self.key}: what makes images ready for it cannot be loaded from {self.folder}: "
+                f"{str(error).strip().splitlines()[0]}"
             ) from error
         if not all(hasattr(found, name) for name in ("image_token", "tokenizer", "_get_num_multimodal_tokens")):
-            raise ConfigError(
+            raise EngineError(
                 f"{self.key}: its processor ({type(found).__name__}) doesn't tell how many tokens an image takes; "
                 "choose a model whose processor transformers has"
             )
