@@ -161,4 +161,4 @@ def _shard_rows(rows: int, size: int = 0) -> int:
     size: bytes of these rows: a shard is read whole, and rows with images are large.
     """
     usual = min(max(-(-rows // 200), 8), 1024)
-    return max(min(usual, _SHARD_BYTES * rows // max(size, 1)), 1)
+    return max(min(usual, _SHARD_BYTES * max(rows, 1) // max(size, 1)), 1)
