@@ -16,6 +16,11 @@ _ORIENTATION, _LYING = 0x0112, 5  # EXIF: how a camera was held; from 5 on, widt
 _KNOWN = "known are PNG, JPEG, WebP and GIF"
 
 
+def image_column(name: str) -> str:
+    """The column of canonical rows that holds images which a prompt shows, as a list of data: URLs."""
+    return f"image.{name}"
+
+
 @dataclass(frozen=True)
 class Image:
     """An image as its file has it; what it shows is decoded by the engine. kind: png, jpeg, webp or gif."""

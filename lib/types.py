@@ -30,11 +30,6 @@ def slot_column(name: str) -> str:
     return f"slot.{name}"
 
 
-def image_column(name: str) -> str:
-    """The column of canonical rows that holds images which a prompt shows, as a list of data: URLs."""
-    return f"image.{name}"
-
-
 KEY = "row.key"
 """The column of canonical rows, and of shards, that holds a row's key (`lib/data/joining/keys.py`)."""
 

@@ -32,8 +32,8 @@ from lib.data.rows.base import (
 )
 from lib.data.rows.text_repair import repair
 from lib.errors import ConfigError, InputError
-from lib.images import read_image, read_reference
-from lib.types import image_column, slot_column
+from lib.images import image_column, read_image, read_reference
+from lib.types import slot_column
 
 
 @dataclass(frozen=True, kw_only=True)

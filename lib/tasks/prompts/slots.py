@@ -6,10 +6,10 @@ from itertools import islice
 import pyarrow as pa
 
 from lib.errors import ConfigError
-from lib.images import Image, read_image
+from lib.images import Image, image_column, read_image
 from lib.tasks.prompts.fitting import MIN_TURN_TOKENS, Fitted, fit
 from lib.tasks.prompts.prompt import PromptConfig
-from lib.types import Tokenizer, image_column, slot_column
+from lib.types import Tokenizer, slot_column
 
 _DOT = read_image(
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="

@@ -13,7 +13,8 @@ from lib.data.reading.intake import take_in
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.table import TableConfig, open_table
 from lib.errors import ConfigError, InputError
-from lib.types import image_column, slot_column
+from lib.images import image_column
+from lib.types import slot_column
 from tests.pictures import data_url, picture
 
 
