@@ -26,6 +26,7 @@ from lib.engines.transformers.transformers_config import TransformersConfig
 from lib.engines.vllm.vllm_config import VllmConfig
 from lib.pipeline.executors.inline import InlineConfig
 from lib.pipeline.executors.ray_executor import RayConfig
+from lib.pipeline.executors.server_executor import ServerConfig
 from lib.tasks.prompts.prompt import PromptConfig
 
 SCHEMAS = {
@@ -45,6 +46,7 @@ SCHEMAS = {
     "engine/vllm": VllmConfig,
     "executor/inline": InlineConfig,
     "executor/ray": RayConfig,
+    "executor/server": ServerConfig,
     "notify": NotifyConfig,
     "prompt": PromptConfig,
     "retriever/bm25": Bm25Config,

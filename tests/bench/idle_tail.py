@@ -155,7 +155,7 @@ async def _async_llm() -> Any:
     from vllm.v1.engine.async_llm import AsyncLLM
 
     os.environ.update(environment(num_gpus=0))
-    arguments = CONFIG._arguments("generate")
+    arguments = CONFIG.arguments("generate")
     return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
 
 

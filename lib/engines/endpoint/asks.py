@@ -34,10 +34,14 @@ class Ask:
 
 @dataclass(frozen=True)
 class Asker:
-    """Makes requests to a model of a kind of server."""
+    """Makes requests to a model of a kind of server.
+
+    ids: prompts are the model's own token ids, and sent as they are; else `ServerPrompt`s, of which it gets the texts.
+    """
 
     model: str
     server: Server
+    ids: bool = False
 
     def text(self, prompt: TokenIds, sampling: Sampling, most: int, seed: int, sample: int = 0) -> Ask:
         """Samples after a prompt, `most` tokens each. sample: its number where each is a request of its own."""
@@ -61,7 +65,7 @@ class Asker:
         return Ask(path=path, body=body, tokens=len(prompt), output=most * samples, salt=salt)
 
     def next_token(
-        self, prompt: TokenIds, begun: str, *, top: Mapping[str, int], ids: Sequence[int] | None = None
+        self, prompt: TokenIds, begun: str = "", *, top: Mapping[str, int], ids: Sequence[int] | None = None
     ) -> Ask:
         """The likeliest next tokens after a prompt and the beginning of its answer, or those of some ids.
 
@@ -96,8 +100,11 @@ class Asker:
         return Ask(path=path, body=body, tokens=len(prompt))
 
     def _prompt(self, prompt: TokenIds, begun: str = "") -> tuple[str, dict[str, Any]]:
-        told = _told(prompt)
         body: dict[str, Any] = {"model": self.model}
+        if self.ids:
+            assert not begun, "it is among the ids"
+            return COMPLETIONS, {**body, "prompt": list(prompt)}
+        told = _told(prompt)
         begun = told.begun + begun
         if told.messages is None:
             return COMPLETIONS, {**body, "prompt": "".join(told.texts) + begun}

@@ -2,15 +2,18 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from lib.engines.checkpoints.tokenizer import HuggingFaceTokenizer
 from lib.engines.decoding.label_tokens import distinct, next_tokens, prefixes
+from lib.engines.decoding.stopping import split_stops
 from lib.engines.decoding.token_budget import token_budgets
-from lib.engines.endpoint import label_reading, reply_reading
+from lib.engines.endpoint import dialects, label_reading, reply_reading
 from lib.engines.endpoint.asks import Ask, Asker
 from lib.engines.endpoint.client import Client
 from lib.engines.endpoint.dialects import DIALECTS
@@ -19,7 +22,7 @@ from lib.engines.endpoint.limits import Prices
 from lib.engines.endpoint.reply_reading import Reply, Top
 from lib.engines.endpoint.server_tokenizer import ServerTokenizer
 from lib.engines.endpoint.tries import Refused
-from lib.errors import Unfinished
+from lib.errors import ConfigError, Unfinished
 from lib.types import (
     Answers,
     Completion,
@@ -28,6 +31,7 @@ from lib.types import (
     Replies,
     Sampling,
     Served,
+    ServerPrompt,
     TokenIds,
     TokenPair,
     Usage,
@@ -74,6 +78,11 @@ class EndpointEngine:
 
     def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
         """What follows each prompt. seeds: told to servers that take them; elsewhere draws can't be repeated."""
+        try:
+            dialects.check_sampling(sampling, self._asker.server)
+        except ConfigError as error:  # of a body of a batch: a config's was checked before
+            return Completions([[] for _ in prompts], dict.fromkeys(range(len(prompts)), str(error)), Usage())
+        sampling = self._with_special_stops(sampling)
         budgets, errors = token_budgets(prompts, sampling, self._max_model_len)
         rows = [row for row in range(len(prompts)) if row not in errors]
         each = 1 if self._dialect.samples else sampling.n  # requests for a prompt
@@ -123,7 +132,7 @@ class EndpointEngine:
         """Every proper prefix of a label's tokens is a request, for the tokens that may come after it."""
         paths = prefixes(labels)
         asks = [
-            self._asker.next_token(prompt, self._tokenizer.decode(path), top=self._top, ids=next_tokens(labels, path))
+            self._asker.next_token(self._after(prompt, path), top=self._top, ids=next_tokens(labels, path))
             for prompt in prompts
             for path in paths
         ]
@@ -188,6 +197,22 @@ class EndpointEngine:
             lost = max(lost, own[""].lost)
         served = usage.served + Served(bounded=bounded, lost_mass=lost)
         return _answers(rows, len(labels), Usage(usage.cached_tokens, usage.queued, served))
+
+    def _after(self, prompt: TokenIds, path: Sequence[int]) -> TokenIds:
+        """A prompt whose answer begins with some tokens."""
+        if self._asker.ids:
+            return [*prompt, *path]
+        assert isinstance(prompt, ServerPrompt)
+        begun = prompt.told.begun + self._tokenizer.decode(path)
+        return ServerPrompt([*prompt, *path], replace(prompt.told, begun=begun))
+
+    def _with_special_stops(self, sampling: Sampling) -> Sampling:
+        """Stop texts that are special tokens by their ids, where the server takes those: no text shows them."""
+        counts = self._tokenizer.counts
+        if "stop_token_ids" not in self._dialect.optional or not isinstance(counts, HuggingFaceTokenizer):
+            return sampling
+        texts, ids = split_stops(sampling.stop, counts)
+        return replace(sampling, stop=tuple(texts), stop_token_ids=(*ids, *sampling.stop_token_ids))
 
     def _spelling(self, tokens: Sequence[int]) -> Spelling:
         """The text of a label's tokens, and where they end, if they are the model's."""

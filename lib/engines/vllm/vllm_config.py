@@ -74,7 +74,7 @@ _CACHE_BYTES = {KvCacheDtype.auto: None, KvCacheDtype.bfloat16: 2}  # of a value
 CPU_CACHE_BYTES = 1 << 30
 CPU_BLOCK = 32  # tokens; vLLM's own default of 128 misses half of what prompts share
 _GPU_BLOCK, _MOST_AT_ONCE = 16, 256  # vLLM's own defaults, on most GPUs
-_STRUCTURED = {"backend": "xgrammar", "disable_any_whitespace": True}  # as constraint.py does; extra may say otherwise
+STRUCTURED = {"backend": "xgrammar", "disable_any_whitespace": True}  # as constraint.py does; extra may say otherwise
 _EMBEDDINGS = ("embed_tokens.weight", "embed_tokens.base_layer.weight", "lm_head.weight", "lm_head.base_layer.weight")
 _PLUGINS = {VllmQuantization.bitsandbytes: "vllm-bnb-plugin", VllmQuantization.gguf: "vllm-gguf-plugin"}
 
@@ -251,10 +251,10 @@ class VllmConfig(CheckpointConfig):
 
             assert isinstance(tokenizer, HuggingFaceTokenizer)
             tools = ToolReader(self.tool_parser, tokenizer.huggingface)
-        extra = {"structured_outputs_config": _STRUCTURED, **self.extra} if method == "generate" else self.extra
+        extra = {"structured_outputs_config": STRUCTURED, **self.extra} if method == "generate" else self.extra
         adapter = checkpoint.adapter_of(self)
         lora = None if adapter is None else adapter.folder
-        loop = start.load(self.model, self._arguments(method), extra, self.num_gpus, lora)
+        loop = start.load(self.model, self.arguments(method), extra, self.num_gpus, lora)
         memory, limit = checkpoint.weight_bytes(self), self.max_model_len
         if method in GENERATING:
             return GeneratingEngine(loop, tokenizer, memory=memory, max_model_len=limit, tools=tools)
@@ -276,7 +276,7 @@ class VllmConfig(CheckpointConfig):
             most_at_once=self.most_at_once,
         )
 
-    def _arguments(self, method: str) -> dict[str, object]:
+    def arguments(self, method: str) -> dict[str, object]:
         """EngineArgs by name; what is null is left to vLLM."""
         on_cpu = not self.num_gpus
         chosen: dict[str, object] = {

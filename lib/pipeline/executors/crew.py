@@ -9,6 +9,8 @@ import pyarrow as pa
 from lib.data.shards import Footer
 from lib.pipeline.executors.shard_queue import Piece
 
+KILLED = "killed the worker"  # reason of a row's failure
+
 
 @dataclass(frozen=True)
 class Placed:

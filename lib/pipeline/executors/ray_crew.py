@@ -14,7 +14,7 @@ import pyarrow as pa
 from lib.data.manifest import Shard
 from lib.data.shards import Footer
 from lib.errors import EngineError, OvernightError, RunFailed
-from lib.pipeline.executors.crew import Answered, Died, News, Placed, Ready
+from lib.pipeline.executors.crew import KILLED, Answered, Died, News, Placed, Ready
 from lib.pipeline.executors.shard_queue import Piece
 from lib.pipeline.run import Run
 from lib.pipeline.worker import Worker
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
-KILLED = "killed the worker"
 _PLACING, _LOADING = "placing", "loading"
 
 _Call = Piece | str
