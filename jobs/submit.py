@@ -11,7 +11,7 @@ from functools import partial
 from jobs.plan import JOBS, require_known
 from lib.cluster.clusters import ClusterConfig
 from lib.cluster.dispatch import Desk
-from lib.cluster.submitting import PlannedRun, SubmitConfig, job_overrides, submit
+from lib.cluster.submitting import PlannedRun, SubmitConfig, job_overrides, submit, with_executor
 from lib.command_line import as_value
 from lib.data.delivery import require_writable
 from lib.errors import ConfigError
@@ -37,7 +37,7 @@ def main(config: Config, overrides: list[str]) -> None:
     job = JOBS[config.job]
     overrides = job_overrides(overrides, config.cluster)
     # Exactly what will run there: with the defaults of that job, not of this one.
-    planned = compose_job(job, [*overrides, f"executor={config.cluster.executor}"])
+    planned = compose_job(job, with_executor(overrides, config.cluster))
     if planned.run.grace_seconds >= config.cluster.notice:
         raise ConfigError(
             f"run.grace_seconds={planned.run.grace_seconds:g}: must be less than cluster.signal_seconds="

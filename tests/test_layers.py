@@ -50,6 +50,7 @@ WINGS = {  # of lib.engines -> the other wings and files of it that its files ma
     "lib.engines.endpoint": _SHARED,
     "lib.engines.transformers": _SHARED,
     "lib.engines.vllm": _SHARED,
+    "lib.engines.own_server": {*_SHARED, "lib.engines.endpoint", "lib.engines.vllm"},
     "lib.engines.retrieval": {"lib.engines.base"},
     "lib.engines.sentence_transformers": {*_SHARED, "lib.engines.transformers"},
     "lib.engines.measuring": {"lib.engines.checkpoints", "lib.engines.transformers"},

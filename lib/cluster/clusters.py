@@ -13,7 +13,7 @@ class ClusterConfig:
     """One cluster: `conf/cluster/<name>.yaml` holds one of its subclasses.
 
     python: the interpreter there; null: the one that submits (a virtual environment on a shared file system).
-    executor: the one that jobs use there.
+    executor: the one that jobs use there, unless they start a server of their own.
     """
 
     executor: ClassVar[str] = "ray"

@@ -21,6 +21,8 @@ from lib.errors import ClusterError, ConfigError, JobEnded, RunFolderError, Stop
 from lib.log import log
 from lib.urls import without_secrets
 
+SERVER = "executor=server"  # one that all clusters have room for beside their own
+
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitConfig:
@@ -50,17 +52,25 @@ class PlannedRun:
 
 
 def job_overrides(overrides: Sequence[str], cluster: ClusterConfig) -> list[str]:
-    """What of the command line of `jobs.submit` belongs to the job. Raises ConfigError for what the cluster decides."""
-    kept = []
+    """What of the command line of `jobs.submit` belongs to the job. Raises ConfigError for what the cluster decides.
+
+    The cluster's own executor is left out, since its scripts add it; `executor=server` is kept.
+    """
+    kept, usual = [], f"executor={cluster.executor}"
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
-        if key == "executor" and override != f"executor={cluster.executor}":
-            raise ConfigError(f"{override}: here it must be executor={cluster.executor} (or choose another cluster)")
+        if key == "executor" and override not in (usual, SERVER):
+            raise ConfigError(f"{override}: here it must be {usual} or {SERVER} (or choose another cluster)")
         if key.partition(".")[0] == "array":
             raise ConfigError(f"{override}: the cluster shares out the shards (cluster.count)")
-        if key != "executor":
+        if override != usual:
             kept.append(override)
     return kept
+
+
+def with_executor(overrides: Sequence[str], cluster: ClusterConfig) -> list[str]:
+    """The words of a job, with the executor that it has there."""
+    return [*overrides, *([] if SERVER in overrides else [f"executor={cluster.executor}"])]
 
 
 def submit(cluster: ClusterConfig, config: SubmitConfig, request: PlannedRun, desk: Desk) -> None:
@@ -142,7 +152,7 @@ def _to_slurm(config: SubmitConfig, scripts: dict[str, Script], desk: Desk) -> N
 
 
 def _to_ray(cluster: RayJobsConfig, config: SubmitConfig, request: PlannedRun, desk: Desk) -> None:
-    line = [python_of(cluster), "-m", f"jobs.{request.job}", *request.overrides, "executor=ray"]
+    line = [python_of(cluster), "-m", f"jobs.{request.job}", *with_executor(request.overrides, cluster)]
     # Modules come from the copy of the code, which is the job's folder; relative paths mean what they mean here.
     entrypoint = (
         f'export PYTHONPATH="$PWD" PYTHONSAFEPATH=1 && cd {shlex.quote(os.getcwd())} && exec {shlex.join(line)}'

@@ -14,6 +14,7 @@ CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
 INPUT = "input"
 SHARDS = "shards"
+SERVER_LOG = "server.txt"  # what a server of the run's own says
 JOURNALS = "journals"  # answers of servers about rows of shards that are not done yet
 REMEMBERED = "remembered"  # rows that were answered by earlier runs
 REPEATED = "repeated"  # rows that ask what another row asks

@@ -73,6 +73,11 @@ class Worker:
         refused = failed_rows(rows.filter(pc.invert(fine)), self._run)
         return pa.concat_tables([answered, refused]).sort_by("row")
 
+    def close(self) -> None:
+        """Leave off asking a server; an engine in this process goes on with what it has in hand."""
+        if isinstance(self._engine, RemoteEngine):
+            self._engine.close()
+
     @contextmanager
     def _asked(self, shard: Shard) -> Iterator[Engine]:
         """The engine about a shard: where each answer may cost money, with those that are known."""

@@ -1,5 +1,6 @@
 """What jobs.submit refuses and shows; what it submits is tested on a real Slurm in tests/slurm."""
 
+import os
 import shlex
 import subprocess
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ Battles = Callable[..., Path]
     [
         (["data.path=none.csv"], "none.csv"),
         (["engine.fail_onn=x"], "fail_onn"),
-        (["cluster=slurm", "executor=inline"], "executor=inline: here it must be executor=ray"),
+        (["cluster=slurm", "executor=inline"], "executor=inline: here it must be executor=ray or executor=server"),
         (["cluster=slurm_array", "executor.workers=2"], "workers"),
         (["cluster=slurm_array", "array.element=0/2"], "array.element=0/2: the cluster shares out the shards"),
         (["cluster=slurm", "--missing"], "submit.missing=true is for cluster=slurm_array"),
@@ -56,6 +57,37 @@ def test_a_dry_run_shows_the_script_with_its_resources(quick_job: Job, battles: 
     assert "/slurm/array.sbatch arena data=arena" in shown  # with the engine that jobs.arena has by itself
     assert f"/slurm/merge.sbatch run.dir={tmp_path}/run run.max_error_rate=0.0 merge.on_failed=uniform\n" in shown
     assert not (tmp_path / "run" / "submit").exists()
+
+
+def test_a_server_over_several_nodes(quick_job: Job, battles: Battles, tmp_path: Path) -> None:
+    """The Ray cluster is that of any run on Slurm; the driver on its first node starts the server."""
+    line = ["data=arena", f"data.path={battles(4)}", "engine=smollm2_135m_vllm", f"run.dir={tmp_path / 'run'}"]
+    line += ["engine.tensor_parallel_size=8", "engine.pipeline_parallel_size=2", "engine.num_gpus=16"]
+    cluster = ["cluster=slurm", "cluster.nodes=2", "cluster.gres=gpu:8", "executor=server", "job=judge"]
+    shown = quick_job("submit", *cluster, *line, "--dry-run").stdout
+    assert "#SBATCH --nodes=2\n" in shown
+    assert "#SBATCH --gres=gpu:8\n" in shown
+    (command,) = [text for text in shown.splitlines() if "/slurm/ray.sbatch judge " in text]
+    words = shlex.split(command)[3:]
+    assert "executor=server" in words
+    assert not [word for word in words if word.startswith("executor=") and word != "executor=server"]
+
+
+@pytest.mark.parametrize(
+    ("words", "added"),
+    [
+        (["judge", "engine=dummy"], "executor=ray"),
+        (["judge", "engine=dummy", "executor=server"], ""),
+        (["judge", "executor=server", "executor.start_seconds=60"], ""),
+        (["judge", "run.name=an executor=servers"], "executor=ray"),
+    ],
+)
+def test_scripts_add_their_executor_unless_a_server_is_asked_for(words: list[str], added: str) -> None:
+    script = f"source {ROOT}/slurm/drive.sh; executor ray {shlex.join(words)}"
+    environment = {"PATH": os.environ["PATH"], "OVERNIGHT_CODE": str(ROOT)}
+    said = subprocess.run(["bash", "-uc", script], capture_output=True, text=True, env=environment, check=True)
+    assert said.stdout.strip() == added
+    assert not said.stderr
 
 
 def test_sbatch_gets_the_users_variables_and_every_word_whole(quick_job: Job, battles: Battles, tmp_path: Path) -> None:

@@ -30,9 +30,10 @@ def idle(slurm: Slurm) -> bool:
 
 
 def test_the_chapter(slurm: Slurm, checkout: Path) -> None:
-    with_ray, array, missing, scripts, nightly = BLOCKS
+    with_ray, array, missing, scripts, server, nightly = BLOCKS
     for block in (array, scripts, with_ray, nightly):  # the last two wait for what they submit
         slurm.run("bash", "-euc", block, cwd=checkout)
+    assert "pipeline_parallel_size=2" in slurm.run("bash", "-euc", server, cwd=checkout).stdout
     until(lambda: idle(slurm), "all jobs have ended")
     two = checkout / "runs" / "two"
     (two / "shards" / "0000" / "shard-00000001.parquet").unlink()

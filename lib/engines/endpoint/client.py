@@ -228,6 +228,10 @@ class Client:
             await asyncio.sleep(min(left, 0.2))
         self._require_going_on()
 
+    def close(self) -> None:
+        """Ask nothing more: who waits for an answer gets Unfinished soon, or when the connection that has it breaks."""
+        self._end("nothing more is to be asked")
+
     def _end(self, why: str) -> None:
         self._over = self._over or why
 

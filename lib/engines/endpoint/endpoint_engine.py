@@ -76,6 +76,10 @@ class EndpointEngine:
         """Count what the run has spent before."""
         self._client.budget.spent += cost * self._share
 
+    def close(self) -> None:
+        """Ask nothing more."""
+        self._client.close()
+
     def generate(self, prompts: Sequence[TokenIds], sampling: Sampling, seeds: Sequence[int]) -> Completions:
         """What follows each prompt. seeds: told to servers that take them; elsewhere draws can't be repeated."""
         try:

@@ -22,6 +22,12 @@ def environment(num_gpus: float) -> dict[str, str]:
     return {**_ENVIRONMENT, **({} if num_gpus else _ON_CPU)}
 
 
+def require_no_field(extra: Mapping[str, object], arguments: Mapping[str, object]) -> None:
+    """Raise ConfigError for what the engine's own fields set."""
+    if both := sorted(set(extra).intersection(arguments)):
+        raise ConfigError(f"engine.extra.{both[0]}: is set by this engine's own fields; use those")
+
+
 def load(
     model: str,
     arguments: Mapping[str, object],
@@ -59,11 +65,10 @@ def _load(
             f"engine.num_gpus={num_gpus:g}: the installed vLLM is built for {built_for}; change engine.num_gpus "
             "(0 for a CPU), or install the other vLLM (this project's extras cpu and gpu)"
         )
+    require_no_field(extra, arguments)
     for key in extra:
         if key not in {field.name for field in fields(EngineArgs)}:
             raise ConfigError(f"engine.extra.{key}: this vLLM has no such argument; its EngineArgs name those it has")
-        if key in arguments:
-            raise ConfigError(f"engine.extra.{key}: is set by this engine's own fields; use those")
     try:
         vllm_config = EngineArgs(**arguments, **extra).create_engine_config()
     except (ValueError, TypeError, OSError, ImportError, NotImplementedError) as error:

@@ -1,5 +1,6 @@
 """One worker, in this process, and the vLLM server that it asks: a death of the server is the worker's."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,15 +10,14 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from lib.engines.vllm.server_process import ServerProcess, Serving
+from lib.data.run_folder import SERVER_LOG
+from lib.engines.own_server.server_process import ServerProcess, Serving
 from lib.engines.vllm.vllm_config import VllmConfig
-from lib.errors import OvernightError, RunFailed, Unfinished
+from lib.errors import OvernightError, RunFailed
 from lib.pipeline.executors.crew import KILLED, Answered, Died, News, Placed, Ready
 from lib.pipeline.executors.shard_queue import Piece
 from lib.pipeline.run import Run
 from lib.pipeline.worker import Worker
-
-_LOG = "server.txt"  # in the run folder
 
 
 @dataclass
@@ -45,7 +45,7 @@ class ServerCrew:
     @property
     def log(self) -> Path:
         """What the servers of this run have said."""
-        return self._run.folder / _LOG
+        return self._run.folder / SERVER_LOG
 
     def now(self) -> float:
         """Seconds of this machine's clock."""
@@ -60,7 +60,7 @@ class ServerCrew:
         pair = _Pair(ServerProcess(self._serving, self.log), ThreadPoolExecutor(self._in_flight, "shard"))
         self._pairs[worker] = pair
         self._happened.put((worker, lambda: Placed(worker)))
-        self._await(worker, None, pair.threads.submit(self._load, pair))
+        self._await(worker, None, pair.threads.submit(self._load, worker, pair))
 
     def give(self, worker: int, piece: Piece) -> None:
         """Have it answer a piece."""
@@ -76,6 +76,8 @@ class ServerCrew:
         """End a server."""
         pair = self._pairs.pop(worker)
         pair.threads.shutdown(wait=False, cancel_futures=True)
+        if pair.worker is not None:
+            pair.worker.close()
         pair.server.close()
 
     def news(self, seconds: float) -> Iterator[News]:
@@ -92,23 +94,24 @@ class ServerCrew:
             if worker in self._pairs:
                 yield read()
 
-    def _load(self, pair: _Pair) -> str:
+    def _load(self, worker: int, pair: _Pair) -> str:
         begin = self.now()
         pair.server.wait(self._start_seconds)
         pair.worker = Worker(replace(self._run, engine=pair.server.served(self._engine)))
+        threading.Thread(target=self._watch, args=(worker, pair.server), name="server", daemon=True).start()
         return f"its server took {self.now() - begin:.1f} s to start"
+
+    def _watch(self, worker: int, server: ServerProcess) -> None:
+        """Tell of the server's end when it comes; those who ask it would only find nobody there."""
+        why = f"its server {server.how_it_ended}; {self.log} may say why"
+        self._happened.put((worker, lambda: Died(worker, why, KILLED, node_died=False)))
 
     def _await(self, worker: int, piece: Piece | None, future: Future[Any]) -> None:
         future.add_done_callback(lambda done: self._happened.put((worker, partial(self._read, worker, piece, done))))
 
     def _read(self, worker: int, piece: Piece | None, future: Future[Any]) -> News:
-        server = self._pairs[worker].server
         try:
             value = future.result()
-        except Unfinished:
-            if not server.ended:
-                raise
-            return Died(worker, f"its server {server.how_it_ended}; {self.log} may say why", KILLED, node_died=False)
         except OvernightError:
             raise
         except Exception as error:

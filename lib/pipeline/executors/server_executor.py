@@ -7,7 +7,7 @@ from functools import partial
 from lib.config import transient
 from lib.data.manifest import Shard
 from lib.data.shards import Footer, commit
-from lib.engines.vllm.server_process import serving
+from lib.engines.own_server.server_process import serving
 from lib.engines.vllm.vllm_config import GENERATING, VllmConfig
 from lib.errors import ConfigError
 from lib.log import log

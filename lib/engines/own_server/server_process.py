@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.engines.checkpoints import checkpoint
+from lib.engines.own_server.served_config import ADAPTER, MODEL, ServedConfig
 from lib.engines.vllm import start
-from lib.engines.vllm.served_config import ADAPTER, MODEL, ServedConfig
 from lib.engines.vllm.vllm_config import STRUCTURED, VllmConfig
 from lib.errors import EngineError
 
@@ -37,8 +37,11 @@ def serving(config: VllmConfig) -> Serving:
     """The server of a language model, its settings those of an engine in this process.
 
     With more than one GPU, in an allocation that has a Ray cluster (RAY_ADDRESS), vLLM takes the GPUs of all its nodes.
+    Raises ConfigError for what is set twice.
     """
-    settings = {name: value for name, value in config.arguments("generate").items() if name not in _NOT_OF_A_SERVER}
+    arguments = config.arguments("generate")
+    start.require_no_field(config.extra, arguments)
+    settings = {name: value for name, value in arguments.items() if name not in _NOT_OF_A_SERVER}
     settings |= {"structured_outputs_config": STRUCTURED, "max_logprobs": -1, **config.extra}
     settings |= {"served_model_name": MODEL}
     gpus = config.tensor_parallel_size * config.pipeline_parallel_size

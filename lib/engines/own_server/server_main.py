@@ -1,4 +1,4 @@
-"""vLLM's server, as a process that ends with the one that started it: python -m lib.engines.vllm.server_main FLAGS."""
+"""vLLM's server, in a process that ends with the one that started it: python -m … PROCESS FLAGS."""
 
 import ctypes
 import os

@@ -8,7 +8,7 @@ from lib.types import Engine, Tokenizer
 
 MODEL, ADAPTER = "model", "adapter"  # what the server calls them
 _ANY_NUMBER = 10_000  # of labels' tokens: such a server tells of as many as it is asked for
-_PATIENCE = 30.0  # seconds: a server that answers nobody for so long has ended, or is ended
+_PATIENCE = 60.0  # seconds: of an end of its process one hears at once
 _TRIES = 12  # with the waits between them two minutes: a server whose engine has ended answers until it ends itself
 
 
