@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from lib.engines.endpoint.dialects import DIALECTS, Server, Structured
+from lib.images import ImagePrompt
 from lib.types import Message, Sampling, ServerPrompt, TokenIds
 
 CHAT, COMPLETIONS = "chat/completions", "completions"
@@ -103,6 +104,7 @@ class Asker:
         body: dict[str, Any] = {"model": self.model}
         if self.ids:
             assert not begun, "it is among the ids"
+            assert not isinstance(prompt, ImagePrompt), "the ids don't show what it does"
             return COMPLETIONS, {**body, "prompt": list(prompt)}
         told = _told(prompt)
         begun = told.begun + begun

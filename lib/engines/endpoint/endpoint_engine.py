@@ -23,6 +23,7 @@ from lib.engines.endpoint.reply_reading import Reply, Top
 from lib.engines.endpoint.server_tokenizer import ServerTokenizer
 from lib.engines.endpoint.tries import Refused
 from lib.errors import ConfigError, Unfinished
+from lib.images import ImagePrompt
 from lib.types import (
     Answers,
     Completion,
@@ -38,6 +39,8 @@ from lib.types import (
 )
 
 _MAY_DIFFER = 32, 0.05  # tokens of a prompt, and share of them: another date in a chat template, say
+
+_UNSEEN = "executor=server: asks by token ids, which show no images; use executor=ray or inline"
 
 Read = TypeVar("Read")
 Values = float | list[float] | npt.NDArray[np.float32]
@@ -88,6 +91,7 @@ class EndpointEngine:
             return Completions([[] for _ in prompts], dict.fromkeys(range(len(prompts)), str(error)), Usage())
         sampling = self._with_special_stops(sampling)
         budgets, errors = token_budgets(prompts, sampling, self._max_model_len)
+        errors |= {row: _UNSEEN for row, prompt in enumerate(prompts) if isinstance(prompt, ImagePrompt)}
         rows = [row for row in range(len(prompts)) if row not in errors]
         each = 1 if self._dialect.samples else sampling.n  # requests for a prompt
         asks = [

@@ -54,6 +54,8 @@ class ServerConfig(ExecutorConfig):
                 "executor=server: its server writes and tells of labels, but gives no vectors, scores or classes; use "
                 "executor=ray"
             )
+        if run.data.shows_files:
+            raise ConfigError("executor=server: asks by token ids, which show no images; use executor=ray or inline")
         in_flight = shards_in_flight(engine.most_at_once, run.manifest.shard_rows)
         crew = ServerCrew(run, engine, serving(engine), start_seconds=self.start_seconds, in_flight=in_flight)
         log.info("starting a vLLM server for this run; what it says is in %s", crew.log)
