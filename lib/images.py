@@ -37,11 +37,14 @@ class Image:
     def size(self) -> tuple[int, int]:
         """Height and width in pixels, as it is shown. Raises ValueError for a header that says no such thing."""
         from PIL import Image as Pillow
+        from PIL import UnidentifiedImageError
 
         try:
             with Pillow.open(io.BytesIO(self.content), formats=[self.kind.upper()]) as opened:
                 width, height = opened.size
                 lies = opened.getexif().get(_ORIENTATION, 1) >= _LYING
+        except UnidentifiedImageError:  # its text has an address of memory
+            raise ValueError(f"no {self.kind.upper()} that can be read") from None
         except (OSError, SyntaxError, ValueError, TypeError, Pillow.DecompressionBombError) as error:
             raise ValueError(f"no {self.kind.upper()} that can be read ({error})") from None
         if width * height > _MOST_PIXELS:
@@ -100,6 +103,8 @@ def _read_file(text: str, root: Path) -> Image:
     where = f"image {_short(text)}"
     path = named_path(text, root)
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{where}: is no file")
         if (size := path.stat().st_size) > _MOST_BYTES:
             raise ValueError(f"{where}: {size:,} bytes, of which at most {_MOST_BYTES:,} are taken; make it smaller")
         content = path.read_bytes()
@@ -111,13 +116,20 @@ def _read_file(text: str, root: Path) -> Image:
 def named_path(text: str, root: Path) -> Path:
     """The file that a path or a file: URL names. Raises ValueError for other URLs, and for a file outside of `root`."""
     where = f"image {_short(text)}"
-    parts = urlsplit(text) if "://" in text or text.startswith("file:") else None
+    try:
+        parts = urlsplit(text) if "://" in text or text.startswith("file:") else None
+    except ValueError as error:
+        raise ValueError(f"{where}: is no URL ({error})") from None
     if parts is not None and (parts.scheme != "file" or parts.netloc not in ("", "localhost")):
         raise ValueError(f"{where}: nothing is fetched from elsewhere; give a file, or a data: URL")
-    if not text or "\0" in text:
+    named = text if parts is None else unquote(parts.path)
+    if not named or "\0" in named:
         raise ValueError(f"{where}: is no path")
     base = root.resolve()
-    path = (base / (text if parts is None else unquote(parts.path))).resolve()
+    try:
+        path = (base / named).resolve()
+    except (RuntimeError, OSError):
+        raise ValueError(f"{where}: is a link that leads nowhere") from None
     if not path.is_relative_to(base):
         raise ValueError(f"{where}: lies outside of {base}, below which images are read")
     return path

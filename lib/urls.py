@@ -1,6 +1,8 @@
 """URLs without what nobody else should read: user, password, and query (which may be a signature or a key)."""
 
 import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s'\"<>`]+)")
 _OTHERS = ("file://", "local://")  # paths, in which ? and # are characters as others
@@ -11,6 +13,15 @@ _USER = re.compile(r"[^/?#]*@|[^/?#@]*:(?!\d+([/?#]|$)).*@")  # the second where
 def without_secrets(text: str) -> str:
     """The text with scheme://host/path only of each URL in it."""
     return _URL.sub(_public, text) if "://" in text else text
+
+
+def is_here(url: str) -> bool:
+    """Whether a URL names this machine, for which no proxy is asked."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def reason(error: Exception) -> str:

@@ -1,9 +1,11 @@
 """Reading images: what is taken, from where, and what is refused and why."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from lib.data.image_files import contents_hash
 from lib.images import ImagePrompt, images_of, read_image, read_reference
 from lib.types import Message
 from tests.pictures import data_url, picture
@@ -54,8 +56,9 @@ def test_a_photo_that_was_held_upright_is_as_high_as_it_is_shown() -> None:
     ],
 )
 def test_what_is_no_image_is_refused(url: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=said) as found:
         read_image(url)
+    assert " at 0x" not in str(found.value)  # the same in every run
 
 
 def test_what_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +76,11 @@ def test_what_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     ("name", "said"),
     [
         ("none.png", "cannot be read .No such file or directory."),
-        ("folder", "cannot be read .Is a directory."),
+        ("folder", "is no file"),
+        ("pipe.png", "is no file"),
+        ("loop.png", "is a link that leads nowhere"),
+        ("file:a%00.png", "is no path"),
+        ("file://[x", "is no URL"),
         ("../outside.png", "lies outside of"),
         ("link.png", "lies outside of"),
         ("/etc/hostname", "lies outside of"),
@@ -92,6 +99,9 @@ def test_files_are_read_below_their_folder_alone(name: str, said: str, tmp_path:
     (tmp_path / "outside.png").write_bytes(PNG)
     (root / "link.png").symlink_to(tmp_path / "outside.png")
     (root / "text.png").write_text("hello")
+    (root / "loop.png").symlink_to(root / "loop.png")
+    os.mkfifo(root / "pipe.png")
+    assert contents_hash([(name, root)]) == contents_hash([(name, root)])
     with pytest.raises(ValueError, match=said):
         read_reference(name, root)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from lib.urls import without_secrets
+from lib.urls import is_here, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,19 @@ from lib.urls import without_secrets
 )
 def test_a_url_is_shown_as_scheme_host_and_path(given: str, shown: str) -> None:
     assert without_secrets(given) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://127.1.2.3", True),
+        ("http://[::1]:80/v1", True),
+        ("http://localhost:8000", True),
+        ("http://localhost.example.org/v1", False),
+        ("https://api.example.org/v1", False),
+        ("http://10.0.0.1:8000/v1", False),
+    ],
+)
+def test_what_is_on_this_machine(url: str, here: bool) -> None:
+    assert is_here(url) is here

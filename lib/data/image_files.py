@@ -17,13 +17,20 @@ def contents_hash(named: Iterable[Named]) -> str:
     """One hash of all files that are named, by name and content; of one that can't be read, by name."""
     digest = sha256()
     for text, root in sorted(set(named)):
-        try:
-            with named_path(text, root).open("rb") as file:
-                found = file_digest(file, "sha256").hexdigest()
-        except (ValueError, OSError):  # said where rows are read, if this one is chosen
-            found = ""
-        digest.update(f"{text}\0{found}\n".encode(errors="surrogatepass"))
+        digest.update(f"{text}\0{_content_hash(text, root)}\n".encode(errors="surrogatepass"))
     return digest.hexdigest()
+
+
+def _content_hash(text: str, root: Path) -> str:
+    """Of what is no file that can be read, nothing: that is said where rows are read, if this one is chosen."""
+    try:
+        path = named_path(text, root)
+        if not path.is_file():  # a pipe would be waited for
+            return ""
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except (ValueError, OSError):
+        return ""
 
 
 def names_in(body: object) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from lib.engines.endpoint.dialects import DIALECTS, Server, Structured
+from lib.engines.endpoint.dialects import DIALECTS, Dialect, Server, Structured
 from lib.images import ImagePrompt
 from lib.types import Message, Sampling, ServerPrompt, TokenIds
 
@@ -53,7 +53,7 @@ class Asker:
             body["top_p"] = sampling.top_p
             if dialect.seeds:
                 body["seed"] = seed + sample
-        body |= {key: getattr(sampling, key) for key in dialect.extras}
+        body |= _extras(sampling, dialect)
         wanted = {name: getattr(sampling, key) for key, name in dialect.optional.items()}
         body |= {name: list(value) if isinstance(value, tuple) else value for name, value in wanted.items() if value}
         if dialect.samples and sampling.n > 1:
@@ -76,7 +76,7 @@ class Asker:
         path, body = self._prompt(prompt, begun)
         body |= {dialect.limit if path == CHAT else "max_tokens": 1}
         # With all servers 1 leaves probabilities as the model has them.
-        body |= {"temperature": 0.0 if ids else 1.0}
+        body |= {"temperature": 0.0 if ids else 1.0, **_extras(Sampling(max_tokens=1), dialect)}
         count = min(top[path], len(ids)) if ids else top[path]
         body |= {"logprobs": True, "top_logprobs": count} if path == CHAT else {"logprobs": count}
         if ids:
@@ -129,6 +129,12 @@ class Asker:
 def _told(prompt: TokenIds) -> Any:
     assert isinstance(prompt, ServerPrompt), "prompts of this engine are made by its own tokenizer"
     return prompt.told
+
+
+def _extras(sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
+    """What a kind of server is always told. It calls all tokens -1 where we call them 0; SGLang refuses 0."""
+    told = {key: getattr(sampling, key) for key in dialect.extras}
+    return told | ({"top_k": sampling.top_k or -1} if "top_k" in told else {})
 
 
 def _constraint(sampling: Sampling, structured: Structured | None) -> dict[str, Any]:

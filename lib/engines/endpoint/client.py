@@ -15,6 +15,7 @@ from lib.engines.endpoint.reply_reading import BadReply, Reply, counts
 from lib.engines.endpoint.tries import Busy, Faulty, Good, Outcome, Over, Refused, outcome, wait_seconds
 from lib.errors import Unfinished
 from lib.types import Replies
+from lib.urls import is_here
 
 if TYPE_CHECKING:
     import httpx
@@ -89,6 +90,7 @@ class Client:
             timeout=httpx.Timeout(self._manners.timeout, connect=_CONNECTING),
             limits=httpx.Limits(max_connections=self._manners.max_in_flight, max_keepalive_connections=None),
             follow_redirects=False,
+            trust_env=not is_here(self._manners.url),
         )
 
     async def _ask_all(

@@ -57,7 +57,8 @@ class Dialect:
     lists: bool = True
 
 
-_EXTRAS = ("top_k", "min_p", "repetition_penalty")
+# What a model's generation_config.json says of these would hold where nothing is told.
+_EXTRAS = ("top_k", "min_p", "repetition_penalty", "frequency_penalty", "presence_penalty")
 _PENALTIES = {key: key for key in ("frequency_penalty", "presence_penalty")}
 _ENDS = {key: key for key in ("min_tokens", "ignore_eos", "stop_token_ids")} | {
     "include_stop": "include_stop_str_in_output"
@@ -65,7 +66,7 @@ _ENDS = {key: key for key in ("min_tokens", "ignore_eos", "stop_token_ids")} | {
 DIALECTS = {
     Server.vllm: Dialect(
         extras=_EXTRAS,
-        optional={**_PENALTIES, **_ENDS},
+        optional=_ENDS,
         seeds=True,
         samples=True,
         top_logprobs=20,
@@ -78,7 +79,6 @@ DIALECTS = {
     ),
     Server.sglang: Dialect(
         extras=_EXTRAS,
-        optional=_PENALTIES,
         seeds=True,
         samples=True,
         top_logprobs=20,

@@ -6,6 +6,7 @@ from typing import Any
 
 from lib.engines.endpoint.tries import Busy, Faulty, Good, Outcome, Refused, outcome
 from lib.errors import ConfigError
+from lib.urls import is_here
 
 _KEPT = ("id", "root", "owned_by", "max_model_len")
 _TIMEOUT, _TRIES = 20.0, 4
@@ -37,7 +38,7 @@ def _look(url: str, key: str | None, key_variable: str | None) -> Outcome:
 
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     try:
-        response = httpx.get(f"{url}/models", headers=headers, timeout=_TIMEOUT, follow_redirects=False)
+        response = httpx.get(f"{url}/models", headers=headers, timeout=_TIMEOUT, trust_env=not is_here(url))
     except (httpx.TransportError, httpx.DecodingError) as error:
         return Busy(f"no server answers there ({str(error) or type(error).__name__}); start it, or mend the address")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:

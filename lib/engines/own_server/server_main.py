@@ -1,20 +1,26 @@
 """vLLM's server, in a process that ends with the one that started it: python -m … PROCESS FLAGS."""
 
-import ctypes
 import os
 import runpy
 import signal
 import sys
-from typing import Final
+import threading
+import time
 
-_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+_LOOK_EVERY, _TO_END = 1.0, 10.0  # seconds
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the system end this process when its parent ends, however that ends: else its GPUs would stay taken."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it has ended meanwhile
-        sys.exit(f"process {parent}, which this server is for, has ended")
+    """End this process and its group when its parent ends, however that ends: else its GPUs would stay taken."""
+    threading.Thread(target=_wait_for_end, args=(parent,), name="parent", daemon=True).start()
+
+
+def _wait_for_end(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_TO_END)  # vLLM may be deaf to the first signal while it loads
+    os.killpg(os.getpid(), signal.SIGKILL)  # it leads its group, in which all its processes are
 
 
 if __name__ == "__main__":

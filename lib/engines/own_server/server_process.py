@@ -43,6 +43,7 @@ def serving(config: VllmConfig) -> Serving:
     start.require_no_field(config.extra, arguments)
     settings = {name: value for name, value in arguments.items() if name not in _NOT_OF_A_SERVER}
     settings |= {"structured_outputs_config": STRUCTURED, "max_logprobs": -1, **config.extra}
+    settings |= {"generation_config": "vllm"}  # what the model's own says of sampling is no part of our requests
     settings |= {"served_model_name": MODEL}
     gpus = config.tensor_parallel_size * config.pipeline_parallel_size
     if gpus > 1 and os.environ.get("RAY_ADDRESS"):
@@ -56,10 +57,7 @@ def serving(config: VllmConfig) -> Serving:
 
 
 class ServerProcess:
-    """Starts a server; `close` it. It ends with the thread that starts it, too.
-
-    log: the file that its output is added to.
-    """
+    """Starts a server; `close` it. log: the file that its output is added to."""
 
     def __init__(self, how: Serving, log: Path) -> None:
         with socket.create_server((_HOST, 0)) as free:
@@ -119,7 +117,7 @@ class ServerProcess:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with direct.open(f"http://{_HOST}:{self._port}/health", timeout=5) as response:
-                return bool(response.status == 200)
+                return bool(response.status == 200) and not self.ended  # else somebody else has its port
         except OSError:
             return False
 

@@ -13,7 +13,7 @@ from typing import Any
 from lib.data.run_folder import SERVER_LOG
 from lib.engines.own_server.server_process import ServerProcess, Serving
 from lib.engines.vllm.vllm_config import VllmConfig
-from lib.errors import OvernightError, RunFailed
+from lib.errors import EngineError, OvernightError, RunFailed, Unfinished
 from lib.pipeline.executors.crew import KILLED, Answered, Died, News, Placed, Ready
 from lib.pipeline.executors.shard_queue import Piece
 from lib.pipeline.run import Run
@@ -40,6 +40,7 @@ class ServerCrew:
         self._run, self._engine, self._serving = run, engine, serving
         self._start_seconds, self._in_flight = start_seconds, in_flight
         self._pairs: dict[int, _Pair] = {}
+        self._loaded = False
         self._happened: SimpleQueue[tuple[int, Callable[[], News]]] = SimpleQueue()
 
     @property
@@ -112,8 +113,19 @@ class ServerCrew:
     def _read(self, worker: int, piece: Piece | None, future: Future[Any]) -> News:
         try:
             value = future.result()
+        except EngineError as error:
+            if not self._loaded:
+                raise
+            why = f"{str(error).splitlines()[0].removesuffix(':')}; {self.log} may say why"
+            return Died(worker, why, KILLED, node_died=False)
+        except Unfinished as error:
+            raise Unfinished(
+                f"the run's own vLLM server answers nobody ({self.log} may say why): the same line starts another, and "
+                "asks nothing twice"
+            ) from error
         except OvernightError:
             raise
         except Exception as error:
             raise RunFailed(f"a worker failed, and no row is to blame: {type(error).__name__}: {error}") from error
+        self._loaded = True
         return Ready(worker, value) if piece is None else Answered(worker, piece, value)

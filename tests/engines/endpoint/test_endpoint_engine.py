@@ -67,19 +67,42 @@ def test_draws_have_seeds_and_samples(server: Server) -> None:
     assert server.log.bodies == [
         {
             "model": MODEL, "prompt": "Once", "max_tokens": 7, "temperature": 0.5, "top_p": 0.9, "seed": 11, "top_k": 3,
-            "min_p": 0.0, "repetition_penalty": 1.0, "n": 2, "stop": ["x"], "structured_outputs": {"regex": "a+"},
+            "min_p": 0.0, "repetition_penalty": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0, "n": 2,
+            "stop": ["x"], "structured_outputs": {"regex": "a+"},
         }
     ]  # fmt: skip
 
 
-def test_penalties_and_ends_are_told_where_they_are_set(server: Server) -> None:
+@pytest.mark.parametrize("kind", [Kind.vllm, Kind.sglang])
+def test_no_settings_of_the_served_model_count(kind: Kind, server: Server) -> None:
+    """Both take what a request leaves open from its generation_config.json; SGLang refuses a top_k of 0."""
+    engine, tokenizer = made(server, server=kind)
+    prompt = tokenizer.completion_prompt("Once")
+    engine.generate([prompt], Sampling(max_tokens=7), [0])
+    neutral = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}
+    (body,) = server.log.bodies
+    assert {key: body.get(key) for key in neutral} == neutral
+    engine.label_logprobs([prompt], [((65,),), ((66,),)])
+    assert {key: server.log.bodies[-1].get(key) for key in neutral} == neutral
+
+
+def test_a_server_on_this_machine_is_asked_without_a_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody is
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    engine, tokenizer = made(server, patience=1.0)
+    assert not engine.generate([tokenizer.completion_prompt("Once")], Sampling(max_tokens=7), [0]).errors
+
+
+def test_penalties_and_ends_are_told(server: Server) -> None:
     engine, tokenizer = made(server, server=Kind.vllm)
     sampling = Sampling(max_tokens=7, presence_penalty=0.5, stop_token_ids=(7,), include_stop=True)
     engine.generate([tokenizer.completion_prompt("Once")], sampling, [0])
     told = {"presence_penalty": 0.5, "stop_token_ids": [7], "include_stop_str_in_output": True}
     (body,) = server.log.bodies
     assert {key: body[key] for key in told} == told
-    assert "frequency_penalty" not in body
+    assert "ignore_eos" not in body
 
 
 def test_turns_of_batch_bodies_are_sent_as_servers_know_them(server: Server) -> None:

@@ -1,6 +1,8 @@
 """Stands in for vLLM's server, as a process: it loads in no time, tells of labels, and dies as it is told.
 
-python pretended_vllm.py load|never|answer LONGEST --host=… --port=…    A prompt of more than LONGEST tokens kills it.
+python pretended_vllm.py load|never|answer|once:FILE LONGEST --host=… --port=…
+
+A prompt of more than LONGEST tokens kills it.
 """
 
 import json
@@ -20,7 +22,7 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing on standard error."""
 
     def do_GET(self) -> None:
-        self._send(200 if WHAT == "answer" and self.path == "/health" else 404, {})
+        self._send(200 if WHAT != "never" and self.path == "/health" else 404, {})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -44,7 +46,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-if WHAT == "load":
+once = WHAT.removeprefix("once:") if WHAT.startswith("once:") else None
+if WHAT == "load" or (once and os.path.exists(once)):
     time.sleep(0.3)
     sys.exit("no room for the weights")
+if once:
+    open(once, "w").close()
 ThreadingHTTPServer((PLACE["host"], int(PLACE["port"])), Handler).serve_forever()

@@ -62,6 +62,18 @@ def test_a_server_that_cannot_load(
     assert "Traceback" not in said
 
 
+def test_a_server_that_cannot_load_again_is_tried_again(
+    pretend: Callable[..., None], battles: Battles, quick_job: Job, tmp_path: Path
+) -> None:
+    """As where the memory of the one before is not free yet: three times."""
+    pretend(f"once:{tmp_path / 'loaded'}", longest=500)
+    line = [*LINE, f"data.path={battles(4, {2: 'more ' * 600})}", f"run.dir={tmp_path / 'run'}"]
+    said = quick_job("judge", *line, code=1).stderr
+    assert "workers died 3 times while loading the engine" in said.splitlines()[-1]
+    assert said.count("ended with exit code 1 while loading the model") >= 3
+    assert not servers()
+
+
 def test_a_server_that_never_answers(
     pretend: Callable[..., None], battles: Battles, quick_job: Job, tmp_path: Path
 ) -> None:
@@ -90,14 +102,21 @@ def test_a_server_ends_with_the_run_that_is_killed(tmp_path: Path) -> None:
     """However the run ends: its server would hold the GPUs for ever."""
     begun = tmp_path / "begun"
     waits = (
-        "import os, sys, time; from lib.engines.own_server.server_main import end_with_parent; "
-        f"end_with_parent(int(sys.argv[1])); open({str(begun)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+        "import os, signal, sys, time\n"
+        "from lib.engines.own_server.server_main import end_with_parent\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"  # as deaf to the first signal as vLLM can be
+        "end_with_parent(int(sys.argv[1]))\n"
+        f"open({str(begun)!r}, 'w').write(str(os.getpid()))\n"
+        "time.sleep(600)"
     )
-    starts = f"import os, subprocess, sys; subprocess.run([sys.executable, '-c', {waits!r}, str(os.getpid())])"
+    starts = (
+        "import os, subprocess, sys\n"
+        f"subprocess.run([sys.executable, '-c', {waits!r}, str(os.getpid())], start_new_session=True)"
+    )
     driver = subprocess.Popen([sys.executable, "-c", starts], cwd=ROOT)
     while not begun.exists() or not begun.read_text():
         time.sleep(0.02)
     server = psutil.Process(int(begun.read_text()))
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    server.wait(20)
+    server.wait(30)
