@@ -9,7 +9,10 @@ driver=
 stop=
 on_signal() { # NAME: it goes to the driver, or waits until there is one
   stop=$1
-  if [ -n "$driver" ]; then kill -s "$1" "$driver" 2>/dev/null; fi
+  [ -n "$driver" ] || return 0
+  # A copy of this shell that is about to become the driver would lose it.
+  for ((i = 0; i < 100; i++)); do [ "/proc/$driver/exe" -ef "/proc/$$/exe" ] && sleep 0.02; done
+  kill -s "$1" "$driver" 2>/dev/null
 }
 trap 'on_signal USR1' USR1 # from --signal=B:USR1@…, some time before the time limit
 trap 'on_signal TERM' TERM # at scancel and at pre-emption
@@ -24,6 +27,7 @@ drive() {
   [ -z "$stop" ] || return 75
   "$PYTHON" -m "jobs.$1" "${@:2}" &
   driver=$!
+  [ -z "$stop" ] || on_signal "$stop" # it came before there was a driver to tell
   while kill -0 "$driver" 2>/dev/null; do wait "$driver"; done # `wait` ends early at each signal
   wait "$driver"
   local code=$?
