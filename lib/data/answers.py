@@ -12,8 +12,13 @@ from lib.data.row_names import row_names
 from lib.data.run_folder import RESULT
 from lib.errors import InputError
 
-_NEEDED = ("id", "row", "question", "text", "finish_reason", "error")
+_NEEDED = ("id", "row", "text", "finish_reason", "error")
+_QUESTION = "question"
 _PASSAGES = ("passages", "passage_ids", "scores", "documents", "starts", "stops")
+
+
+Questions = Mapping[str, str]
+"""Id of a row -> what it asks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +42,10 @@ class Answer:
     passages: Sequence[GivenPassage] = ()
 
 
-def read_all_answers(places: Mapping[str, str]) -> Mapping[str, Mapping[str, Answer]]:
-    """The answers of several systems, as `read_answers` gives them. places: of each system by its name."""
-    return {name: read_answers(name, place) for name, place in places.items()}
-
-
-def read_answers(name: str, place: str) -> Mapping[str, Answer]:
+def read_answers(name: str, place: str, questions: Questions | None = None) -> Mapping[str, Answer]:
     """The answers of a system by question id, in the order of the input. place: a run folder or its result.parquet.
 
+    questions: of each id, for a result that does not carry them; None where that can't be known.
     Raises InputError, naming the system, where there is no such result, or one of several samples a row, or where two
     rows have one id.
     """
@@ -52,12 +53,13 @@ def read_answers(name: str, place: str) -> Mapping[str, Answer]:
     if not path.is_file():
         raise InputError(f"answers of {name}: there is no {path}; give the folder of a finished jobs.generate run")
     there = parquet.schema(path).names
-    if missing := [column for column in _NEEDED if column not in there]:
+    needed = _NEEDED if questions is not None else (*_NEEDED, _QUESTION)
+    if missing := [column for column in needed if column not in there]:
         raise InputError(
             f"answers of {name}: {path} has no column {', '.join(missing)}; give the result of jobs.generate with "
             "data.carry=[question]"
         )
-    table = parquet.read(path, [name for name in (*_NEEDED, *_PASSAGES) if name in there])
+    table = parquet.read(path, [name for name in (*_NEEDED, _QUESTION, *_PASSAGES) if name in there])
     if not pa.types.is_string(table.schema.field("text").type):
         raise InputError(f"answers of {name}: {path} has several samples a row; generate with generate.n=1")
     answers: dict[str, Answer] = {}
@@ -67,7 +69,7 @@ def read_answers(name: str, place: str) -> Mapping[str, Answer]:
         if key in answers:
             raise InputError(f"answers of {name}: {path} has two rows with the id {key!r}")
         answers[key] = Answer(
-            question=row["question"],
+            question=row[_QUESTION] if _QUESTION in row else (questions or {}).get(key, ""),
             text=None if row["error"] is not None else row["text"],
             finish_reason=row["finish_reason"],
             error=row["error"],

@@ -9,17 +9,20 @@ from pathlib import Path
 import pyarrow as pa
 
 from lib.data import parquet
-from lib.data.answers import Answer, read_all_answers
+from lib.data.answers import Answer
 from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
 from lib.errors import ConfigError, InputError
 from lib.log import log
+from lib.pipeline.answers_of_runs import read_all_answers
 from lib.scoring.ranking.pairings import pairings
 from lib.types import BATTLE_TEXTS
 
 
 @dataclass(frozen=True, kw_only=True)
 class TournamentConfig:
-    """Who meets whom. answers: name of a system -> its folder of `jobs.generate` (with the column `question`).
+    """Who meets whom. answers: name of a system -> its folder of `jobs.generate`.
+
+    What was asked is the column `question` of its result, else the slot `question` of its prompt, or the only slot.
 
     pairs: battles for each question, drawn so that all meet equally often; null: all pairs. seed: of that draw.
     """

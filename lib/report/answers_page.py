@@ -11,17 +11,23 @@ Answers = Mapping[str, Mapping[str, Answer]]
 """System -> question id -> answer."""
 
 _MOST_QUESTIONS = 20
+_MOST_CHARACTERS = 300  # of a passage
 STAGE_HEADER = ("stage", "rows", "seconds", "", "cut")
 
 
-def answer_sections(answers: Answers) -> list[Section]:
-    """For each of the first questions: the answers side by side, then their passages."""
+def answer_sections(answers: Answers, verdicts: Mapping[str, Table] | None = None) -> list[Section]:
+    """For each of the first questions: the answers side by side, the verdicts on them, then their passages.
+
+    verdicts: by question id, where answers were judged.
+    """
     first = next(iter(answers.values()))
     sections = []
     for key, answer in list(first.items())[:_MOST_QUESTIONS]:
         own = {name: theirs[key] for name, theirs in answers.items()}
         table = Table(header=("system", "answer", "ended by"), rows=[_row(*item) for item in own.items()], prose=True)
         sections.append(Section(heading=answer.question, table=table))
+        if verdicts and key in verdicts:
+            sections.append(Section(heading=f"Verdicts on: {answer.question}", table=verdicts[key]))
         if passages := [row for name, one in own.items() for row in _passage_rows(name, one)]:
             header = ("system", "", "score", "where (characters)", "passage")
             table = Table(header=header, rows=passages, prose=True)
@@ -52,8 +58,12 @@ def _row(name: str, answer: Answer) -> tuple[str, str, str]:
     return name, answer.text, answer.finish_reason or "–"
 
 
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
+
+
 def _passage_rows(name: str, answer: Answer) -> list[tuple[str, ...]]:
     return [
-        (name, str(place), "–" if p.score is None else f"{p.score:.4f}", p.where or p.id, p.text)
+        (name, str(place), "–" if p.score is None else f"{p.score:.4f}", p.where or p.id, _shortened(p.text))
         for place, p in enumerate(answer.passages, 1)
     ]

@@ -3,17 +3,21 @@
 Everything but the figures is escaped: texts come from models and users.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of cells under a header (may be empty); all but the first column are set as numbers unless `prose`."""
+    """Rows of cells under a header (may be empty); all but the first column are set as numbers unless `prose`.
+
+    links: from a row's first cell to a page beside this one, by the cell.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     prose: bool = False
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,15 @@ td:last-child { overflow-wrap: anywhere; min-width: 4rem; }
 .prose td { white-space: pre-wrap; }
 svg { display: block; width: 100%; height: auto; }
 .scroll > svg { min-width: 34rem; }
+a { color: inherit; text-underline-offset: .15em; }
+@media print {
+  :root { color-scheme: light; --ink: #000; --quiet: #444; --line: #bbb; --paper: #fff; }
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  section { break-inside: avoid-page; }
+  section:has(tbody tr:nth-child(12)), section:has(.prose) { break-inside: auto; }
+  tr { break-inside: avoid; }
+  .scroll { overflow-x: visible; }
+}
 </style>
 </head>
 <body>
@@ -101,7 +114,8 @@ svg { display: block; width: 100%; height: auto; }
 {% endif %}
 <tbody>
 {% for row in section.table.rows %}
-<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+<tr>{% for cell in row %}<td>{% if loop.first and cell in section.table.links %}<a href="{{ section.table.links[cell]
+}}">{{ cell }}</a>{% else %}{{ cell }}{% endif %}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody>
 </table></div>

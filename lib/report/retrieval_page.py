@@ -1,13 +1,16 @@
 """The report of a retrieval run whose queries were judged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from lib.data import parquet
 from lib.data.qrels import read_qrels
 from lib.data.row_names import row_names
 from lib.errors import InputError
+from lib.log import log
 from lib.report.page import Section, Table, render
 from lib.scoring.retrieval_metrics import RetrievalMetrics, retrieval_metrics
 
@@ -20,10 +23,10 @@ def measure_retrieval(result: Path, qrels: str, cutoff: int) -> RetrievalMetrics
     if "passage_ids" not in parquet.schema(result).names:
         raise InputError(f"{result}: has no column passage_ids, so it is not of jobs.retrieve or jobs.rerank")
     judged = read_qrels(qrels)
-    table = parquet.read(result, ["id", "row", "passage_ids"])
+    table = parquet.read(result, ["id", "row", "passage_ids", *_documents(result)])
     names = row_names(table["id"], table["row"].to_pylist())
-    queries = zip(names, table["passage_ids"].to_pylist(), strict=True)
-    ranking = {name: passages or [] for name, passages in queries if name is not None}
+    ranked = _judged_by(table, {document for documents in judged.values() for document in documents}, qrels)
+    ranking = {name: passages for name, passages in zip(names, ranked, strict=True) if name is not None}
     if twice := len(names) - names.count(None) - len(ranking):
         raise InputError(
             f"{result}: {twice:,} queries without ids have the row numbers of others, in another file; do the run "
@@ -35,6 +38,34 @@ def measure_retrieval(result: Path, qrels: str, cutoff: int) -> RetrievalMetrics
             f"{list(judged)[:3]} (data.id names the column of ids)"
         )
     return retrieval_metrics(judged, ranking, cutoffs=(cutoff,))
+
+
+def _documents(result: Path) -> list[str]:
+    return [name for name in ("documents",) if name in parquet.schema(result).names]
+
+
+def _judged_by(table: pa.Table, judged: Set[str], qrels: str) -> list[list[str]]:
+    """What was found for each query, called as it is judged: by the ids of passages, or by those of their documents.
+
+    A document that several passages are of counts where the best of them stands. That neither occurs among the judged
+    is said: then all figures are 0.
+    """
+    passages = [ids or [] for ids in table["passage_ids"].to_pylist()]
+    if not judged.isdisjoint(each for ids in passages for each in ids):
+        return passages
+    columns = [table[name].to_pylist() for name in table.column_names if name == "documents"]
+    documents = [list(dict.fromkeys(each for each in ids or [] if each is not None)) for ids in (columns or [[]])[0]]
+    if not judged.isdisjoint(each for ids in documents for each in ids):
+        log.info("%s: judges documents, of which passages were found: the best passage of each counts", qrels)
+        return documents
+    found = next((each for ids in passages for each in ids), None)
+    log.warning(
+        "%s: judges nothing that was found, so that all figures are 0; passages are called as %s, judged ones as %s",
+        qrels,
+        found,
+        min(judged, default=None),
+    )
+    return passages
 
 
 def retrieval_content(metrics: RetrievalMetrics) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,16 @@ import pyarrow.compute as pc
 from lib.data import parquet
 from lib.data.reading.parquet_source import values
 from lib.errors import InputError
+from lib.report.failures import failure_sections
 from lib.report.heat_maps import heat_map
 from lib.report.page import Figure, Section, Table, render
 from lib.report.tables import text_table
 from lib.scoring.diversity import FIGURES, WordTokenizer, choose_tokenizer, diversity
 
-_SHOWN = 10
+SHOWN = 10
+"""Rows of which a page shows the texts."""
+_UNSEEN = ("file", "row", "id", "tokens", "cut", "new_tokens", "seed", "error")
+_MOST_CHARACTERS = 500  # of what a slot was filled with
 _BLOCK_ROWS = 4096
 _TELLING = 300  # texts from which a tokenizer is chosen
 
@@ -97,16 +101,26 @@ def text_lines(metrics: TextMetrics) -> list[str]:
     return lines
 
 
-def render_texts(metrics: TextMetrics, result: Path, title: str, details: Mapping[str, str]) -> str:
-    """A page with the metrics and the first rows."""
+def render_texts(
+    metrics: TextMetrics,
+    result: Path,
+    title: str,
+    details: Mapping[str, str],
+    asked: Sequence[Mapping[str, str]] = (),
+) -> str:
+    """A page with the metrics and the first rows. asked: of each of these, what the prompt's slots were filled with."""
     columns = parquet.schema(result).names
-    given = [
-        name for name in columns if name not in ("file", "row", "id", "tokens", "cut", "new_tokens", "seed", "error")
+    slots = list(asked[0]) if asked else []
+    given = [name for name in columns if name not in (*_UNSEEN, *slots)]
+    shown = next(_batches(result, ["row", "id", *given, "error"]), None)
+    found = [] if shown is None else _rows(shown.slice(0, SHOWN))
+    rows = [
+        [row["id"] or f"row {row['row']}", *(_shortened(texts[name]) for name in slots), *_shown(row, given)]
+        for row, texts in zip_longest(found, asked[: len(found)], fillvalue=dict.fromkeys(slots, "–"))
     ]
-    shown = next(_batches(result, [*given, "error"]), None)
-    rows = [] if shown is None else [_shown(row, given) for row in _rows(shown.slice(0, _SHOWN))]
     sections = [
-        Section(heading="The first rows", table=Table(header=given, rows=rows, prose=True)),
+        Section(heading="The first rows", table=Table(header=["id", *slots, *given], rows=rows, prose=True)),
+        *failure_sections([result]),
         Section(heading="About this run", table=Table(header=(), rows=list(details.items()), prose=True)),
     ]
     return render(title, text_lines(metrics), sections)
@@ -114,23 +128,41 @@ def render_texts(metrics: TextMetrics, result: Path, title: str, details: Mappin
 
 @dataclass(frozen=True)
 class Point:
-    """A run of a sweep: what its settings are, by key, and what was measured."""
+    """A run of a sweep: what it is called, what its settings are, by key, and what was measured.
 
+    report: of the run, as a link from the sweep's page; None where there is none.
+    """
+
+    name: str
     settings: Mapping[str, Any]
     metrics: TextMetrics
+    report: str | None = None
+
+
+def by_settings(points: Sequence[Point]) -> list[Point]:
+    """Sorted by the settings that differ: numbers by their size, then others."""
+    keys = differing(points)
+    places = {key: {value: place for place, value in enumerate(_axis(points, key))} for key in keys}
+    return sorted(points, key=lambda point: [places[key][str(point.settings.get(key))] for key in keys])
 
 
 def sweep_table(points: Sequence[Point]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Header and rows: the settings that differ between runs, then their diversity."""
+    """Header and rows: the runs, the settings that differ between them, then their diversity."""
     keys = differing(points)
-    header = [*(key.rpartition(".")[2] for key in keys), *(name.replace("_", "-") for name in FIGURES), "new tokens"]
+    header = [
+        "run",
+        *(key.rpartition(".")[2] for key in keys),
+        *(name.replace("_", "-") for name in FIGURES),
+        "new tokens",
+    ]
     rows = [
         (
+            point.name,
             *(str(point.settings.get(key)) for key in keys),
             *(_number((point.metrics.diversity or {}).get(name)) for name in FIGURES),
             f"{point.metrics.new_tokens:,}",
         )
-        for point in points
+        for point in by_settings(points)
     ]
     return header, rows
 
@@ -149,7 +181,8 @@ def sweep_lines(points: Sequence[Point]) -> str:
 def render_sweep(points: Sequence[Point], title: str) -> str:
     """A page with the table and, where two settings differ, a heat map of self-BLEU."""
     header, rows = sweep_table(points)
-    sections = [Section(heading="Runs", table=Table(header=header, rows=rows))]
+    links = {point.name: point.report for point in points if point.report is not None}
+    sections = [Section(heading="Runs", table=Table(header=header, rows=rows, links=links))]
     if len(keys := differing(points)) == 2:
         down, across = (_axis(points, key) for key in keys)
         cells = {
@@ -217,6 +250,10 @@ def _shown(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         return "\n—\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
     return [cell(name) for name in names]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
 
 
 def _number(value: float | None) -> str:

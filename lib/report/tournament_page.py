@@ -19,8 +19,20 @@ _HEADER = ("system", "Davidson", "95 %", "Bradley-Terry", "won", "lost", "tied")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Of one battle. probabilities: that the first system's answer is better, the second's, neither; NaN: it failed."""
+
+    first: str
+    second: str
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tournament:
-    """What came out. wins: [s, s] of the row's system over the column's. scored: battles with a verdict."""
+    """What came out. wins: [s, s] of the row's system over the column's. scored: battles with a verdict.
+
+    judge: whose verdicts these are. verdicts: of each question, by its id.
+    """
 
     answers: Mapping[str, Mapping[str, Answer]]
     wins: IntArray
@@ -29,11 +41,14 @@ class Tournament:
     scored: int
     bradley_terry: Ratings
     davidson: Ratings
+    judge: str
+    verdicts: Mapping[str, Sequence[Verdict]]
 
     def content(self) -> dict[str, Any]:
         """For JSON; NaN, of intervals from one question, is null."""
         rated = self.davidson
         return {
+            "judge": self.judge,
             "battles": self.battles,
             "scored": self.scored,
             "questions": rated.questions,
@@ -60,8 +75,10 @@ def summary_lines(tournament: Tournament) -> list[str]:
     return [text_table(_HEADER, _rows(tournament)), *_notes(tournament)]
 
 
-def render_tournament(tournament: Tournament, title: str, stages: Sequence[Sequence[str]]) -> str:
-    """The page as HTML."""
+def render_tournament(
+    tournament: Tournament, title: str, stages: Sequence[Sequence[str]], details: Mapping[str, str]
+) -> str:
+    """The page as HTML. details: what the reader should know of the run."""
     rated = tournament.davidson
     order = rated.order
     names = [rated.names[i] for i in order]
@@ -86,10 +103,22 @@ def render_tournament(tournament: Tournament, title: str, stages: Sequence[Seque
                 svg=win_heat_map(names, tournament.wins[np.ix_(order, order)]), description="Wins of row over column"
             ),
         ),
-        *answer_sections(tournament.answers),
+        *answer_sections(tournament.answers, {key: _verdict_table(some) for key, some in tournament.verdicts.items()}),
         *stage_section(stages),
+        Section(heading="About this run", table=Table(header=(), rows=list(details.items()), prose=True)),
     ]
     return render(title, _notes(tournament), sections)
+
+
+def _verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    """Of the battles about one question."""
+    rows = []
+    for verdict in verdicts:
+        p = verdict.probabilities
+        winner = "–" if np.isnan(p).any() else (verdict.first, verdict.second, "tie")[int(np.argmax(p))]
+        shown = ["–" if np.isnan(each) else f"{each:.4f}" for each in p]
+        rows.append((f"{verdict.first} : {verdict.second}", winner, *shown))
+    return Table(header=("battle", "won by", "P(first)", "P(second)", "P(tie)"), rows=rows)
 
 
 def _rows(tournament: Tournament) -> list[tuple[str, ...]]:
@@ -112,7 +141,10 @@ def _signed(value: float) -> str:
 def _notes(tournament: Tournament) -> list[str]:
     rated = tournament.davidson
     scored = f"{tournament.scored:,} of {tournament.battles:,}"
-    lines = [f"{scored} battles about {rated.questions:,} questions were scored."]
+    lines = [
+        f"{scored} battles about {rated.questions:,} questions were scored, by {tournament.judge}.",
+        "Ratings come from the judge's probabilities, wins and losses from what was likeliest in each battle.",
+    ]
     if rated.questions == 1:
         lines.append("One question says nothing about others, so there are no intervals.")
     if rated.regularised:

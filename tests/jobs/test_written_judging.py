@@ -109,7 +109,7 @@ def test_a_tournament_is_judged_in_writing(quick_job: Job, tmp_path: Path) -> No
     answers = []
     for seed in (1, 2):
         run = tmp_path / f"system{seed}"
-        line = ["data=table", f"data.path={questions}", "data.columns={instruction: question}", "data.carry=[question]"]
+        line = ["data=table", f"data.path={questions}", "data.columns={instruction: question}"]
         line += ["engine=dummy", f"engine.seed={seed}", "executor=inline", f"run.dir={run}"]
         quick_job("generate", *line)
         answers.append(f"s{seed}: {run}")

@@ -13,7 +13,7 @@ from lib.data.shards import read_footer
 from lib.engines.dummy import DummyConfig
 from lib.errors import ConfigError, EngineError
 from lib.pipeline.executors.inline import InlineConfig
-from lib.pipeline.outcomes.base import run_details
+from lib.pipeline.outcomes.run_details import run_details
 from lib.pipeline.worker import Worker, dead_row
 from lib.tasks.base import Prepared
 from lib.tasks.pairwise import Pairwise
@@ -197,5 +197,6 @@ def test_texts_that_spell_control_tokens_are_counted_and_said(
         expected = f"{count} texts spell out a control token of the model, as in <|im_end|>: given with a blank"
         assert [text.partition(", < |")[0] for text in said] == ([expected] if count else [])
         spec.merge()
+        (spec.folder / "config.yaml").write_text("engine: {}\n")
         details = run_details(spec.manifest, spec.folder)
         assert details.get("control tokens", "") == "".join(said)

@@ -29,3 +29,17 @@ def test_queries_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
         measure_retrieval(result(tmp_path, [None, None], [0, 0]), str(qrels), 5)
     with pytest.raises(InputError, match="judges no query"):
         measure_retrieval(result(tmp_path, ["x"], [0]), str(qrels), 5)
+
+
+def test_judged_documents_are_found_by_their_passages(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, qrels = tmp_path / "result.parquet", tmp_path / "qrels.tsv"
+    rows = {"id": ["q1", "q2"], "row": [0, 1], "passage_ids": [["a:0-9", "a:9-20", "b:0-5"], None],
+            "documents": [["a", "a", "b"], None]}  # fmt: skip
+    parquet.write(pa.table(rows), path)
+    qrels.write_text("query-id\tcorpus-id\tscore\nq1\tb\t1\nq2\ta\t1\n")
+    found = measure_retrieval(path, str(qrels), 10)
+    assert (found.means["mrr@10"], found.empty) == (0.25, 1)  # b is the second document of q1, and q2 found none
+    qrels.write_text("query-id\tcorpus-id\tscore\nq1\tb.txt\t1\n")
+    with caplog.at_level("WARNING", "overnight"):
+        assert measure_retrieval(path, str(qrels), 10).means["mrr@10"] == 0
+    assert "passages are called as a:0-9, judged ones as b.txt" in caplog.text

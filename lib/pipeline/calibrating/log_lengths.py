@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.data.manifest import Manifest
-from lib.pipeline.battles_of_run import battles_of, rows_of
+from lib.pipeline.rows_of_run import battles_of, rows_of
 from lib.scoring.probabilities import FloatArray
 
 

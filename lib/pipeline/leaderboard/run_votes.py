@@ -13,8 +13,8 @@ from lib.data.rows.style_counts import style_counts
 from lib.data.rows.votes import question_hashes
 from lib.data.run_folder import RESULT
 from lib.errors import ConfigError, InputError
-from lib.pipeline.battles_of_run import battles_of, rows_of
 from lib.pipeline.outcomes.base import require_result
+from lib.pipeline.rows_of_run import battles_of, rows_of
 from lib.types import PROBABILITIES
 
 _BLOCK_ROWS = 65_536

@@ -12,8 +12,9 @@ from lib.data.manifest import read_manifest
 from lib.data.run_folder import METRICS, REPORT, RESULT, SUBMISSION
 from lib.data.submission import SubmissionConfig, write_submission
 from lib.errors import ConfigError
-from lib.pipeline.outcomes.base import require_result, run_details
+from lib.pipeline.outcomes.base import require_result
 from lib.pipeline.outcomes.battle_input import bias_rows
+from lib.pipeline.outcomes.run_details import run_details
 from lib.report.battles.battles_page import summary, write_report
 from lib.report.battles.bias_measures import measure_bias
 from lib.report.predictions import BLOCK_ROWS, Predictions, from_result

@@ -1,35 +1,19 @@
 """An outcome: what is checked before a run of some kind, and what becomes of its result."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from lib.data.atomic import write_text
 from lib.data.cuts import read_cuts
-from lib.data.manifest import Manifest, read_manifest
+from lib.data.manifest import read_manifest
 from lib.data.merging import MergeConfig, Merged, merge_shards
-from lib.data.run_folder import FAILURES, METRICS, REPORT, RESULT, read_config
-from lib.data.shards import unfinished
-from lib.engines.endpoint.endpoint_config import EndpointConfig
+from lib.data.run_folder import FAILURES, METRICS, REPORT, RESULT
 from lib.errors import ConfigError, InputError, OvernightError, RunFailed
-from lib.pipeline.meter import RunUsage
-from lib.pipeline.run import Run, served_answers, spelled_texts
+from lib.pipeline.run import Run
 from lib.scoring.aggregates.judgements import Aggregate
 from lib.scoring.diversity import WordTokenizer
-
-_AS_BYTES = "counted as bytes, of which no text has fewer than tokens: the served model's tokenizer is not here"
-_SHOWN = (
-    "engine.model",
-    "engine.revision",
-    "engine.adapter",
-    "engine.dtype",
-    "engine.quantization",
-    "engine.max_model_len",
-    "task.classes",
-)
 
 
 class Metric(Enum):  # members in lower case, since OmegaConf knows them by their names
@@ -139,52 +123,7 @@ def require_result(folder: Path) -> Path:
     return folder / RESULT
 
 
-def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
-    """What the reader of a report should know of its run."""
-    return {
-        "job": manifest.job,
-        "run folder": str(folder),
-        "input": ", ".join(file.source for file in manifest.inputs),
-        **({} if manifest.asked == manifest.rows else {"rows": manifest.division}),
-        **{key: str(value) for key in _SHOWN if (value := manifest.identity.get(key)) is not None},
-        **({} if (spelled := spelled_texts(manifest, folder)) is None else {"control tokens": spelled}),
-        **({} if (served := served_answers(manifest, folder)) is None else {"server": served}),
-        **({"tokens": _AS_BYTES} if _counts_bytes(manifest) else {}),
-        **({} if (cuts := read_cuts(require_result(folder))) is None else {"cut": str(cuts)}),
-        "fingerprint": manifest.fingerprint,
-    }
-
-
-def run_figures(manifest: Manifest, folder: Path) -> dict[str, Any]:
-    """What `metrics.json` says of any run: rows computed and rows remembered, and how well it used its engines.
-
-    Rows that ask what another row asks count as remembered, bad rows as neither. `engine`, as `RunUsage` says it, is
-    about computed ones.
-    """
-    _, footers = unfinished(manifest, folder, retry_failed=False)
-    rows = {"computed": manifest.computed, "remembered": manifest.rows - manifest.asked}
-    return {**rows, "engine": RunUsage(footers).content()}
-
-
-def _counts_bytes(manifest: Manifest) -> bool:
-    kind, tokenizer = (manifest.identity.get(f"engine.{key}") for key in ("type", "tokenizer"))
-    return kind == EndpointConfig.__name__ and tokenizer is None
-
-
-def write_metrics(folder: Path, manifest: Manifest, content: Mapping[str, object]) -> None:
-    """Write a run's `metrics.json`: what was measured, how its engines were used, and what they cost."""
-    figures = run_figures(manifest, folder)
-    everything = {**content, **figures, "cost": _cost(folder, float(figures["engine"]["seconds"] or 0))}
-    write_text(folder / METRICS, json.dumps(everything, indent=2, ensure_ascii=False) + "\n")
-
-
 def print_places(folder: Path) -> None:
     """Say where metrics and report lie."""
     print(f"metrics:    {folder / METRICS}")
     print(f"report:     {folder / REPORT}")
-
-
-def _cost(folder: Path, seconds: float) -> dict[str, float]:
-    """Hours of workers and of their GPUs, loading included. seconds: of all workers together."""
-    gpus = (read_config(folder).get("engine") or {}).get("num_gpus") or 0
-    return {"worker_hours": round(seconds / 3600, 4), "gpu_hours": round(seconds / 3600 * gpus, 4)}

@@ -13,7 +13,7 @@ from lib.data.rows.battles import BattlesConfig
 from lib.data.rows.style_counts import STYLE, style_counts
 from lib.errors import OvernightError, RunFolderError
 from lib.log import log
-from lib.pipeline.battles_of_run import battles_of, rows_of
+from lib.pipeline.rows_of_run import battles_of, rows_of
 from lib.report.battles.bias_measures import MOST_ROWS, BiasRows, Counts
 from lib.report.predictions import BLOCK_ROWS, from_result
 from lib.scoring.inference.estimates import row_keys

@@ -20,8 +20,9 @@ from lib.data.submission import SubmissionConfig, require_same_ids, write_submis
 from lib.errors import ConfigError, InputError
 from lib.log import log
 from lib.pipeline.outcomes.aggregated import Aggregated, aggregate_run
-from lib.pipeline.outcomes.base import EvaluateConfig, Metric, Outcome, print_places, run_details, run_figures
+from lib.pipeline.outcomes.base import EvaluateConfig, Metric, Outcome, print_places
 from lib.pipeline.outcomes.battle_input import beginnings, bias_rows
+from lib.pipeline.outcomes.run_details import run_details, run_figures
 from lib.pipeline.run import Run
 from lib.report.battles.annotators import agreement_lines, measure_agreement, render_agreement
 from lib.report.battles.battles_page import summary, write_report

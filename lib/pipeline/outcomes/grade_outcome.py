@@ -8,14 +8,8 @@ from lib.data.atomic import write_text
 from lib.data.manifest import read_manifest
 from lib.data.run_folder import METRICS, REPORT, read_config
 from lib.errors import InputError
-from lib.pipeline.outcomes.base import (
-    EvaluateConfig,
-    Outcome,
-    print_places,
-    require_result,
-    run_details,
-    write_metrics,
-)
+from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, print_places, require_result
+from lib.pipeline.outcomes.run_details import run_details, write_metrics
 from lib.report.grades.grade_measures import KEPT as KEPT
 from lib.report.grades.grade_measures import measure_grades
 from lib.report.grades.grades_page import grade_summary, render_grades

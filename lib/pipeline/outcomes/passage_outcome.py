@@ -6,8 +6,9 @@ from lib.data.atomic import write_text
 from lib.data.manifest import read_manifest
 from lib.data.run_folder import REPORT
 from lib.errors import ConfigError
-from lib.pipeline.outcomes.base import EvaluateConfig, print_places, require_result, run_details, write_metrics
+from lib.pipeline.outcomes.base import EvaluateConfig, print_places, require_result
 from lib.pipeline.outcomes.format_outcome import FormatOutcome
+from lib.pipeline.outcomes.run_details import run_details, write_metrics
 from lib.report.retrieval_page import measure_retrieval, render_retrieval, retrieval_content, retrieval_lines
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from lib.data import parquet
-from lib.data.answers import read_all_answers
 from lib.data.atomic import write_text
 from lib.data.manifest import read_manifest
 from lib.data.run_folder import METRICS, REPORT, RESULT, read_config
+from lib.pipeline.answers_of_runs import read_all_answers
 from lib.pipeline.outcomes.base import EvaluateConfig, Outcome, print_places
-from lib.report.tournament_page import Tournament, render_tournament, summary_lines
+from lib.pipeline.outcomes.run_details import run_details
+from lib.report.tournament_page import Tournament, Verdict, render_tournament, summary_lines
 from lib.scoring.probabilities import IntArray
 from lib.scoring.ranking.outcomes import RatingModel
 from lib.scoring.ranking.ratings import rate
@@ -41,7 +42,8 @@ def rank(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
     stages: rows of the report's table of what was done before.
     """
     answers = read_all_answers(read_config(folder)["tournament"]["answers"])
-    (drawn,) = read_manifest(folder).inputs
+    manifest = read_manifest(folder)
+    (drawn,) = manifest.inputs
     battles = parquet.read(Path(drawn.source), ["model_a", "model_b", "question"])
     result = parquet.read(folder / RESULT, ["row", *PROBABILITIES])
     battles = battles.take(result["row"])
@@ -49,13 +51,14 @@ def rank(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
     number = {name: i for i, name in enumerate(names)}
     first, second = ([number[name] for name in battles[column].to_pylist()] for column in ("model_a", "model_b"))
     outcomes = np.column_stack([result[name].to_numpy() for name in PROBABILITIES]).astype(np.float64)
-    questions = {key: i for i, key in enumerate(dict.fromkeys(battles["question"].to_pylist()))}
+    asked = battles["question"].to_pylist()
+    questions = {key: i for i, key in enumerate(dict.fromkeys(asked))}
     judged = Votes(
         names=names,
         first=np.array(first, np.int64),
         second=np.array(second, np.int64),
         outcomes=outcomes,
-        question=np.array([questions[key] for key in battles["question"].to_pylist()], np.int64),
+        question=np.array([questions[key] for key in asked], np.int64),
     )
     won = wins(judged)
     tournament = Tournament(
@@ -66,11 +69,25 @@ def rank(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
         scored=int(judged.scored.sum()),
         bradley_terry=rate(judged, RatingModel.bradley_terry),
         davidson=rate(judged, RatingModel.davidson),
+        judge=str(manifest.identity.get("engine.model") or manifest.identity["engine.type"]),
+        verdicts=_verdicts(judged, asked),
     )
+    details = run_details(manifest, folder)
     write_text(folder / METRICS, json.dumps(tournament.content(), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-    write_text(folder / REPORT, render_tournament(tournament, f"tournament: {folder.name}", stages))
+    write_text(folder / REPORT, render_tournament(tournament, f"tournament: {folder.name}", stages, details))
     print("\n".join(summary_lines(tournament)))
     print_places(folder)
+
+
+def _verdicts(judged: Votes, asked: Sequence[str]) -> dict[str, list[Verdict]]:
+    """Those of each question. asked: which one each battle was about."""
+    found: dict[str, list[Verdict]] = {}
+    for question, first, second, outcome in zip(
+        asked, judged.first, judged.second, judged.outcomes.tolist(), strict=True
+    ):
+        one, other = judged.names[first], judged.names[second]
+        found.setdefault(question, []).append(Verdict(first=one, second=other, probabilities=tuple(outcome)))
+    return found
 
 
 def _ties(judged: Votes, won: IntArray) -> IntArray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from lib.report.failures import count_reasons
 from lib.report.predictions import Failure, Predictions
 from lib.scoring.battle_sums import BattleSums, BiasSums
 from lib.scoring.calibrating.base import Calibrator, Inputs
@@ -20,7 +21,6 @@ from lib.scoring.probabilities import mean_of_orders
 from lib.scoring.row_sample import Sample
 
 _FIT_FROM_ROWS = 50
-_MOST_REASONS = 10_000  # of which the most frequent are kept
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,7 @@ def measure(blocks: Iterable[Predictions]) -> Measured:
         elif block.ab is not None:
             fit = _fit_temperature
             sample.add(labels, mean_of_orders(block.ab[measured], None if block.ba is None else block.ba[measured]))
-        reasons.update(block.reasons)
-        if len(reasons) > _MOST_REASONS:
-            reasons = Counter(dict(reasons.most_common(_MOST_REASONS // 2)))
+        reasons = count_reasons(reasons, block.reasons)
         failures = failures or block.failures
     metrics = replace(
         sums.metrics(),

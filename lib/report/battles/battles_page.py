@@ -14,6 +14,7 @@ from lib.report.battles.battle_measures import Measured, measure
 from lib.report.battles.bias_measures import Bias
 from lib.report.battles.bias_page import bias_sections
 from lib.report.battles.wording import INTERVAL, ends, number, percent, with_ends
+from lib.report.failures import kinds_section
 from lib.report.figures import confusion_matrix, reliability_diagram
 from lib.report.page import Figure, Section, Table, render
 from lib.report.predictions import Predictions
@@ -216,9 +217,7 @@ def _sections(measured: Measured, details: Mapping[str, str], bias: Bias | None)
         sections.append(Section(heading="Diagnostics", text=diagnostics))
     if bias:
         sections += bias_sections(bias)
-    if measured.reasons:
-        rows = [(reason, f"{count:,}") for reason, count in measured.reasons.most_common(20)]
-        sections.append(Section(heading="Why rows failed", table=Table(header=("reason", "rows"), rows=rows)))
+    sections += kinds_section(measured.reasons)
     if measured.failures:
         rows_failed = [(f.file, str(f.row), f.id or "–", f.reason) for f in measured.failures]
         table = Table(header=("file", "row", "id", "reason"), rows=rows_failed, prose=True)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lib.data.battle_files.label_files import LabelArray
 from lib.scoring.inference.battle_intervals import ScoreClusters
 from lib.scoring.inference.bias import Contrast, family, for_own, going_with, label_preference, log_ratio, own_side
-from lib.scoring.inference.estimates import Estimate, Keys
+from lib.scoring.inference.estimates import Estimate, Keys, clustered_mean
 from lib.scoring.metrics import log_probabilities, normalise
 from lib.scoring.probabilities import FloatArray
 
@@ -53,11 +53,25 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WinRate:
+    """How often a model wins, by the judge and by the labels (None without any): a tie is half a win.
+
+    battles: with a verdict; each has two models.
+    """
+
+    model: str
+    battles: int
+    judge: Estimate
+    labels: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bias:
     """What was found; of what could not be looked at there is nothing. rows: scored ones that it is of.
 
     length, markdown: correlations of preferences with what A has more of. by_length: by the characters of both
     responses. own_family: the judge's, with the preference for its answers. groups: column -> the scores by its values.
+    win_rates: of each model, the best first.
     """
 
     rows: int
@@ -66,9 +80,11 @@ class Bias:
     by_length: Sequence[Part]
     own_family: tuple[str, Contrast] | None
     groups: Mapping[str, Sequence[Part]]
+    win_rates: Sequence[WinRate] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.length or self.markdown or self.by_length or self.own_family or self.groups)
+        found = (self.length, self.markdown, self.by_length, self.own_family, self.groups, self.win_rates)
+        return any(found)
 
     def content(self) -> dict[str, Any]:
         """For JSON; only what there is."""
@@ -80,6 +96,8 @@ class Bias:
         if self.own_family is not None:
             name, preferred = self.own_family
             found["self_preference"] = {"family": name, **_contrast(preferred)}
+        if self.win_rates:
+            found["win_rates"] = [_win_rate(rate) for rate in self.win_rates]
         if self.groups:
             found["by"] = {column: [_part(part) for part in parts] for column, parts in self.groups.items()}
         return found
@@ -112,7 +130,37 @@ def measure_bias(blocks: Iterable[BiasRows], judge: str | None) -> Bias:
         by_length=[] if rows.counts is None else _by_length(rows, rows.counts["length"]),
         own_family=own,
         groups={name: found for name, values in rows.groups.items() if (found := _by_value(rows, values))},
+        win_rates=[] if rows.models is None else _win_rates(p, labels, rows.keys, rows.models),
     )
+
+
+def _win_rates(
+    p: FloatArray, labels: FloatArray, keys: Keys, models: tuple[npt.NDArray[Any], npt.NDArray[Any]]
+) -> list[WinRate]:
+    """p: [n, 3], normalised; labels: [n], as `label_preference` has them; keys: [n] of questions."""
+    said = (1 + p[:, 0] - p[:, 1]) / 2
+    wins = (1 + labels) / 2
+    both = np.concatenate(models)
+    named = np.array([name is not None for name in both], dtype=bool)
+    names, numbers = np.unique(both[named].astype(str), return_inverse=True)
+    number = np.full(len(both), -1)
+    number[named] = numbers
+    found = []
+    for i, model in enumerate(names):
+        sides = np.split(number == i, 2)
+        group = np.concatenate([keys[side] for side in sides])
+        judge = np.concatenate([said[sides[0]], 1 - said[sides[1]]])
+        by_labels = np.concatenate([wins[sides[0]], 1 - wins[sides[1]]])
+        known = ~np.isnan(by_labels)
+        found.append(
+            WinRate(
+                model=str(model),
+                battles=len(judge),
+                judge=clustered_mean(judge, group),
+                labels=clustered_mean(by_labels[known], group[known]) if known.any() else None,
+            )
+        )
+    return sorted(found, key=lambda rate: (-rate.judge.value, rate.model))
 
 
 def _features(counts: Counts) -> dict[str, FloatArray]:
@@ -202,6 +250,11 @@ def _both(pairs: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> tuple[n
 def _contrast(found: Contrast) -> dict[str, Any]:
     sides = {name: getattr(found, name) for name in ("judge", "labels", "more")}
     return {"rows": found.rows, **{name: None if one is None else _estimate(one) for name, one in sides.items()}}
+
+
+def _win_rate(rate: WinRate) -> dict[str, Any]:
+    labels = None if rate.labels is None else _estimate(rate.labels)
+    return {"model": rate.model, "battles": rate.battles, "judge": _estimate(rate.judge), "labels": labels}
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from lib.report.page import Section, Table
 from lib.scoring.inference.bias import Contrast
 from lib.scoring.inference.estimates import Estimate
 
+_MOST_MODELS = 50
 _PARTS = ("", "rows", "with labels", "log loss", INTERVAL, "accuracy", INTERVAL)
 _CONTRAST = ("", "judge", INTERVAL, "labels", INTERVAL, "judge less labels", INTERVAL)
 
@@ -25,7 +26,7 @@ def bias_lines(bias: Bias) -> list[str]:
 
 def bias_sections(bias: Bias) -> list[Section]:
     """Of what could be looked at."""
-    sections = []
+    sections = _win_rates(bias)
     rows = [
         (name, *_contrast_cells(found))
         for name, found in (
@@ -47,6 +48,37 @@ def bias_sections(bias: Bias) -> list[Section]:
         sections.append(Section(heading="By length", text=text, table=_table(bias.by_length)))
     sections += [Section(heading=f"By {name}", table=_table(parts)) for name, parts in bias.groups.items()]
     return sections
+
+
+def _win_rates(bias: Bias) -> list[Section]:
+    """Of each model, where the table names any."""
+    if not bias.win_rates:
+        return []
+    rows = [
+        (
+            rate.model,
+            f"{rate.battles:,}",
+            f"{rate.judge.value:.1%}",
+            _percents(rate.judge),
+            "–" if rate.labels is None else f"{rate.labels.value:.1%}",
+            _percents(rate.labels),
+        )
+        for rate in bias.win_rates
+    ]
+    text = [
+        "The probability of winning, of all of a model's battles; a tie is half a win. It depends on whom a model met: "
+        "jobs.leaderboard allows for that.",
+    ]
+    table = Table(header=("model", "battles", "judge", INTERVAL, "labels", INTERVAL), rows=rows[:_MOST_MODELS])
+    if len(rows) > _MOST_MODELS:
+        text.append(f"The best {_MOST_MODELS} of {len(rows):,}; all of them are in metrics.json.")
+    return [Section(heading="Win rates", text=text, table=table)]
+
+
+def _percents(found: Estimate | None) -> str:
+    if found is None or found.low is None or found.high is None:
+        return "–"
+    return f"{max(found.low, 0):.1%} to {min(found.high, 1):.1%}"
 
 
 def _correlation_line(name: str, found: Contrast) -> str:

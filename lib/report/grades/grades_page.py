@@ -1,18 +1,16 @@
 """The report of a run of grades."""
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
-from lib.data import parquet
 from lib.report.charts import bar_chart
+from lib.report.failures import failure_sections
 from lib.report.grades.grade_measures import GradeMetrics
 from lib.report.page import Figure, Section, Table, render
 from lib.report.tables import text_table
 from lib.scoring.aggregates.means import Mean
 
 _FIGURES = ("mean", "95 %", "rows")
-_SHOWN = 10
 _MOST_LINES = 30  # on a terminal
 
 
@@ -45,9 +43,7 @@ def render_grades(metrics: GradeMetrics, results: Sequence[Path], title: str, de
     sections = [Section(heading="Grades", text=text, figure=picture)]
     for name, rows in _tables(metrics):
         sections.append(Section(heading=f"By {name}", table=Table(header=(name, *_FIGURES), rows=rows)))
-    if failures := _failures(results):
-        table = Table(header=("row", "id", "reason"), rows=failures, prose=True)
-        sections.append(Section(heading="Rows without a grade, the first of them", table=table))
+    sections += failure_sections(results)
     if details:
         table = Table(header=(), rows=list(details.items()), prose=True)
         sections.append(Section(heading="About this run", table=table))
@@ -66,9 +62,3 @@ def _row(name: str, mean: Mean) -> tuple[str, ...]:
 
 def _interval(mean: Mean) -> str:
     return "–" if mean.low is None else f"{mean.low:.2f} to {mean.high:.2f}"
-
-
-def _failures(results: Sequence[Path]) -> Sequence[Sequence[str]]:
-    batches = (batch for result in results for batch in parquet.batches(result, 4096, ["row", "id", "error"]))
-    failed = (row for batch in batches for row in batch.filter(batch["error"].is_valid()).to_pylist())
-    return [(str(row["row"]), row["id"] or "–", row["error"]) for row in islice(failed, _SHOWN)]

@@ -85,7 +85,25 @@ def test_scores_by_length_and_by_value_are_those_of_the_rows():
     assert part.scores["accuracy"].low < part.scores["accuracy"].value < part.scores["accuracy"].high
     assert {part.name for part in found.groups["language"]} == {"en", "ja", "–"}
     headings = [section.heading for section in bias_sections(found)]
-    assert headings == ["Bias", "By length", "By language"]
+    assert headings == ["Win rates", "Bias", "By length", "By language"]
+
+
+def test_win_rates_are_those_of_a_models_battles_on_either_side():
+    block = rows()
+    found = measure_bias([block], None)
+    assert [rate.model for rate in found.win_rates] == ["gpt-4", "claude-2"]  # the judge's favourite first
+    known = ~np.isnan(block.probabilities[:, 0])
+    p, (first, second) = block.probabilities[known], [names[known] for names in block.models]
+    won = [*(p[first == "claude-2"] @ [1, 0, 0.5]), *(p[second == "claude-2"] @ [0, 1, 0.5])]
+    labels = np.eye(3)[block.labels[known]]
+    told = [*(labels[first == "claude-2"] @ [1, 0, 0.5]), *(labels[second == "claude-2"] @ [0, 1, 0.5])]
+    rate = found.win_rates[1]
+    assert (rate.battles, rate.judge.value) == (len(won), pytest.approx(np.mean(won)))
+    assert rate.labels.value == pytest.approx(np.mean(told))
+    assert found.content()["win_rates"][1]["judge"]["value"] == rate.judge.value
+    alone = measure_bias([rows(labelled=False, counts=False)], None)
+    assert alone.win_rates[0].labels is None
+    assert [section.heading for section in bias_sections(alone)] == ["Win rates"]
 
 
 def test_what_is_not_at_hand_is_not_shown():

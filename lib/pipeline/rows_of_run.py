@@ -1,7 +1,6 @@
-"""The rows that a run of battles has read, once more: for what is said about their texts, which its result does not
-hold."""
+"""The rows that a run has read, once more: for what is said about their texts, which its result does not hold."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,14 @@ from lib.data.manifest import Manifest
 from lib.data.reading.input_file import InputFile, all_rows, require_unchanged
 from lib.data.reading.readers import batches, blocks, column_names
 from lib.data.reading.sources import Stat, source_of
+from lib.data.rows.base import Rows
 from lib.data.rows.battles import BattleColumns, BattlesConfig, Turns
 from lib.data.rows.columns import canonical
 from lib.data.rows.conversations import ConversationsConfig
+from lib.data.rows.table import TableConfig, TableRows
 from lib.data.run_folder import CONFIG, read_config
 from lib.errors import RunFolderError
+from lib.tasks.prompts.prompt import PromptConfig
 
 _ROWS = 8192
 _NUMBERS = pa.schema([("row", pa.int64())])
@@ -36,18 +38,41 @@ def battles_of(folder: Path, manifest: Manifest) -> BattlesConfig:
     found = read_config(folder).get("data")
     # The config of conversations alone names winners.
     kind = ConversationsConfig if isinstance(found, dict) and "winners" in found else BattlesConfig
-    typed = OmegaConf.structured(kind)
-    for node in (typed, typed.columns):
-        OmegaConf.set_readonly(node, False)  # as those of frozen dataclasses are
-    try:
-        rows = OmegaConf.to_object(OmegaConf.merge(typed, found or {}))
-    except (OmegaConfBaseException, ValueError) as error:
-        raise RunFolderError(f"{folder / CONFIG}: data: {str(error).splitlines()[0]}") from error
+    rows = _typed(kind, found, folder)
     assert isinstance(rows, BattlesConfig)
     return rows
 
 
-def rows_of(folder: Path, manifest: Manifest, data: BattlesConfig) -> Iterator[pa.Table]:
+def slots_of(manifest: Manifest) -> list[str]:
+    """The slots of a run's prompt, which are fields of its table; nothing where it has none."""
+    template = manifest.identity.get("task.prompt.template")
+    return sorted(PromptConfig(template=template).slots) if template else []
+
+
+def table_of(folder: Path, fields: Sequence[str]) -> TableRows:
+    """How a run has read certain fields of its table, by the config in its folder.
+
+    Raises RunFolderError where it has not read a table, or the config can't be read.
+    """
+    found = read_config(folder).get("data")
+    if not isinstance(found, dict) or "failed" not in found:  # as the config of tables alone has
+        raise RunFolderError(f"{folder / CONFIG}: data: is of another kind than a table")
+    known = _typed(TableConfig, found, folder)
+    assert isinstance(known, TableConfig)
+    return TableRows(path=known.path, id=known.id, columns=known.columns, failed=known.failed, fields=tuple(fields))
+
+
+def _typed(kind: type, found: object, folder: Path) -> object:
+    typed = OmegaConf.structured(kind)
+    for node in (typed, typed.columns):
+        OmegaConf.set_readonly(node, False)  # as those of frozen dataclasses are
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(typed, found or {}))
+    except (OmegaConfBaseException, ValueError) as error:
+        raise RunFolderError(f"{folder / CONFIG}: data: {str(error).splitlines()[0]}") from error
+
+
+def rows_of(folder: Path, manifest: Manifest, data: Rows) -> Iterator[pa.Table]:
     """All rows of a run in canonical form, in the order of its result, some thousands at a time.
 
     The run folder has them itself, but those of Parquet that is read in place, and those that are remembered. Raises
@@ -63,7 +88,7 @@ def rows_of(folder: Path, manifest: Manifest, data: BattlesConfig) -> Iterator[p
             yield from all_rows(file, folder, data)
 
 
-def _from_source(file: InputFile, folder: Path, data: BattlesConfig) -> Iterator[pa.Table]:
+def _from_source(file: InputFile, folder: Path, data: Rows) -> Iterator[pa.Table]:
     """The rows of a file of which some are remembered: their texts stand in the source alone."""
     source = source_of(file.source)
     require_unchanged(source, Stat(file.size, file.mtime_ns))

@@ -1,0 +1,129 @@
+"""What reports and `metrics.json` say of any run: what was asked of which model, when, and what it took."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from lib import ROOT
+from lib.data.atomic import write_text
+from lib.data.cuts import read_cuts
+from lib.data.manifest import Manifest
+from lib.data.run_folder import MANIFEST, METRICS, RESULT, read_config
+from lib.data.shards import unfinished
+from lib.engines.endpoint.endpoint_config import EndpointConfig
+from lib.pipeline.meter import RunUsage
+from lib.pipeline.planning.durations import shown
+from lib.pipeline.run import served_answers, spelled_texts
+
+_AS_BYTES = "counted as bytes, of which no text has fewer than tokens: the served model's tokenizer is not here"
+_SHOWN = (
+    "engine.model",
+    "engine.revision",
+    "engine.adapter",
+    "engine.dtype",
+    "engine.quantization",
+    "engine.max_model_len",
+    "task.classes",
+)
+_OF_PROMPT = ("system", "template", "labels", "examples", "answer_prefix")
+
+
+def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
+    """What the reader of a report should know of its run, by what it is called. It has a result."""
+    return {
+        "job": manifest.job,
+        "run folder": str(folder),
+        "input": ", ".join(file.source for file in manifest.inputs),
+        **({} if manifest.asked == manifest.rows else {"rows": manifest.division}),
+        **{key: str(value) for key in _SHOWN if (value := manifest.identity.get(key)) is not None},
+        **_prompt(manifest),
+        **({} if (spelled := spelled_texts(manifest, folder)) is None else {"control tokens": spelled}),
+        **({} if (served := served_answers(manifest, folder)) is None else {"server": served}),
+        **({"tokens": _AS_BYTES} if _counts_bytes(manifest) else {}),
+        **({} if (cuts := read_cuts(folder / RESULT)) is None else {"cut": str(cuts)}),
+        "time": f"planned {_when(folder / MANIFEST)}, merged {_when(folder / RESULT)}",
+        **_work(manifest, folder),
+        "code": code_version(),
+        "fingerprint": manifest.fingerprint,
+    }
+
+
+def run_figures(manifest: Manifest, folder: Path) -> dict[str, Any]:
+    """What `metrics.json` says of any run: rows computed and rows remembered, and how well it used its engines.
+
+    Rows that ask what another row asks count as remembered, bad rows as neither. `engine`, as `RunUsage` says it, is
+    about computed ones.
+    """
+    rows = {"computed": manifest.computed, "remembered": manifest.rows - manifest.asked}
+    return {**rows, "engine": _usage(manifest, folder)}
+
+
+def write_metrics(folder: Path, manifest: Manifest, content: Mapping[str, object]) -> None:
+    """Write a run's `metrics.json`: what was measured, how its engines were used, and what they cost."""
+    figures = run_figures(manifest, folder)
+    everything = {**content, **figures, "cost": _cost(folder, float(figures["engine"]["seconds"] or 0))}
+    write_text(folder / METRICS, json.dumps(everything, indent=2, ensure_ascii=False) + "\n")
+
+
+def code_version() -> str:
+    """The package's version, with the commit of a checkout and whether it has changes that are not committed."""
+    try:
+        found = f"overnight {version('overnight')}"
+    except PackageNotFoundError:
+        found = "overnight, not installed"
+    if not (ROOT / ".git").exists():
+        return found
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):  # no git, or a checkout that it won't read
+        return found
+    commit, _, dirty = said.partition("-")
+    return f"{found}, commit {commit}{' with changes' if dirty else ''}"
+
+
+def _prompt(manifest: Manifest) -> dict[str, str]:
+    """The whole prompt, as far as there is one."""
+    prompt = {key: manifest.identity.get(f"task.prompt.{key}") for key in _OF_PROMPT}
+    return {f"prompt.{key}": _as_text(value) for key, value in prompt.items() if value}
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _work(manifest: Manifest, folder: Path) -> dict[str, str]:
+    """What the rows took that were computed; nothing where none was."""
+    usage = _usage(manifest, folder)
+    seconds = float(usage["seconds"] or 0)
+    if not seconds:
+        return {}
+    said = f"{manifest.computed:,} rows in {shown(seconds)} of workers' time: {manifest.computed / seconds:,.2f} rows/s"
+    tokens = f", {usage['tokens_per_s']:,.0f} tokens/s" if usage["tokens"] else ""
+    gpu_hours = _cost(folder, seconds)["gpu_hours"]
+    gpus = {"GPU hours": f"{gpu_hours:,.2f}"} if gpu_hours else {}
+    return {"work": f"{said}{tokens} of one worker", **gpus}
+
+
+def _usage(manifest: Manifest, folder: Path) -> Mapping[str, Any]:
+    _, footers = unfinished(manifest, folder, retry_failed=False)
+    return RunUsage(footers).content()
+
+
+def _when(path: Path) -> str:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _counts_bytes(manifest: Manifest) -> bool:
+    kind, tokenizer = (manifest.identity.get(f"engine.{key}") for key in ("type", "tokenizer"))
+    return kind == EndpointConfig.__name__ and tokenizer is None
+
+
+def _cost(folder: Path, seconds: float) -> dict[str, float]:
+    """Hours of workers and of their GPUs, loading included. seconds: of all workers together."""
+    gpus = (read_config(folder).get("engine") or {}).get("num_gpus") or 0
+    return {"worker_hours": round(seconds / 3600, 4), "gpu_hours": round(seconds / 3600 * gpus, 4)}
