@@ -10,6 +10,7 @@ from lib import ROOT
 GROUND = {
     "lib",
     *(f"lib.{name}" for name in ("types", "errors", "config", "log", "imports", "urls", "ahead", "cache", "images")),
+    "lib.durations",
 }
 _SHARED = {f"lib.engines.{name}" for name in ("base", "byte_tokenizer", "checkpoints", "decoding", "sizing")}
 

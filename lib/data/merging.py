@@ -15,6 +15,7 @@ from lib.data.manifest import Manifest
 from lib.data.parquet import writer
 from lib.data.run_folder import FAILURES, RESULT
 from lib.data.shards import unfinished
+from lib.durations import count
 from lib.errors import RunFailed
 
 _FAILURE_COLUMNS = ("file", "row", "id", "error")
@@ -50,7 +51,8 @@ def merge_shards(manifest: Manifest, folder: Path) -> Merged:
     if todo:
         numbers = ", ".join(str(shard.number) for shard in todo[:10]) + (", …" if len(todo) > 10 else "")
         raise RunFailed(
-            f"{folder}: {len(todo)} of {len(shards)} shards are unfinished (numbers {numbers}); "
+            f"{folder}: {len(todo):,} of {count(len(shards), 'shard')} {'is' if len(todo) == 1 else 'are'} unfinished "
+            f"(numbers {numbers}); "
             "run the job again to finish them"
         )
     return write_result(manifest, folder, result_columns(manifest, folder), run_rows(manifest, folder))

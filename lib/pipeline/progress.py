@@ -2,27 +2,33 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lib.data.atomic import write_text
 from lib.data.run_folder import PROGRESS
 from lib.data.shards import Footer
+from lib.durations import pace, shown
 from lib.errors import Stopped, Unfinished
 from lib.log import log
 from lib.pipeline.meter import RunUsage
 
 _LOG_EVERY = 30.0  # seconds
 _WRITE_EVERY = 1.0
+_BAR = "{percentage:3.0f}% {bar} {n_fmt} of {total_fmt} rows [{elapsed}{postfix}]"
 _SHOWN = ("cached_share", "queued", "gpu_utilization", "mfu", "prompt_tokens", "completion_tokens", "cost")
 
 
 class Progress:
-    """Counts finished shards. Rates and time left are of this session: rows done before it do not count."""
+    """Counts finished shards. Rates and time left are of this session's work: rows done before it don't count, nor does
+    the time before the first engine was loaded."""
 
     def __init__(self, folder: Path, rows: int, done: Iterable[Footer], name: str = PROGRESS) -> None:
         """rows: of the whole run; done: footers of the shards that were finished before; name: of the file."""
@@ -34,33 +40,46 @@ class Progress:
         self.rows = self.failed = 0  # of this session
         self._engine = RunUsage()
         self._started = time.time()
+        self._begun = self._last = self._started  # of the work: what is measured lies between these
         self._logged = self._written = time.monotonic()
         self._state = "running"
 
     def __enter__(self) -> "Progress":
-        bar = {"total": self._rows, "initial": self._rows_before, "unit": " rows", "smoothing": 0.05}
-        self._bar = tqdm(desc="rows", disable=not sys.stderr.isatty(), dynamic_ncols=True, **bar)
+        seen = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=self._rows, initial=self._rows_before, bar_format=_BAR, disable=not seen, dynamic_ncols=True
+        )
+        self._over = threading.Event()
+        self._open = ExitStack()
+        if seen:
+            self._open.enter_context(logging_redirect_tqdm([log]))  # else lines would break the bar
+            threading.Thread(target=self._tick, daemon=True).start()
         self._write()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
         self._bar.close()
+        self._open.close()
         self._state = "done" if error is None else "stopped" if isinstance(error, (Stopped, Unfinished)) else "failed"
         self._write()
         log.info("%s: %s", self._state, self.line())
 
     def add(self, footer: Footer) -> None:
         """Count a finished shard."""
+        self._last = time.time()
+        if not self.rows:
+            self._begun = self._last - footer.seconds
         self.rows += footer.rows
         self.failed += footer.failed
         self._engine.add(footer)
+        self._bar.set_postfix_str(self._measured.removeprefix(", "), refresh=False)
         self._bar.update(footer.rows)
         now = time.monotonic()
         if now - self._written >= _WRITE_EVERY:
             self._written = now
-            self._bar.set_postfix_str(f"{self._speed}, {self.all_failed} failed")
             self._write()
         if now - self._logged >= _LOG_EVERY:
             self._logged = now
@@ -73,12 +92,7 @@ class Progress:
 
     def line(self) -> str:
         """One line for a log."""
-        left = self._seconds_left or 0
-        ending = "" if not left else f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
-        return (
-            f"{self._rows_before + self.rows:,} of {self._rows:,} rows, {self._rate(self.rows):,.1f} rows/s, "
-            f"{self._speed}, {self.all_failed:,} failed{ending}"
-        )
+        return f"{self._rows_before + self.rows:,} of {self._rows:,} rows{self._measured}"
 
     def content(self) -> dict[str, float | int | str | None]:
         """What `progress.json` holds; times in seconds, rates and the engine's figures of this session."""
@@ -98,16 +112,28 @@ class Progress:
         }
 
     @property
-    def _speed(self) -> str:
-        return f"{self._rate(self._engine.tokens):,.0f} tokens/s{self._engine.line()}"
+    def _measured(self) -> str:
+        """What is known of speed, failures and the time left; starts with a comma."""
+        rate, tokens = self._rate(self.rows), self._rate(self._engine.tokens)
+        speed = f", {pace(rate)}" if rate else ""
+        speed += f", {tokens:,.0f} tokens/s" if tokens else ""
+        left = self._seconds_left
+        ending = f", {shown(left)} left" if left else ""
+        return f"{speed}{self._engine.line()}, {self.all_failed:,} failed{ending}"
 
     @property
     def _seconds_left(self) -> float | None:
-        left = self._rows - self._rows_before - self.rows
-        return left / self._rate(self.rows) if self.rows else None
+        left, rate = self._rows - self._rows_before - self.rows, self._rate(self.rows)
+        return left / rate if rate else None if left else 0.0
 
     def _rate(self, count: int) -> float:
-        return count / max(time.time() - self._started, 1e-9)
+        """A second of measured work; 0 before the first shard."""
+        return count / (self._last - self._begun) if self._last > self._begun else 0.0
+
+    def _tick(self) -> None:
+        """Keep the bar's clock going while no shard is finished."""
+        while not self._over.wait(1):
+            self._bar.refresh()
 
     def _write(self) -> None:
         write_text(self._path, json.dumps(self.content(), indent=1) + "\n")

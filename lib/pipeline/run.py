@@ -16,6 +16,7 @@ from lib.data.reading.input_file import EQUALS
 from lib.data.rows.base import Rows
 from lib.data.run_folder import PROGRESS, STORED
 from lib.data.shards import Footer, unfinished
+from lib.durations import count
 from lib.engines.base import EngineConfig, ModelConfig
 from lib.errors import ConfigError, RunFailed
 from lib.log import log
@@ -83,6 +84,7 @@ class Run:
         the last one also where the folder holds another plan.
         """
         data, engine, task = recipe.data, recipe.engine, recipe.task
+        log.info("jobs.%s: looking at the input and at the engine's files", job)
         _require_own_columns(data, task)
         engine.check(task.method)
         asked = {"type": type(engine).__name__, **identity(engine), **engine.identity()}
@@ -111,6 +113,11 @@ class Run:
             answers=answers,
         )
 
+    @property
+    def engine_name(self) -> str:
+        """The model, or what the engine is where it has none."""
+        return str(self.manifest.identity.get("engine.model") or type(self.engine).__name__.removesuffix("Config"))
+
     def work(self, executor: Executor, array: ArrayConfig | None = None) -> None:
         """Work on all unfinished shards, or on those of an array's element.
 
@@ -121,7 +128,8 @@ class Run:
         todo = [shard for shard in todo if array.has(shard.number)]
         done = [footer for footer in done if array.has(footer.shard)]
         rows = sum(shard.rows for shard in todo) + sum(footer.rows for footer in done)
-        log.info("%s rows in %s shards; %s shards to do", f"{rows:,}", len(todo) + len(done), len(todo))
+        of, left = count(len(todo) + len(done), "shard"), count(len(todo), "shard")
+        log.info("%s in %s; %s to do", count(rows, "row"), of, left)
         if not self.manifest.computed:
             self.check_first()
         self.keep(done, array)

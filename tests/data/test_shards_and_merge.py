@@ -91,7 +91,7 @@ def test_merge_holds_every_row_once_in_order(manifest: Manifest, tmp_path: Path)
 def test_merge_refuses_a_missing_shard(manifest: Manifest, tmp_path: Path) -> None:
     shards = commit_all(manifest, tmp_path)
     (tmp_path / shards[1].path).unlink()
-    with pytest.raises(RunFailed, match=r"1 of 3 shards are unfinished \(numbers 1\)"):
+    with pytest.raises(RunFailed, match=r"1 of 3 shards is unfinished \(numbers 1\)"):
         merge_shards(manifest, tmp_path)
     assert not (tmp_path / "result.parquet").exists()
 

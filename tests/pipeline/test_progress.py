@@ -1,5 +1,8 @@
+import io
 import json
 import logging
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +66,10 @@ def test_content_counts_all_rows_and_rates_those_of_this_session(clock: Clock, t
             "started": 1000.0,
             "updated": 1000.0,
         }
-        clock.now += 4
+        assert progress.line() == "20 of 100 rows, 2 failed"  # nothing is measured yet
+        clock.now += 3
         progress.add(footer(2, 10, failed=3, tokens=500, cached_tokens=90, queued=12.0))
+        clock.now += 1
         progress.add(footer(3, 6, tokens=100, cached_tokens=30, queued=16.0))
         assert (progress.rows, progress.failed, progress.all_failed) == (16, 3, 5)
         assert progress.content() == {
@@ -72,17 +77,17 @@ def test_content_counts_all_rows_and_rates_those_of_this_session(clock: Clock, t
             "rows": 100,
             "rows_done": 36,
             "failed": 5,
-            "rows_per_s": 4.0,  # 16 rows in 4 s
-            "tokens_per_s": 150.0,
+            "rows_per_s": 8.0,  # 16 rows in the 2 s since the first shard was begun
+            "tokens_per_s": 300.0,
             "cached_share": 0.2,
             "queued": 14.0,
             "gpu_utilization": None,
             "mfu": None,
-            "eta_seconds": 16.0,  # 64 rows
+            "eta_seconds": 8.0,  # 64 rows
             "started": 1000.0,
             "updated": 1004.0,
         }
-        assert progress.line() == "36 of 100 rows, 4.0 rows/s, 150 tokens/s, 20% cached, 14 queued, 5 failed, 16 s left"
+        assert progress.line() == "36 of 100 rows, 8.0 rows/s, 300 tokens/s, 20% cached, 14 queued, 5 failed, 8 s left"
 
 
 def test_a_finished_run_has_nothing_left(clock: Clock, tmp_path: Path) -> None:
@@ -90,7 +95,7 @@ def test_a_finished_run_has_nothing_left(clock: Clock, tmp_path: Path) -> None:
         clock.now += 2
         progress.add(footer(0, 10))
     assert (written(tmp_path)["state"], written(tmp_path)["eta_seconds"]) == ("done", 0.0)
-    assert progress.line() == "10 of 10 rows, 5.0 rows/s, 0 tokens/s, 0 failed"
+    assert progress.line() == "10 of 10 rows, 10.0 rows/s, 0 failed"  # 1 s of loading is no work
 
 
 @pytest.mark.parametrize(
@@ -131,9 +136,9 @@ def test_file_is_written_once_a_second_and_the_log_every_half_minute(clock: Cloc
             handler.close()
     assert seen == [shard // 2 * 2 for shard in range(1, 131)]
     assert [line.partition("INFO ")[2] for line in lines] == [
-        "60 of 1,000 rows, 2.0 rows/s, 0 tokens/s, 0 failed, 8 min left",
-        "120 of 1,000 rows, 2.0 rows/s, 0 tokens/s, 0 failed, 7 min left",
-        "done: 130 of 1,000 rows, 2.0 rows/s, 0 tokens/s, 0 failed, 7 min left",
+        "60 of 1,000 rows, 2.0 rows/s, 0 failed, 8 min left",
+        "120 of 1,000 rows, 2.0 rows/s, 0 failed, 7 min left",
+        "done: 130 of 1,000 rows, 2.0 rows/s, 0 failed, 7 min left",
     ]
 
 
@@ -141,3 +146,22 @@ def test_a_pipe_gets_no_bar(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     with Progress(tmp_path, 10, []) as progress:
         progress.add(footer(0, 10))
     assert "rows:" not in capsys.readouterr().err
+
+
+def test_lines_of_the_log_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(log, "handlers", [logging.StreamHandler(terminal)])
+    before = log.level
+    log.setLevel(logging.INFO)
+    try:
+        with Progress(tmp_path, 10, []) as progress:
+            log.info("a worker is ready")
+            progress.add(footer(0, 4, seconds=8.0))
+            progress.add(footer(1, 1))
+    finally:
+        log.setLevel(before)
+    shown = terminal.getvalue()
+    assert re.search(r"\r +\ra worker is ready\n\r +0% ", shown)  # the bar is wiped, and drawn again below the line
+    assert re.search(r"50% .* 5 of 10 rows \[00:0\d, 1\.6 s/row, 0 failed, 8 s left\]", shown)

@@ -20,6 +20,7 @@ class InlineConfig(ExecutorConfig):
 
     def run(self, run: Run, shards: Sequence[Shard], stop: Stop) -> Iterator[Footer]:
         """Process the shards; yield each one's footer as it is committed. Returns early where `stop` asks for it."""
+        log.info("loading %s", run.engine_name)
         worker = Worker(run)
         log.info("the worker is ready: %s", worker.ready)
         return work(worker, shards, stop, shards_in_flight(run.engine.most_at_once, run.manifest.shard_rows))

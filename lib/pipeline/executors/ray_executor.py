@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, replace
@@ -13,7 +14,9 @@ from lib import ROOT
 from lib.config import transient
 from lib.data.manifest import Shard
 from lib.data.shards import Footer, commit
+from lib.durations import shown
 from lib.errors import ConfigError, OvernightError, RunFailed
+from lib.log import log
 from lib.pipeline.executors.base import ExecutorConfig, shards_in_flight
 from lib.pipeline.executors.pool import Pool
 from lib.pipeline.executors.ray_crew import RayCrew
@@ -58,7 +61,10 @@ class RayConfig(ExecutorConfig):
 
         joined = ray.is_initialized()
         if not joined:
+            start, address = time.monotonic(), os.environ.get("RAY_ADDRESS")
+            log.info("%s", f"connecting to Ray at {address}" if address else "starting Ray on this machine")
             _connect()
+            log.info("Ray is up after %s; each worker loads %s", shown(time.monotonic() - start), run.engine_name)
         stop.listen()
         _require_room(self, run)
         workers = self.workers or run.engine.usual_workers

@@ -1,5 +1,6 @@
 """An outcome: what is checked before a run of some kind, and what becomes of its result."""
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -10,7 +11,9 @@ from lib.data.cuts import read_cuts
 from lib.data.manifest import read_manifest
 from lib.data.merging import MergeConfig, Merged, merge_shards
 from lib.data.run_folder import FAILURES, METRICS, REPORT, RESULT
+from lib.durations import count, shown
 from lib.errors import ConfigError, InputError, OvernightError, RunFailed
+from lib.log import log
 from lib.pipeline.run import Run
 from lib.scoring.aggregates.judgements import Aggregate
 from lib.scoring.diversity import WordTokenizer
@@ -71,7 +74,9 @@ class Outcome:
         Raises RunFailed where a shard is missing or more than the share `max_error_rate` of the rows failed, and what
         `deliver` raises.
         """
+        start = time.monotonic()
         merged = merge_shards(read_manifest(folder), folder)
+        log.info("%s merged in %s; measuring them", count(merged.rows, "row"), shown(time.monotonic() - start))
         try:
             self.report(folder)
         except OvernightError:

@@ -69,7 +69,7 @@ def rank(folder: Path, stages: Sequence[Sequence[str]] = ()) -> None:
         scored=int(judged.scored.sum()),
         bradley_terry=rate(judged, RatingModel.bradley_terry),
         davidson=rate(judged, RatingModel.davidson),
-        judge=str(manifest.identity.get("engine.model") or manifest.identity["engine.type"]),
+        judge=str(manifest.identity.get("engine.model") or manifest.identity["engine.type"].removesuffix("Config")),
         verdicts=_verdicts(judged, asked),
     )
     details = run_details(manifest, folder)

@@ -14,9 +14,9 @@ from lib.data.cuts import read_cuts
 from lib.data.manifest import Manifest
 from lib.data.run_folder import MANIFEST, METRICS, RESULT, read_config
 from lib.data.shards import unfinished
+from lib.durations import shown
 from lib.engines.endpoint.endpoint_config import EndpointConfig
 from lib.pipeline.meter import RunUsage
-from lib.pipeline.planning.durations import shown
 from lib.pipeline.run import served_answers, spelled_texts
 
 _AS_BYTES = "counted as bytes, of which no text has fewer than tokens: the served model's tokenizer is not here"

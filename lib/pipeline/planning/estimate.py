@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from lib.config import transient
 from lib.data.shards import unfinished
+from lib.durations import parse_duration
 from lib.engines.sizing import hardware
 from lib.engines.sizing.flops import peak_flops
 from lib.engines.sizing.hardware import Gpu
 from lib.engines.sizing.model_size import Sizing
 from lib.errors import ConfigError
-from lib.pipeline.planning.durations import parse_duration
 from lib.pipeline.planning.sample import Estimate, Tokens
 from lib.pipeline.run import Executor, Run
 from lib.pipeline.stop import Stop

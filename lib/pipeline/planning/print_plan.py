@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator
 
+from lib.durations import count, parse_duration, shown
 from lib.engines.base import EngineConfig
 from lib.engines.sizing import hardware
 from lib.engines.sizing.hardware import Gpu
 from lib.engines.sizing.model_size import Sizing
 from lib.errors import ConfigError
 from lib.pipeline.executors.base import ExecutorConfig
-from lib.pipeline.planning.durations import parse_duration, shown
 from lib.pipeline.planning.estimate import EstimateConfig, Measured, computed_seconds, measured_seconds
 from lib.pipeline.planning.sample import Estimate, Tokens, sample_tokens
 from lib.pipeline.run import Run
@@ -63,7 +63,7 @@ def _row_lines(run: Run) -> Iterator[str]:
     manifest = run.manifest
     if manifest.asked < manifest.rows:
         yield f"known   {manifest.division}"
-    yield f"rows    {manifest.asked:,} in {len(manifest.shards()):,} shards of {manifest.shard_rows:,} ({run.folder})"
+    yield f"rows    {manifest.asked:,} in {count(len(manifest.shards()), 'shard')} of {manifest.shard_rows:,} ({run.folder})"
 
 
 def _token_lines(run: Run, tokens: Tokens) -> Iterator[str]:

@@ -8,7 +8,7 @@ from lib.report.page import Section, Table
 from lib.scoring.inference.bias import Contrast
 from lib.scoring.inference.estimates import Estimate
 
-_MOST_MODELS = 50
+_LEAST_BATTLES, _MOST_MODELS = 5, 50
 _PARTS = ("", "rows", "with labels", "log loss", INTERVAL, "accuracy", INTERVAL)
 _CONTRAST = ("", "judge", INTERVAL, "labels", INTERVAL, "judge less labels", INTERVAL)
 
@@ -52,7 +52,8 @@ def bias_sections(bias: Bias) -> list[Section]:
 
 def _win_rates(bias: Bias) -> list[Section]:
     """Of each model, where the table names any."""
-    if not bias.win_rates:
+    shown = [rate for rate in bias.win_rates if rate.battles >= _LEAST_BATTLES][:_MOST_MODELS]
+    if not shown:
         return []
     rows = [
         (
@@ -63,15 +64,18 @@ def _win_rates(bias: Bias) -> list[Section]:
             "–" if rate.labels is None else f"{rate.labels.value:.1%}",
             _percents(rate.labels),
         )
-        for rate in bias.win_rates
+        for rate in shown
     ]
     text = [
         "The probability of winning, of all of a model's battles; a tie is half a win. It depends on whom a model met: "
         "jobs.leaderboard allows for that.",
     ]
-    table = Table(header=("model", "battles", "judge", INTERVAL, "labels", INTERVAL), rows=rows[:_MOST_MODELS])
-    if len(rows) > _MOST_MODELS:
-        text.append(f"The best {_MOST_MODELS} of {len(rows):,}; all of them are in metrics.json.")
+    if left_out := len(bias.win_rates) - len(shown):
+        text.append(
+            f"{left_out:,} models are left out: those with fewer than {_LEAST_BATTLES} battles, and all behind the "
+            f"first {_MOST_MODELS}; metrics.json has them."
+        )
+    table = Table(header=("model", "battles", "judge", INTERVAL, "labels", INTERVAL), rows=rows)
     return [Section(heading="Win rates", text=text, table=table)]
 
 

@@ -1,4 +1,4 @@
-"""Durations as people write them."""
+"""Durations, speeds and numbers of things as people write them."""
 
 import re
 
@@ -22,3 +22,13 @@ def shown(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def count(number: int, what: str) -> str:
+    """A number of things: 1 shard, 2,000 shards."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def pace(rate: float) -> str:
+    """A speed in rows a second, to read: 12.3 rows/s, or, where that is less than one, 2.1 s/row."""
+    return f"{rate:,.1f} rows/s" if rate >= 1 else f"{shown(1 / rate)}/row"

@@ -1,7 +1,7 @@
 import pytest
 
+from lib.durations import pace, parse_duration, shown
 from lib.errors import ConfigError
-from lib.pipeline.planning.durations import parse_duration, shown
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,8 @@ def test_anything_else_is_refused(text: str) -> None:
 )
 def test_durations_are_shown(seconds: float, text: str) -> None:
     assert shown(seconds) == text
+
+
+@pytest.mark.parametrize(("rate", "text"), [(1234.5, "1,234.5 rows/s"), (1, "1.0 rows/s"), (0.48, "2.1 s/row")])
+def test_speeds_are_shown(rate: float, text: str) -> None:
+    assert pace(rate) == text
