@@ -1,4 +1,4 @@
-# Each does all the set-up on a fresh machine: `make demo`, `make fast`, `make test`.
+# Each does all the set-up on a fresh machine: `make demo` (JOB=judge, rag or generate: another one), `make fast`, `make test`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,8 @@ uv_environment = UV_PYTHON_DOWNLOADS=never UV_INDEX_STRATEGY=unsafe-best-match \
 	$(call uv_setting,extra-index-url,UV_EXTRA_INDEX_URL) \
 	$(call uv_setting,find-links,UV_FIND_LINKS)
 
-.PHONY: venv demo fast slow test check bench chaos nights fuzz clean
+
+.PHONY: venv demo demo-search demo-judge demo-rag demo-generate fast slow test check bench chaos nights fuzz clean
 
 venv: $(VENV)/installed
 
@@ -28,8 +29,31 @@ $(VENV)/installed: pyproject.toml | $(BIN)/uv
 	$(uv_environment) $(BIN)/uv pip install --quiet --python $(BIN)/python $(UV_FLAGS) --editable '.[$(EXTRAS)]'
 	touch $@
 
-demo: venv
-	$(BIN)/python -m jobs.judge
+# JOB=search: a real embedder finds the article of the Universal Declaration of Human Rights that answers a question.
+JOB ?= search
+DEMO := runs/demo-$(JOB)
+ROWS_search := $(DEMO)/found
+ROWS_rag = $(shell ls -td $(DEMO)/generate-* | head -n 1)
+
+demo: venv demo-$(JOB)
+	@$(BIN)/overnight view run.dir=$(or $(ROWS_$(JOB)),$(DEMO)) view.export=$(DEMO)/rows
+	@echo "or, from a server: $(BIN)/overnight view run.dir=$(or $(ROWS_$(JOB)),$(DEMO))"
+
+demo-search:
+	$(BIN)/overnight embed data.path=conf/samples/human_rights.csv engine=all_minilm_l6_v2 executor=inline run.dir=$(DEMO)/corpus
+	$(BIN)/overnight embed data.path=conf/samples/rights_questions.csv 'embed.text="{question}"' embed.role=query engine=all_minilm_l6_v2 executor=inline run.dir=$(DEMO)/questions
+	$(BIN)/overnight retrieve data.path=$(DEMO)/questions/result.parquet retriever.corpus=$(DEMO)/corpus run.dir=$(DEMO)/found
+	$(BIN)/overnight evaluate run.dir=$(DEMO)/found qrels=conf/samples/rights_qrels.tsv cutoff=1
+	@echo "recall@1 is how often the right one of 30 articles is found first: a guess would be right in 0.03 of the questions"
+
+demo-judge:
+	$(BIN)/overnight judge run.dir=$(DEMO)
+
+demo-generate:
+	$(BIN)/overnight generate data=tutorial prompt=instruct executor=inline generate.max_new_tokens=48 run.dir=$(DEMO)
+
+demo-rag:
+	$(BIN)/overnight rag data.path=conf/samples/rights_questions.csv documents.path=conf/samples/human_rights.csv chunk.by=none chunk.max_characters=null prompt=answer_with_passages_en retrieve.k=2 data.limit=8 generate.max_new_tokens=48 run.dir=$(DEMO)
 
 # The lanes are in tests/conftest.py. A third worker on two cores: tests of Slurm and of kills mostly wait.
 fast: venv

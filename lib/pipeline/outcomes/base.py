@@ -76,7 +76,7 @@ class Outcome:
         """
         start = time.monotonic()
         merged = merge_shards(read_manifest(folder), folder)
-        log.info("%s merged in %s; measuring them", count(merged.rows, "row"), shown(time.monotonic() - start))
+        log.info("%s merged in %s", count(merged.rows, "row"), shown(time.monotonic() - start))
         try:
             self.report(folder)
         except OvernightError:

@@ -63,7 +63,8 @@ def _row_lines(run: Run) -> Iterator[str]:
     manifest = run.manifest
     if manifest.asked < manifest.rows:
         yield f"known   {manifest.division}"
-    yield f"rows    {manifest.asked:,} in {count(len(manifest.shards()), 'shard')} of {manifest.shard_rows:,} ({run.folder})"
+    shards = count(len(manifest.shards()), "shard")
+    yield f"rows    {manifest.asked:,} in {shards} of {manifest.shard_rows:,} ({run.folder})"
 
 
 def _token_lines(run: Run, tokens: Tokens) -> Iterator[str]:
