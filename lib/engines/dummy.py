@@ -18,7 +18,7 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from lib.config import transient
+from lib.config import later, transient
 from lib.engines.base import ModelConfig
 from lib.engines.byte_tokenizer import BOS, END, ByteTokenizer
 from lib.engines.checkpoints.embedding_prompts import ROLES
@@ -49,13 +49,15 @@ class DummyConfig(ModelConfig):
     """`conf/engine/dummy.yaml`.
 
     seconds_per_request: time each request takes. exit_on: a request that contains this text kills the process
-    (os._exit), as a crash in native code would. fail_on: a request that contains this text gets an error.
+    (os._exit), as a crash in native code would. fail_on: a request that contains this text gets an error. endings: each
+    text that it writes ends with one of these.
     """
 
     seed: int = 0
     seconds_per_request: float = transient(default=0.0)
     exit_on: str | None = None
     fail_on: str | None = None
+    endings: list[str] = later(default_factory=list)  # noqa: RUF009
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -133,7 +135,7 @@ class DummyEngine:
             seed = str(seeds[number]) if sampling.temperature else ""
             for sample in range(sampling.n):
                 key = self._hash([*prompts[number], -1, sample, *seed.encode()])
-                found = _completion(key, sampling, budgets[number])
+                found = _completion(key, sampling, budgets[number], self._config.endings)
                 texts[number].append(replace(found, logprobs=_logprobs(found.tokens, sampling.logprobs)))
         return Completions(texts, errors, _usage([prompts[number] for number in range(len(prompts)) if texts[number]]))
 
@@ -169,13 +171,15 @@ class DummyEngine:
         return np.asarray(((x >> np.uint64(11)).astype(np.float64) + 0.5) / 2**53)
 
 
-def _completion(key: int, sampling: Sampling, budget: int) -> Completion:
-    """A text that follows from the key: one of the choices, or up to 40 words of a small vocabulary."""
+def _completion(key: int, sampling: Sampling, budget: int, endings: Sequence[str]) -> Completion:
+    """A text that follows from the key: one of the choices, or up to 40 words of a small vocabulary and an ending."""
     if sampling.choice:
         text = sampling.choice[key % len(sampling.choice)]
     else:
         rng = random.Random(key)
         text = " ".join(rng.choices(_WORDS, k=rng.randint(1, _MOST_WORDS)))
+        if endings:
+            text += f"\n{rng.choice(endings)}"
     tokens = [*text.encode(), END]
     found = [(text.index(stop), stop) for stop in sampling.stop if stop in text]
     if found:

@@ -166,3 +166,10 @@ def test_it_answers_all_methods() -> None:
 def test_bad_values_are_refused(values: dict[str, object], key: str) -> None:
     with pytest.raises(ConfigError, match=key):
         DummyConfig(**values)  # type: ignore[arg-type]
+
+
+def test_texts_end_as_they_are_told() -> None:
+    endings = ["Verdict: A", "Verdict: B"]
+    found = DummyEngine(DummyConfig(max_model_len=1000, endings=endings)).generate(prompts(20), WRITING, [0] * 20)
+    last = {sample.text.splitlines()[-1] for texts in found.texts for sample in texts}
+    assert last == set(endings)
