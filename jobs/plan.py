@@ -3,12 +3,13 @@
 python -m jobs.plan plan.job=judge data=arena data.path=FILE engine=smollm2_135m
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jobs import arena, chunk, embed, generate, grade, judge, rag, rerank, retrieve, tournament
-from lib.errors import ConfigError
+from lib.errors import ConfigError, NotDownloaded
 from lib.launch import compose_job, launch
 from lib.pipeline.command import CommandAboutJob
 from lib.pipeline.job import Job
@@ -58,10 +59,16 @@ def main(config: Config, overrides: list[str]) -> None:
     """Run the job."""
     job = JOBS[config.plan.job]
     planned = compose_job(job, overrides)
-    if isinstance(job, StagedJob):
-        job.plan(planned, config.plan)
-    else:
-        print_plan(job.plan(planned), planned.executor, config.plan)
+    try:
+        if isinstance(job, StagedJob):
+            job.plan(planned, config.plan)
+        else:
+            print_plan(job.plan(planned), planned.executor, config.plan)
+    except NotDownloaded as error:
+        line = f"python -m jobs.fetch {shlex.join([f'fetch.job={config.plan.job}', *overrides])}"
+        raise NotDownloaded(
+            f"{error}\nWhere there is network, with the same HF_HOME, this line gets it:\n  {line}"
+        ) from error
 
 
 JOB = CommandAboutJob("plan", Config, main)

@@ -17,11 +17,13 @@ from lib.data.delivery import copy_out, require_writable
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.table import TableConfig
 from lib.data.run_folder import REPORT, RESULT, STAGES
+from lib.engines.base import EngineConfig
 from lib.errors import ConfigError
 from lib.launch import command_line, compose_job, launch
 from lib.log import log
 from lib.pipeline.outcomes.rating_outcome import rank
 from lib.pipeline.planning.estimate import EstimateConfig
+from lib.pipeline.staged import answering
 from lib.pipeline.staged.answering import Config, check_engines, require_effect
 from lib.pipeline.staged.questions import take_questions
 from lib.pipeline.staged.stage_plans import StagePlanner, Unplanned
@@ -135,7 +137,7 @@ def _root(config: Config) -> Path:
 def _ways(config: Config) -> dict[str, Config]:
     """The ways of answering, by name: the config's own, or those of its experiments.
 
-    Raises ConfigError for what has no effect in any of them, and for what an engine that comes late can't do.
+    Raises ConfigError for what has no effect in any of them.
     """
     given = command_line()
     if config.rag.experiments:
@@ -146,6 +148,12 @@ def _ways(config: Config) -> dict[str, Config]:
     else:
         ways = {config.rag.name: config}
     require_effect(list(ways.values()), given)
+    return ways
+
+
+def _checked_ways(config: Config) -> dict[str, Config]:
+    """The same. Raises ConfigError also for what an engine that comes late can't do."""
+    ways = _ways(config)
     for way in ways.values():
         check_engines(way)
     return ways
@@ -166,7 +174,7 @@ def main(config: Config) -> None:
     """Answer in each way, and show the answers: of several ways after a tournament."""
     require_writable(config.run.out, config.run.dir)
     root = _root(config)
-    stages = {name: answer(way, root, run_stage) for name, way in _ways(config).items()}
+    stages = {name: answer(way, root, run_stage) for name, way in _checked_ways(config).items()}
     if config.rag.experiments:
         _contest(config, root, stages)
         return
@@ -204,14 +212,14 @@ def _contest_config(config: Config) -> tournament.Config:
 def begin(config: Config) -> Path:
     """Read the questions of all ways; the folder of their stages."""
     root = _root(config)
-    for way in _ways(config).values():
+    for way in _checked_ways(config).values():
         _questions(way, root)
     return root
 
 
 def plan(config: Config, estimate: EstimateConfig) -> None:
     """Print the plan of each way's first stage that is still to be done; later ones wait for what it makes."""
-    for name, way in _ways(config).items():
+    for name, way in _checked_ways(config).items():
         print(f"{name}:")
         try:
             answer(way, _root(config), StagePlanner(estimate))
@@ -220,7 +228,13 @@ def plan(config: Config, estimate: EstimateConfig) -> None:
             print(f"the stages behind {stage} are planned when it is done")
 
 
-JOB = StagedJob("rag", Config, main, begin, plan)
+def engines(config: Config) -> list[EngineConfig]:
+    """Those of all ways, and the judge of their tournament."""
+    judge = [_contest_config(config).engine] if config.rag.experiments else []
+    return [*(engine for way in _ways(config).values() for engine in answering.engines(way)), *judge]
+
+
+JOB = StagedJob("rag", Config, main, begin, plan, engines)
 
 if __name__ == "__main__":
     launch(JOB)

@@ -27,6 +27,14 @@ class ConfigError(OvernightError):
     exit_code = ExitCode.USAGE
 
 
+class NotDownloaded(ConfigError):
+    """A model that is neither here nor to be had from here: says why; `jobs.fetch` gets it where there is network."""
+
+
+class HubUnreachable(NotDownloaded):
+    """The same, since the hub doesn't answer."""
+
+
 class InputError(OvernightError):
     """Input data that cannot be used: names the file, row and column."""
 

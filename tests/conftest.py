@@ -80,6 +80,7 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "jobs/test_case_files.py": _COMMANDS,
     "jobs/test_comparing.py": _COMMANDS,
     "jobs/test_every_job.py": _COMMANDS,
+    "jobs/test_fetch.py": _COMMANDS,
     "jobs/test_grade.py": _COMMANDS,
     "jobs/test_jobs.py": _COMMANDS,
     "jobs/test_judging_presets.py": _COMMANDS,

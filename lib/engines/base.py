@@ -12,6 +12,21 @@ from lib.types import Engine, Sampling, Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
+class HubFiles:
+    """What an engine reads of a repository of the Hugging Face hub.
+
+    key: of the config, that names the repository `model`. revision: None for its main branch. weights: patterns of the
+    files wanted besides those that describe the model. below: in folders below its own as well.
+    """
+
+    key: str
+    model: str
+    revision: str | None = None
+    weights: tuple[str, ...] = ()
+    below: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineConfig(ABC):
     """One engine: what a worker needs to know of it.
 
@@ -72,6 +87,13 @@ class EngineConfig(ABC):
     def identity(self) -> dict[str, str]:
         """What identifies an engine's results beyond its config's fields, such as hashes of weights and tokenizer."""
         return {}
+
+    def hub_files(self) -> Sequence[HubFiles]:
+        """What the engine reads of the hub, weights included; nothing of models that lie in a folder or a package.
+
+        Raises ConfigError for a name that is neither one of these nor a hub id.
+        """
+        return ()
 
     def sizing(self) -> Sizing | None:
         """How large the engine's model is, from its settings alone; None without a model, or where that is unknown."""

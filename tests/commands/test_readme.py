@@ -41,6 +41,9 @@ ARGUMENTS = {
     "merge.sample=sample_submission.csv": "merge.sample={files}/sample_submission.csv",
     "engine=smollm2_135m": "engine=dummy",  # a model takes too long here; the engines have tests of their own
     "engine=mine": "engine=dummy",
+    "engine=qwen3_8b": "engine=dummy",
+    "engine@generator=qwen3_8b": "engine@generator=dummy",
+    "fetch.job=rag": "fetch.job=rag",
     "engine=smollm2_135m_vllm": "engine=dummy",
     "executor=server": "executor=inline",  # as it is in tests/vllm
     "run.dir=DIR": "run.dir={files}/run",

@@ -14,6 +14,7 @@ from jobs import (
     chunk,
     embed,
     evaluate,
+    fetch,
     generate,
     grade,
     judge,
@@ -35,9 +36,9 @@ from lib.launch import typed
 
 CONF = Path(conf.__file__).parent
 JOBS: dict[str, Any] = {
-    "arena": arena, "calibrate": calibrate, "chunk": chunk, "embed": embed, "evaluate": evaluate, "generate": generate,
-    "grade": grade, "judge": judge, "leaderboard": leaderboard, "memory": memory, "merge": merge, "plan": plan,
-    "quantize": quantize, "rag": rag, "rerank": rerank, "retrieve": retrieve, "status": status, "store": store,
+    "arena": arena, "calibrate": calibrate, "chunk": chunk, "embed": embed, "evaluate": evaluate, "fetch": fetch,
+    "generate": generate, "grade": grade, "judge": judge, "leaderboard": leaderboard, "memory": memory, "merge": merge,
+    "plan": plan, "quantize": quantize, "rag": rag, "rerank": rerank, "retrieve": retrieve, "status": status, "store": store,
     "submit": submit,
     "tournament": tournament,
 }  # fmt: skip
@@ -94,6 +95,7 @@ def test_jobs_compose_with_their_defaults(job: str) -> None:
 def test_other_commands_compose() -> None:
     assert make("plan").plan.job == "judge"
     assert make("submit").job == "judge"
+    assert make("fetch").fetch.job == "judge"
     assert make("evaluate", "run.dir=x").run.dir == "x"
     assert make("calibrate", "run.dir=x", "out=y").out == "y"
     assert len(make("memory", "out=x").memory.formats) == 6

@@ -9,7 +9,7 @@ from types import NoneType
 from typing import Any
 
 from lib.config import later
-from lib.engines.base import ModelConfig
+from lib.engines.base import HubFiles, ModelConfig
 from lib.engines.checkpoints import adapter as adapters
 from lib.engines.checkpoints import (
     embedding_prompts,
@@ -167,6 +167,16 @@ class CheckpointConfig(ModelConfig):
             found["tokenizer"] = hub.shown(self.tokenizer)
         path = tokenizer_folder(self)
         return {**found, "tokenizer_hash": hub.files_hash(path, {*_of_tokenizer(path), *_code(path)})}
+
+    def hub_files(self) -> Sequence[HubFiles]:
+        """Model, tokenizer and adapter, as far as they are hub ids. Raises ConfigError for what is no name of any."""
+        weights = [self.gguf_file or "*.safetensors"]
+        found = hub.wanted(self.model, self.revision, weights=weights)
+        if self.tokenizer is not None:
+            found += hub.wanted(self.tokenizer, None, key="engine.tokenizer")
+        if self.adapter is not None:
+            found += hub.wanted(self.adapter, None, weights=[adapters.WEIGHTS], key="engine.adapter")
+        return found
 
     def load_tokenizer(self) -> Tokenizer:
         """The tokenizer, without weights. Raises ConfigError where there is none, or it is too large for the model."""

@@ -1,13 +1,13 @@
 """The endpoint engine: a model behind a server that speaks OpenAI's API. Its config, and what is refused at once."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from lib.config import transient
-from lib.engines.base import ModelConfig
+from lib.engines.base import HubFiles, ModelConfig
 from lib.engines.byte_tokenizer import ByteTokenizer
 from lib.engines.checkpoints import embedding_prompts, gguf, hub, tokenizer_loading
 from lib.engines.endpoint import dialects
@@ -167,6 +167,13 @@ class EndpointConfig(ModelConfig):
             files = [name for name in hub.TOKENIZER_FILES if (path / name).is_file()]
             found |= {"tokenizer": hub.shown(self.tokenizer), "tokenizer_hash": hub.files_hash(path, files)}
         return found
+
+    def hub_files(self) -> Sequence[HubFiles]:
+        """The tokenizer, where it is a hub id."""
+        if self.tokenizer is None:
+            return ()
+        weights = [] if self.gguf_file is None else [self.gguf_file]
+        return hub.wanted(self.tokenizer, None, weights=weights, key="engine.tokenizer")
 
     def load_tokenizer(self) -> Tokenizer:
         """Counts and cuts texts; its prompts hold what the server is told. Raises ConfigError where there is none."""

@@ -1,14 +1,14 @@
 """The sentence-transformers engine: the library itself, for models that the transformers engine has no place for."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 from lib.config import transient
-from lib.engines.base import ModelConfig
+from lib.engines.base import HubFiles, ModelConfig
 from lib.engines.checkpoints import embedding_prompts, hub, sentence_settings, tokenizer_loading
 from lib.engines.checkpoints.checkpoint import Dtype
 from lib.engines.checkpoints.json_files import read_json
@@ -146,6 +146,10 @@ class SentenceTransformersConfig(ModelConfig):
             "weights_hash": hub.files_hash(folder, modules.content(folder, others)),
         }
 
+    def hub_files(self) -> Sequence[HubFiles]:
+        """The model with all its modules, where it is a hub id. Raises ConfigError for what is no name of any."""
+        return hub.wanted(self.model, self.revision, weights=self._weights, below=True)
+
     def load(self, tokenizer: Tokenizer, method: str) -> Engine:
         """The model with its weights, as the engine that answers `method`.
 
@@ -185,8 +189,11 @@ class SentenceTransformersConfig(ModelConfig):
         return f"engine.model={self.model}"
 
     def _folder(self) -> Path:
-        weights = ["*.safetensors"] if self.backend is Backend.torch else [f"{self.backend.value}/*"]
-        return hub.folder(self.model, self.revision, weights=weights, below=True)
+        return hub.folder(self.model, self.revision, weights=self._weights, below=True)
+
+    @property
+    def _weights(self) -> list[str]:
+        return ["*.safetensors"] if self.backend is Backend.torch else [f"{self.backend.value}/*"]
 
     def _chains(self) -> dict[str, list[Module]]:
         """The modules of each role that the model has."""

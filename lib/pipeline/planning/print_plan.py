@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 from lib.durations import count, parse_duration, shown
 from lib.engines.base import EngineConfig
+from lib.engines.checkpoints import hub
 from lib.engines.sizing import hardware
 from lib.engines.sizing.hardware import Gpu
 from lib.engines.sizing.model_size import Sizing
-from lib.errors import ConfigError
+from lib.errors import ConfigError, NotDownloaded
 from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.planning.estimate import EstimateConfig, Measured, computed_seconds, measured_seconds
 from lib.pipeline.planning.sample import Estimate, Tokens, sample_tokens
+from lib.pipeline.planning.sizes import size
 from lib.pipeline.run import Run
 
 
@@ -30,6 +32,7 @@ def print_plan(run: Run, executor: ExecutorConfig, config: EstimateConfig) -> No
     if not run.manifest.computed:
         print("time    nothing is left to do: no engine is asked")
         return
+    _print(_hub_lines(run.engine))
     model = run.engine.sizing()
     tokens = sample_tokens(run, config.sample, None if model is None else model.block)
     _print(_token_lines(run, tokens))
@@ -67,6 +70,19 @@ def _row_lines(run: Run) -> Iterator[str]:
     yield f"rows    {manifest.asked:,} in {shards} of {manifest.shard_rows:,} ({run.folder})"
 
 
+def _hub_lines(engine: EngineConfig) -> Iterator[str]:
+    """What the engine will read of the hub and its cache here lacks: a plan needs configs and tokenizers only."""
+    for files in engine.hub_files():
+        if hub.is_here(files):
+            continue
+        try:
+            missing = hub.survey(files).missing
+            much = f"{size(sum(missing.values()))} in {len(missing)} file{'s' * (len(missing) != 1)}"
+        except NotDownloaded:
+            much = "how much, the hub doesn't say from here"
+        yield f"hub     {files.model} is not all here: planned from its config and tokenizer; to be fetched: {much}"
+
+
 def _token_lines(run: Run, tokens: Tokens) -> Iterator[str]:
     whole = tokens.tokens.times(run.manifest.asked)
     if not run.engine.max_tokens:
@@ -93,17 +109,17 @@ def _model_lines(model: Sizing, tokens: Tokens, gpu: Gpu | None) -> Iterator[str
             f"prefix  {sum(tokens.reused) / sum(tokens.lengths):.1%} of the sampled tokens are a beginning that an "
             f"earlier request has too, in whole blocks of {model.block}: what a prefix cache spares at best"
         )
-    weights = f"memory  {_size(model.weights)} of weights"
+    weights = f"memory  {size(model.weights)} of weights"
     if gpu is None:
         yield weights
     else:
-        cache = _size(model.max_model_len * model.cache_per_token)
+        cache = size(model.max_model_len * model.cache_per_token)
         yield f"{weights} + {cache} of cache for a request of {model.max_model_len:,} tokens: {_needed(model, gpu)}"
     room = model.cache_room(gpu)
     if model.most_at_once is not None and room > 0:
         longest, mean = model.max_model_len, sum(tokens.lengths) / len(tokens.lengths) + tokens.new_tokens
         yield (
-            f"cache   {_size(room)} for {room // model.cache_per_token:,} tokens of "
+            f"cache   {size(room)} for {room // model.cache_per_token:,} tokens of "
             f"{model.cache_per_token / 1024:,.0f} KiB: {model.at_once(room, longest):,} requests of {longest:,} tokens "
             f"at once, {model.at_once(room, mean):,} of the mean length {mean:,.0f}"
         )
@@ -111,15 +127,15 @@ def _model_lines(model: Sizing, tokens: Tokens, gpu: Gpu | None) -> Iterator[str
 
 def _needed(model: Sizing, gpu: Gpu) -> str:
     needed = model.gpus_needed(gpu)
-    size = f"{gpu.name} of {gpu.memory / 1e9:.0f} GB"
+    card = f"{gpu.name} of {gpu.memory / 1e9:.0f} GB"
     if needed is None:
-        return f"too much for any number of {size}"
+        return f"too much for any number of {card}"
     if needed > model.gpus:
         return (
-            f"needs {needed} x {size}, but a worker uses {model.gpus}; raise engine.num_gpus and "
+            f"needs {needed} x {card}, but a worker uses {model.gpus}; raise engine.num_gpus and "
             "engine.tensor_parallel_size (vLLM), quantise, or lower engine.max_model_len"
         )
-    return f"needs {needed} x {size}"
+    return f"needs {needed} x {card}"
 
 
 def _computed_lines(
@@ -163,10 +179,6 @@ def _cost_lines(bounds: tuple[float, float], num_gpus: float, deadline: str | No
         fewest, most = (max(math.ceil(bound / parse_duration(deadline, "plan.deadline")), 1) for bound in bounds)
         gpus = f" ({most * num_gpus:g} GPUs)" if num_gpus else ""
         yield f"workers {most:,}{gpus} are done within {deadline} at worst, {fewest:,} at best; loading not counted"
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _print(lines: Iterator[str]) -> None:

@@ -97,14 +97,26 @@ def require_effect(ways: Sequence[Config], given: Sequence[str]) -> None:
             raise ConfigError(f"{word}: has no effect without documents to be searched (documents.path); leave it out")
 
 
-def check_engines(config: Config) -> None:
-    """Raise ConfigError, naming the engine's group or the key, for what only a later stage would refuse."""
+def engines(config: Config) -> list[ModelConfig]:
+    """Those that are asked, or whose tokens are counted."""
+    counted = [config.embedder] if config.cuts and config.chunk.max_tokens is not None else []
+    return [*(getattr(config, group) for group in _asked(config)), *counted]
+
+
+def _asked(config: Config) -> dict[str, str]:
+    """What each engine is asked for, by its group."""
     by_label = config.rerank.by is RerankBy.labels
     asked = {"generator": Generate.method}
     if config.cuts and config.retriever.needs_vectors:
         asked["embedder"] = Embed.method
     if config.searches and config.rag.rerank:
         asked["reranker"] = JudgeRelevance.method if by_label else CrossEncode.method
+    return asked
+
+
+def check_engines(config: Config) -> None:
+    """Raise ConfigError, naming the engine's group or the key, for what only a later stage would refuse."""
+    asked = _asked(config)
     for group, method in asked.items():
         try:
             getattr(config, group).check(method)
