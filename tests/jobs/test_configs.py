@@ -38,9 +38,8 @@ CONF = Path(conf.__file__).parent
 JOBS: dict[str, Any] = {
     "arena": arena, "calibrate": calibrate, "chunk": chunk, "embed": embed, "evaluate": evaluate, "fetch": fetch,
     "generate": generate, "grade": grade, "judge": judge, "leaderboard": leaderboard, "memory": memory, "merge": merge,
-    "plan": plan, "quantize": quantize, "rag": rag, "rerank": rerank, "retrieve": retrieve, "status": status, "store": store,
-    "submit": submit,
-    "tournament": tournament,
+    "plan": plan, "quantize": quantize, "rag": rag, "rerank": rerank, "retrieve": retrieve, "status": status,
+    "store": store, "submit": submit, "tournament": tournament,
 }  # fmt: skip
 _ROWS = {  # jobs about rows, and what must be given to them
     "arena": [], "chunk": ["data.path=x"], "embed": ["data.path=x"], "generate": [], "grade": ["data.path=x"],
