@@ -148,6 +148,19 @@ def test_a_gated_model_wants_a_token(served: Hub, quick_job: Job) -> None:
     assert "fetched:" in quick_job("fetch", *ENGINE, "engine.model=some/gated", HF_TOKEN=served.token).stdout
 
 
+def test_a_cache_that_is_to_be_carried_elsewhere_has_no_links(
+    served: Hub, quick_job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_SYMLINKS", True)
+    quick_job("fetch", *TINY)
+    files = [path for path in hub.place().rglob("*") if not path.is_dir()]
+    assert len([path for path in files if path.name == "model.safetensors"]) == 1
+    assert not [path for path in files if path.is_symlink()]
+    assert "was here:" in quick_job("fetch", *TINY).stdout
+
+
 def test_a_commit_pins(served: Hub, quick_job: Job) -> None:
     commit = served.repositories["some/tiny"].commit
     assert f"engine.revision={commit} pins it" in quick_job("fetch", *TINY, f"engine.revision={commit}").stdout

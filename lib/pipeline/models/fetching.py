@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from lib.config import transient
+from lib.durations import count, shown
 from lib.engines.base import EngineConfig, HubFiles
 from lib.engines.checkpoints import hub
 from lib.engines.checkpoints.hub import Survey
 from lib.errors import HubUnreachable, RunFailed, Unfinished
-from lib.pipeline.planning.durations import shown
 from lib.pipeline.planning.sizes import size
 
 
@@ -64,7 +64,7 @@ def _fetch(files: HubFiles, survey: Survey) -> None:
 
 
 def _amount(sizes: Mapping[str, int]) -> str:
-    return f"{len(sizes)} file{'s' * (len(sizes) != 1)} of {size(sum(sizes.values()))}"
+    return f"{count(len(sizes), 'file')} of {size(sum(sizes.values()))}"
 
 
 def _require_room(surveys: Mapping[HubFiles, Survey]) -> None:

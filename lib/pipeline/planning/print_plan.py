@@ -77,7 +77,7 @@ def _hub_lines(engine: EngineConfig) -> Iterator[str]:
             continue
         try:
             missing = hub.survey(files).missing
-            much = f"{size(sum(missing.values()))} in {len(missing)} file{'s' * (len(missing) != 1)}"
+            much = f"{size(sum(missing.values()))} in {count(len(missing), 'file')}"
         except NotDownloaded:
             much = "how much, the hub doesn't say from here"
         yield f"hub     {files.model} is not all here: planned from its config and tokenizer; to be fetched: {much}"
