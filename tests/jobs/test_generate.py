@@ -73,11 +73,12 @@ def test_several_runs_side_by_side(prompts: Path, quick_job: Job, tmp_path: Path
     quick_job("generate", "--multirun", *common, *sweep)
     done = quick_job("evaluate", f"runs={tmp_path}/generate-*", f"out={tmp_path}/sweep")
     assert done.stdout.splitlines()[0].split() == [
-        "temperature", "top_p", "self-bleu", "distinct-1", "distinct-2", "ead-1", "ead-2",
+        "run", "temperature", "top_p", "self-bleu", "distinct-1", "distinct-2", "ead-1", "ead-2",
         "rarefied-1", "rarefied-2", "duplicates", "new", "tokens",
     ]  # fmt: skip
     page = (tmp_path / "sweep" / "report.html").read_text()
     assert "<svg" in page
+    assert page.count('/report.html">generate-') == 4  # to each run's own page
     done = quick_job("evaluate", f"runs={tmp_path}/nothing-*", code=2)
     assert "matches no folder" in done.stderr
 
