@@ -1,6 +1,7 @@
 """The configs: YAML files, one per thing a user can name, and the types they are checked against."""
 
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -29,6 +30,7 @@ from lib.pipeline.executors.ray_executor import RayConfig
 from lib.pipeline.executors.server_executor import ServerConfig
 from lib.tasks.prompts.prompt import PromptConfig
 
+SAMPLES = Path(__file__).parent / "samples"
 SCHEMAS = {
     "cluster/ray": RayJobsConfig,
     "cluster/slurm": SlurmConfig,
@@ -58,7 +60,11 @@ SCHEMAS = {
 
 
 def register(job: str, config_type: type[Any]) -> None:
-    """Put the types where the YAML files find them: `/schema/…`, the job's own as `/schema/job/<job>`."""
+    """Put the types where the YAML files find them: `/schema/…`, the job's own as `/schema/job/<job>`.
+
+    And let them name the samples that come with the project, wherever it is installed: `${samples:battles.csv}`.
+    """
+    OmegaConf.register_new_resolver("samples", lambda name: str(SAMPLES / name), replace=True)
     for path, schema in {**SCHEMAS, f"job/{job}": config_type}.items():
         group, _, name = f"schema/{path}".rpartition("/")
         ConfigStore.instance().store(group=group, name=name, node=_thaw(OmegaConf.structured(schema)))

@@ -1,24 +1,13 @@
-"""The jobs, a file each. Here is what becomes of their runs, by the job's name."""
+"""The jobs, a file each: `overnight`, or `python -m jobs`, lists them. Here is in which order.
 
-from collections.abc import Mapping
+Nothing is imported here: each job's file imports what it needs.
+"""
 
-from lib.pipeline.outcomes.base import Outcome
-from lib.pipeline.outcomes.battle_outcome import BATTLES
-from lib.pipeline.outcomes.format_outcome import VECTORS
-from lib.pipeline.outcomes.grade_outcome import GRADES
-from lib.pipeline.outcomes.passage_outcome import PASSAGES
-from lib.pipeline.outcomes.rating_outcome import RATINGS
-from lib.pipeline.outcomes.text_outcome import TEXTS
-
-OUTCOMES: Mapping[str, Outcome] = {
-    "judge": BATTLES,
-    "arena": BATTLES,
-    "generate": TEXTS,
-    "grade": GRADES,
-    "embed": VECTORS,
-    "retrieve": PASSAGES,
-    "rerank": PASSAGES,
-    "chunk": Outcome(),
-    "tournament": RATINGS,
-    "questions": Outcome(),  # a stage of jobs.rag
+GROUPS = {
+    "Ask models about the rows of a table": ("judge", "arena", "generate", "grade", "tournament"),
+    "Answer from documents": ("rag", "chunk", "embed", "retrieve", "rerank"),
+    "Before, during and after a run": ("plan", "submit", "status", "merge", "store"),
+    "Measure, calibrate, rank": ("evaluate", "calibrate", "leaderboard"),
+    "Models": ("memory", "quantize"),
 }
+"""What the jobs are for -> their names."""

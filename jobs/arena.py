@@ -5,11 +5,11 @@ python -m jobs.arena data=arena data.path=FILE engine=skywork_reward_v2_qwen3_8b
 
 from dataclasses import dataclass
 
-from jobs import OUTCOMES
 from lib.data.rows.battles import BattlesConfig
 from lib.data.submission import SubmissionConfig
 from lib.launch import launch
 from lib.pipeline.job import EngineJobConfig, Job
+from lib.pipeline.outcomes.battle_outcome import BATTLES
 from lib.pipeline.run import Recipe
 from lib.tasks.reward import ArenaConfig, Reward
 
@@ -28,7 +28,7 @@ def recipe(config: Config) -> Recipe:
     return Recipe(data=config.data, engine=config.engine, task=Reward(config.arena))
 
 
-JOB = Job("arena", Config, recipe, OUTCOMES["arena"])
+JOB = Job("arena", Config, recipe, BATTLES)
 
 if __name__ == "__main__":
     launch(JOB)

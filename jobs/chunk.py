@@ -5,12 +5,12 @@ python -m jobs.chunk data=documents data.path=FILE
 
 from dataclasses import dataclass
 
-from jobs import OUTCOMES
 from lib.data.rows.chunking import ChunkConfig
 from lib.data.rows.documents import DocumentsConfig, chunk_rows
 from lib.engines.no_model import NoModelConfig
 from lib.launch import launch
 from lib.pipeline.job import EngineJobConfig, Job
+from lib.pipeline.outcomes.base import Outcome
 from lib.pipeline.run import Recipe
 from lib.tasks.keep import Keep
 
@@ -31,7 +31,7 @@ def recipe(config: Config) -> Recipe:
     return Recipe(data=rows, engine=NoModelConfig(), task=Keep(config.engine.identity()))
 
 
-JOB = Job("chunk", Config, recipe, OUTCOMES["chunk"])
+JOB = Job("chunk", Config, recipe, Outcome())
 
 if __name__ == "__main__":
     launch(JOB)

@@ -6,11 +6,11 @@ python -m jobs.embed data=openai_batch data.path=FILE merge.format=openai_batch 
 
 from dataclasses import dataclass
 
-from jobs import OUTCOMES
 from lib.data.rows.openai_batch import batch_url, open_batch
 from lib.data.rows.table import open_table
 from lib.launch import launch
 from lib.pipeline.job import Job
+from lib.pipeline.outcomes.format_outcome import VECTORS
 from lib.pipeline.run import Recipe
 from lib.pipeline.text_job import TextJobConfig, require_usual
 from lib.tasks.embedding import Embed, EmbedConfig
@@ -38,7 +38,7 @@ def recipe(config: Config) -> Recipe:
     return Recipe(data=open_table(config.table, task.fields), engine=engine, task=task)
 
 
-JOB = Job("embed", Config, recipe, OUTCOMES["embed"])
+JOB = Job("embed", Config, recipe, VECTORS)
 
 if __name__ == "__main__":
     launch(JOB)

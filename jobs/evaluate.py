@@ -14,7 +14,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from jobs import OUTCOMES
+from jobs._outcomes import OUTCOMES
 from lib.config import require_local, require_unset
 from lib.data.battle_files.annotations import RatingKind, read_annotations
 from lib.data.manifest import read_manifest

@@ -6,12 +6,12 @@ python -m jobs.generate data=openai_batch data.path=FILE merge.format=openai_bat
 
 from dataclasses import dataclass
 
-from jobs import OUTCOMES
 from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
 from lib.data.rows.table import open_table
 from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.job import Job, PromptJobConfig
+from lib.pipeline.outcomes.text_outcome import TEXTS
 from lib.pipeline.run import Recipe
 from lib.pipeline.text_job import TextJobConfig, require_usual
 from lib.tasks.generation import Generate
@@ -50,7 +50,7 @@ def _recipe_of_bodies(config: Config, batch: OpenAiBatchConfig) -> Recipe:
     return Recipe(data=open_batch(batch, url, task.check_body), engine=engine, task=task)
 
 
-JOB = Job("generate", Config, recipe, OUTCOMES["generate"])
+JOB = Job("generate", Config, recipe, TEXTS)
 
 if __name__ == "__main__":
     launch(JOB)

@@ -5,12 +5,11 @@ python -m jobs.grade data=table data.path=FILE prompt=mt_bench_single engine=smo
 
 from dataclasses import dataclass, field, replace
 
-from jobs import OUTCOMES
 from lib.config import require_unset
 from lib.data.rows.table import TableConfig, open_table
 from lib.launch import launch
 from lib.pipeline.job import Job, PromptJobConfig
-from lib.pipeline.outcomes.grade_outcome import KEPT
+from lib.pipeline.outcomes.grade_outcome import GRADES, KEPT
 from lib.pipeline.run import Recipe
 from lib.tasks.grading.grading import GradeConfig
 from lib.tasks.grading.label_grade import LabelGrade
@@ -47,7 +46,7 @@ def _task(config: Config) -> LabelGrade | TextGrade:
     return LabelGrade(config.grade, config.prompt.for_labels)
 
 
-JOB = Job("grade", Config, recipe, OUTCOMES["grade"])
+JOB = Job("grade", Config, recipe, GRADES)
 
 if __name__ == "__main__":
     launch(JOB)

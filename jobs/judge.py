@@ -5,11 +5,11 @@ python -m jobs.judge data=arena data.path=FILE engine=smollm2_135m
 
 from dataclasses import dataclass, field
 
-from jobs import OUTCOMES
 from lib.data.rows.battles import BattlesConfig
 from lib.data.submission import SubmissionConfig
 from lib.launch import launch
 from lib.pipeline.job import Job, PromptJobConfig
+from lib.pipeline.outcomes.battle_outcome import BATTLES
 from lib.pipeline.run import Recipe
 from lib.tasks.judging import judging_task, require_reference, written
 from lib.tasks.pairwise import PairwiseConfig
@@ -34,7 +34,7 @@ def recipe(config: Config) -> Recipe:
     return Recipe(data=config.data, engine=engine, task=task)
 
 
-JOB = Job("judge", Config, recipe, OUTCOMES["judge"])
+JOB = Job("judge", Config, recipe, BATTLES)
 
 if __name__ == "__main__":
     launch(JOB)

@@ -1,4 +1,4 @@
-"""Merge a run's shards into its result and what its job makes of it; make another submission of a merged run, by
+"""Merge a run's shards into its result, report and submission; make another submission of a merged run, by
 another rule or calibrated, and without its engine; or blend or calibrate the submissions of several runs.
 
 python -m jobs.merge run.dir=DIR
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from jobs import OUTCOMES
+from jobs._outcomes import OUTCOMES
 from lib.config import require_local, require_unset
 from lib.data.battle_files.blended_files import blend_submissions
 from lib.data.delivery import copy_out, require_writable

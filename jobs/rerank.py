@@ -6,13 +6,13 @@ python -m jobs.rerank data=openai_batch data.path=FILE merge.format=openai_batch
 
 from dataclasses import dataclass
 
-from jobs import OUTCOMES
 from lib.config import require_unset
 from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
 from lib.data.rows.table import open_table
 from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.job import Job, PromptJobConfig
+from lib.pipeline.outcomes.passage_outcome import PASSAGES
 from lib.pipeline.run import Recipe
 from lib.pipeline.text_job import TextJobConfig, require_usual
 from lib.tasks.openai.body_scores import RERANK, RerankDocuments, ScorePairs
@@ -52,7 +52,7 @@ def _recipe_of_bodies(config: Config, batch: OpenAiBatchConfig) -> Recipe:
     return Recipe(data=open_batch(batch, url, task.check_body), engine=config.engine, task=task)
 
 
-JOB = Job("rerank", Config, recipe, OUTCOMES["rerank"])
+JOB = Job("rerank", Config, recipe, PASSAGES)
 
 if __name__ == "__main__":
     launch(JOB)

@@ -5,11 +5,11 @@ python -m jobs.retrieve data.path=QUERIES/result.parquet retriever=exact retriev
 
 from dataclasses import dataclass
 
-from jobs import OUTCOMES
 from lib.data.rows.table import TableConfig, open_table
 from lib.engines.retrieval.retriever import RetrieverConfig
 from lib.launch import launch
 from lib.pipeline.job import Job, JobConfig
+from lib.pipeline.outcomes.passage_outcome import PASSAGES
 from lib.pipeline.run import Recipe
 from lib.tasks.retrieving import BESIDE, FIELDS, Retrieve, RetrieveConfig
 
@@ -30,7 +30,7 @@ def recipe(config: Config) -> Recipe:
     return Recipe(data=data, engine=config.retriever, task=Retrieve(config.retrieve))
 
 
-JOB = Job("retrieve", Config, recipe, OUTCOMES["retrieve"])
+JOB = Job("retrieve", Config, recipe, PASSAGES)
 
 if __name__ == "__main__":
     launch(JOB)

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs import OUTCOMES
+from jobs._outcomes import OUTCOMES
 from lib.cluster.notify import NotifyConfig, notify
 from lib.cluster.run_status import print_status, read_status
 from lib.config import require_unset

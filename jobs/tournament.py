@@ -6,9 +6,9 @@ python -m jobs.tournament ++tournament.answers.one=RUN ++tournament.answers.othe
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jobs import OUTCOMES
 from lib.launch import launch
 from lib.pipeline.job import Job, PromptJobConfig
+from lib.pipeline.outcomes.rating_outcome import RATINGS
 from lib.pipeline.run import Recipe
 from lib.pipeline.tournament_draw import TournamentConfig, draw_battles
 from lib.tasks.judging import judging_task, require_reference, written
@@ -34,7 +34,7 @@ def recipe(config: Config) -> Recipe:
     return Recipe(data=battles, engine=engine, task=task)
 
 
-JOB = Job("tournament", Config, recipe, OUTCOMES["tournament"])
+JOB = Job("tournament", Config, recipe, RATINGS)
 
 if __name__ == "__main__":
     launch(JOB)

@@ -11,27 +11,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import conf
 from lib.command_line import REFUSALS, explained, readable, refuse_unknown, require_effect, require_key
+from lib.composing import composed, composed_alone, hydra_here, points_of
 from lib.config import require_finite, require_unset
 from lib.errors import ConfigError, ExitCode, OvernightError, Stopped
+from lib.invoked import invocation
 from lib.log import log, log_to_terminal
 from lib.pipeline.command import Command, CommandAboutJob
 from lib.pipeline.job import Job
 from lib.pipeline.staged.staged_job import StagedJob
 from lib.pipeline.stop import StopSignals
 from lib.urls import without_secrets
+from lib.usage.page import help_page
+from lib.usage.show import show
 
 _OPTIONS_WITH_A_WORD = {
     "--cfg",
@@ -45,6 +47,8 @@ _OPTIONS_WITH_A_WORD = {
     "--config-dir",
 }
 _OPTIONS_WITH_A_WORD |= {"-cd", "--experimental-rerun", "--info", "-i"}
+_SWEEPS = {"--multirun", "-m"}
+_HELP = {"--help", "-h"}
 
 AnyCommand = Job[Any] | StagedJob[Any] | Command[Any] | CommandAboutJob[Any]
 
@@ -54,30 +58,26 @@ def launch(job: AnyCommand) -> NoReturn:
     _open_streams()
     conf.register(job.name, job.config)
     given = sys.argv[1:]
-    sweeps = not {"--multirun", "-m"}.isdisjoint(given)
+    sweeps = not _SWEEPS.isdisjoint(given)
     flags = job.flags if isinstance(job, (Command, CommandAboutJob)) else {}
     sys.argv[1:] = [readable(flags.get(argument, argument), sweeps) for argument in given]
-    points: list[list[str]] = [[]]
     codes: list[int] = []  # one for each point of a --multirun
-
-    @hydra.main(version_base="1.3", config_path=str(Path(conf.__file__).parent), config_name=job.name)
-    def entry(composed: DictConfig) -> None:
-        _clean_sweep()
-        with _variable("HYDRA_FULL_ERROR", None):
-            for point in points:
-                codes.append(_run(job, composed, point, signals))
-
     log_to_terminal()
     try:
         with StopSignals() as signals:
+            words = list(_words(sys.argv[1:]))
             _require_unicode(sys.argv[1:])
-            for argument in _words(sys.argv[1:]):
-                require_key(argument)
-            require_effect(_words(sys.argv[1:]))
-            if isinstance(job, CommandAboutJob):
-                sys.argv[1:], points = _apart(job, sys.argv[1:])
-            with _variable("HYDRA_FULL_ERROR", "1"):  # else Hydra prints what it refuses, and exits
-                entry()
+            for word in words:
+                require_key(word)
+            require_effect(words)
+            if not _HELP.isdisjoint(given):
+                with hydra_here():
+                    whole = composed(job.name, _apart(job, words)[0])
+                    show(help_page(job, whole, HydraConfig.get().runtime.choices))
+            elif any(word.startswith(("-", "hydra")) and word not in _SWEEPS for word in sys.argv[1:]):
+                _work_through_hydra(job, sweeps, codes, signals)
+            else:
+                _work(job, words, sweeps, codes, signals)
     except Stopped as stop:
         print(f"{stop}; this line resumes it:\n  {_shown(job.name, given)}", file=sys.stderr)
         codes.append(stop.exit_code)
@@ -88,10 +88,40 @@ def launch(job: AnyCommand) -> NoReturn:
         print(without_secrets(str(error)), file=sys.stderr)
         codes.append(ExitCode.USAGE)
     except REFUSALS as error:
-        why = explained(error, list(_words(sys.argv[1:])), partial(_compose, job.name))
+        why = explained(error, list(_words(sys.argv[1:])), partial(composed_alone, job.name))
         print(without_secrets(why), file=sys.stderr)
         codes.append(ExitCode.USAGE)
     _exit(max(codes, default=ExitCode.DONE))
+
+
+def _work(job: AnyCommand, words: Sequence[str], sweeps: bool, codes: list[int], signals: StopSignals) -> None:
+    """Run the job, of a --multirun at each point, once all of these compose. codes: of those that are done."""
+    own, passed = _apart(job, words)
+    ours = points_of(own, sweeps and not isinstance(job, CommandAboutJob))
+    theirs = points_of(passed, sweeps)
+    with hydra_here():
+        configs = [typed(composed(job.name, point)) for point in ours]
+        for point, config in zip(ours, configs, strict=True):
+            if len(ours) > 1:
+                composed(job.name, point)  # what was chosen is now what was chosen there
+            codes.extend(_run(job, config, overrides, signals) for overrides in theirs)
+
+
+def _work_through_hydra(job: AnyCommand, sweeps: bool, codes: list[int], signals: StopSignals) -> None:
+    """The same where the line has options of Hydra's, such as --cfg job and --config-dir."""
+    own, passed = _apart(job, sys.argv[1:])
+    if isinstance(job, CommandAboutJob):
+        sys.argv[1:] = [word for word in own if word not in _SWEEPS]
+
+    @hydra.main(version_base="1.3", config_path=str(Path(conf.__file__).parent), config_name=job.name)
+    def entry(whole: DictConfig) -> None:
+        _clean_sweep()
+        with _variable("HYDRA_FULL_ERROR", None):
+            config = typed(whole)
+            codes.extend(_run(job, config, overrides, signals) for overrides in points_of(passed, sweeps))
+
+    with _variable("HYDRA_FULL_ERROR", "1"):  # else Hydra prints what it refuses, and exits
+        entry()
 
 
 def _open_streams() -> None:
@@ -113,10 +143,9 @@ def _require_unicode(arguments: Sequence[str]) -> None:
             ) from None
 
 
-def _run(job: AnyCommand, composed: DictConfig, overrides: list[str], signals: StopSignals) -> int:
-    """The exit code of a command that is run with a composed config. overrides: of the other job that it is about."""
+def _run(job: AnyCommand, config: Any, overrides: list[str], signals: StopSignals) -> int:
+    """The exit code of a command that is run with its config. overrides: of the other job that it is about."""
     try:
-        config = typed(composed)
         if isinstance(job, CommandAboutJob):
             job.main(config, overrides)
         else:
@@ -141,26 +170,17 @@ def _said(error: Exception) -> int:
     return ExitCode.FAILED
 
 
-def _apart(command: CommandAboutJob[Any], arguments: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """The arguments that are the command's own, and the overrides of the other job: of a --multirun for each point."""
+def _apart(command: AnyCommand, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments that are the command's own, and the overrides of the other job that it is about, if it is."""
+    if not isinstance(command, CommandAboutJob):
+        return list(arguments), []
     own_groups = {"hydra", *(field.name for field in fields(command.config))}
-    own, passed, sweeps = [], [], False
+    own: list[str] = []
+    passed: list[str] = []
     for argument in arguments:
-        if argument in ("--multirun", "-m"):
-            sweeps = True
-        elif argument.startswith("-") or re.split("[.@=]", argument.lstrip("+~"), maxsplit=1)[0] in own_groups:
-            own.append(argument)
-        else:
-            passed.append(argument)
-    if not sweeps:
-        return own, [passed]
-    choices = [
-        [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-        if override.is_sweep_override()
-        else [str(override.input_line)]
-        for override in OverridesParser.create().parse_overrides(passed)
-    ]
-    return own, [list(point) for point in product(*choices)]
+        ours = argument.startswith("-") or re.split("[.@=]", argument.lstrip("+~"), maxsplit=1)[0] in own_groups
+        (own if ours else passed).append(argument)
+    return own, passed
 
 
 def command_line() -> list[str]:
@@ -171,7 +191,7 @@ def command_line() -> list[str]:
 def _shown(job: str, given: Sequence[str]) -> str:
     """The line that was given, without secrets: a password has to be put in again."""
     words = (re.sub(r"^(notify\.to=).*", r"\1…", word) for word in given)
-    return f"python -m jobs.{job} {without_secrets(shlex.join(words))}"
+    return f"{invocation(job)} {without_secrets(shlex.join(words))}"
 
 
 def _clean_sweep() -> None:
@@ -210,11 +230,6 @@ def _set(name: str, value: str | None) -> None:
         os.environ[name] = value
 
 
-def _compose(job: str, overrides: list[str]) -> DictConfig:
-    with hydra.initialize_config_dir(str(Path(conf.__file__).parent.resolve()), version_base="1.3"):
-        return hydra.compose(job, overrides)
-
-
 def compose_job(job: Job[Any] | StagedJob[Any], overrides: Sequence[str]) -> Any:
     """Within a job, the typed config of another one.
 
@@ -223,14 +238,10 @@ def compose_job(job: Job[Any] | StagedJob[Any], overrides: Sequence[str]) -> Any
     conf.register(job.name, job.config)
     try:
         overrides = [readable(override) for override in overrides]
-        composed = hydra.compose(job.name, overrides, return_hydra_config=True)
+        config = typed(composed(job.name, overrides))
     except REFUSALS as error:
         why = explained(error, overrides, lambda line: hydra.compose(job.name, line))
         raise ConfigError(f"jobs.{job.name} refuses this: {why}") from error
-    HydraConfig.instance().set_config(composed)  # run.name asks it what was chosen
-    with open_dict(composed):
-        del composed["hydra"]
-    config = typed(composed)
     line = f"but in python -m jobs.{job.name}"
     require_unset("array", config.array, line)
     if config.preview:
@@ -238,16 +249,16 @@ def compose_job(job: Job[Any] | StagedJob[Any], overrides: Sequence[str]) -> Any
     return config
 
 
-def typed(composed: DictConfig) -> Any:
+def typed(whole: DictConfig) -> Any:
     """The typed config of a composed one.
 
     Raises ConfigError for a value that is missing or that its dataclass refuses.
     """
     try:
-        refuse_unknown(composed)
-        if missing := sorted(OmegaConf.missing_keys(composed)):
+        refuse_unknown(whole)
+        if missing := sorted(OmegaConf.missing_keys(whole)):
             raise ConfigError(f"{', '.join(missing)}: must be given on the command line, as in {missing[0]}=…")
-        config = OmegaConf.to_object(composed)
+        config = OmegaConf.to_object(whole)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
     require_finite(config)

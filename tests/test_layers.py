@@ -9,7 +9,10 @@ from lib import ROOT
 
 GROUND = {
     "lib",
-    *(f"lib.{name}" for name in ("types", "errors", "config", "log", "imports", "urls", "ahead", "cache", "images")),
+    *(
+        f"lib.{name}"
+        for name in ("types", "errors", "config", "log", "imports", "urls", "ahead", "cache", "images", "invoked")
+    ),
     "lib.durations",
 }
 _SHARED = {f"lib.engines.{name}" for name in ("base", "byte_tokenizer", "checkpoints", "decoding", "sizing")}
@@ -25,10 +28,14 @@ FLOORS = {  # room -> the rooms that its files may import, besides itself and th
     "lib.cluster": {"lib.pipeline", "lib.data"},
     "conf": {"lib.cluster", "lib.pipeline", "lib.tasks", "lib.store", "lib.data", "lib.engines"},
     "lib.command_line": {"conf"},
-    "lib.launch": {"conf", "lib.command_line", "lib.pipeline"},
+    "lib.composing": {"conf"},
+    "lib.usage": {"conf", "lib.composing", "lib.pipeline"},
+    "lib.launch": {"conf", "lib.command_line", "lib.composing", "lib.usage", "lib.pipeline"},
+    "overnight": {"jobs"},
     "jobs": {
         "lib.launch",
         "lib.command_line",
+        "lib.usage",
         "lib.cluster",
         "lib.pipeline",
         "lib.tasks",
@@ -65,7 +72,7 @@ def module_of(path: Path) -> str:
 
 FILES = {
     module_of(path): path
-    for top in ("jobs", "conf", "lib")
+    for top in ("jobs", "conf", "lib", "overnight")
     for path in sorted((ROOT / top).rglob("*.py"))
     if "__pycache__" not in path.parts
 }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class TextJobConfig(EngineJobConfig):
     """The config groups that every job about texts has."""
 
-    data: RowsConfig
+    data: RowsConfig = field(metadata={"kinds": (TableConfig, OpenAiBatchConfig)})
     merge: FormatConfig = field(default_factory=FormatConfig)
 
     def __post_init__(self) -> None:

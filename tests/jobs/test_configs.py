@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 import conf
 from jobs import (
+    GROUPS,
     arena,
     calibrate,
     chunk,
@@ -109,8 +110,8 @@ def test_other_commands_compose() -> None:
 @pytest.mark.parametrize("job", JOBS)
 def test_every_job_file_has_a_config(job: str) -> None:
     assert (CONF / f"{job}.yaml").exists()
-    files = {path.stem for path in (CONF.parent / "jobs").glob("*.py")} - {"__init__"}
-    assert files == set(JOBS)
+    files = {path.stem for path in (CONF.parent / "jobs").glob("[!_]*.py")}
+    assert files == set(JOBS) == {name for names in GROUPS.values() for name in names}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import OUTCOMES
+from jobs._outcomes import OUTCOMES
 from jobs.plan import JOBS
 from lib.pipeline.job import Job as RowJob
 from tests.running import Job, in_process

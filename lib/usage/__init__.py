@@ -1,0 +1,1 @@
+"""Usage: what may be typed, where it is asked for, by --help or by the shell's completion."""

@@ -1,0 +1,31 @@
+"""What a shell has to be told so that it completes the command line of `overnight`."""
+
+import sys
+from collections.abc import Sequence
+
+from lib.errors import ExitCode
+
+# Bash replaces what stands behind the last = or :, so what is before is taken off. Names with blanks are quoted by it.
+_BASH = r"""_overnight() {
+  local line=${COMP_LINE:0:COMP_POINT} found
+  local word=${line##*[[:space:]]} IFS=$'\n'
+  local before=${word%"${word##*[=:]}"}
+  COMPREPLY=()
+  for found in $("${COMP_WORDS[0]/#\~/$HOME}" --complete "$line" 2> /dev/null); do
+    found=${found#"$before"}
+    case $found in *' ') found=$(printf %q "${found% }")' ' ;; *) found=$(printf %q "$found") ;; esac
+    COMPREPLY+=("$found")
+  done
+}
+complete -o nospace -F _overnight overnight"""
+
+_SCRIPTS = {"bash": _BASH}
+
+
+def print_script(words: Sequence[str]) -> int:
+    """Print the script of the shell that is named; the exit code."""
+    if len(words) != 1 or words[0] not in _SCRIPTS:
+        print(f"--completion: give the shell, which is one of {', '.join(_SCRIPTS)}", file=sys.stderr)
+        return ExitCode.USAGE
+    print(_SCRIPTS[words[0]])
+    return ExitCode.DONE
