@@ -1,7 +1,8 @@
 """The configs: YAML files, one per thing a user can name, and the types they are checked against."""
 
+import re
 from dataclasses import is_dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -29,6 +30,7 @@ from lib.pipeline.executors.inline import InlineConfig
 from lib.pipeline.executors.ray_executor import RayConfig
 from lib.pipeline.executors.server_executor import ServerConfig
 from lib.tasks.prompts.prompt import PromptConfig
+from lib.urls import without_secrets
 
 SAMPLES = Path(__file__).parent / "samples"
 SCHEMAS = {
@@ -65,9 +67,20 @@ def register(job: str, config_type: type[Any]) -> None:
     And let them name the samples that come with the project, wherever it is installed: `${samples:battles.csv}`.
     """
     OmegaConf.register_new_resolver("samples", lambda name: str(SAMPLES / name), replace=True)
+    OmegaConf.register_new_resolver("input_name", _input_name, replace=True)
     for path, schema in {**SCHEMAS, f"job/{job}": config_type}.items():
         group, _, name = f"schema/{path}".rpartition("/")
         ConfigStore.instance().store(group=group, name=name, node=_thaw(OmegaConf.structured(schema)))
+
+
+def _input_name(*, _root_: DictConfig) -> str:
+    """What tells a run on train.csv from one on test.csv: -train, -test; nothing for samples."""
+    path = OmegaConf.select(_root_, "data.path", default=None, throw_on_missing=False)
+    if not path or str(path).startswith(str(SAMPLES)):
+        return ""
+    parts = PurePosixPath(without_secrets(str(path))).parts
+    words = [re.sub(r"[^\w.]+", "_", part.partition(".")[0] or part).strip("_.") for part in parts]
+    return next((f"-{word[:40]}" for word in reversed(words) if word), "")
 
 
 def _thaw(node: DictConfig) -> DictConfig:

@@ -1,6 +1,7 @@
 """All jobs as one command: `python -m jobs`, or `overnight`; `overnight judge …` is `python -m jobs.judge …`."""
 
 import ast
+import gc
 import re
 import sys
 from difflib import get_close_matches
@@ -37,6 +38,7 @@ def main() -> None:
         print(_unknown(words[0]), file=sys.stderr)
         sys.exit(ExitCode.USAGE)
     sys.argv[1:] = words[1:]
+    gc.disable()  # all that imports make stays; `launch` enables it
     page = import_module(f"jobs.{words[0]}")  # which brings lib.launch
     import_module("lib.launch").launch(page.JOB)
 
@@ -60,6 +62,8 @@ def about(name: str) -> str:
 def _unknown(word: str) -> str:
     near = get_close_matches(word, JOBS, n=1)
     way = f"did you mean {invocation(near[0])}?" if near else f"there are {', '.join(JOBS)}"
+    if word.startswith("-"):
+        return f"{word}: no such option here; those of a job stand behind its name"
     return f"{word}: no such job; {way}"
 
 

@@ -1,7 +1,7 @@
 """The words of a command line: spelled so that Hydra's grammar reads them, and what to do about those it refuses."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from itertools import takewhile
@@ -19,6 +19,10 @@ from lib.errors import ConfigError
 Compose = Callable[[list[str]], DictConfig]
 REFUSALS = (HydraException, OmegaConfBaseException)
 
+OPTIONS = (
+    "--help", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir", "--config-path",
+    "--config-name", "--run", "--hydra-help", "--version", "--shell-completion", "--experimental-rerun",
+)  # fmt: skip
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 
 
@@ -95,13 +99,33 @@ def explained(error: Exception, overrides: Sequence[str], compose: Compose) -> s
     if found := re.search(r"Merge error: (\w+) is not a subclass of (\w+)", said):
         return _of_another_kind(overrides, compose) or said.splitlines()[1]
     if said.startswith("Error merging override ") and error.__cause__ is not None:
-        return f"{said.removeprefix('Error merging override ')}: {str(error.__cause__).splitlines()[0]}"
+        word = said.removeprefix("Error merging override ")
+        return f"{word}: {_of_value(word, str(error.__cause__).splitlines()[0])}"
     if bad := next((o for o in overrides if _parsed(o) is None), None):
         key, _, value = bad.partition("=")
         plain = re.fullmatch(r"[+~]{0,2}[\w.@/$:-]+", key, re.ASCII)
         way = f'"{key}={_quoted(value)}"' if plain else "set it in a file of conf/ that the line names"
         return f"{bad}: can't be read ({said.splitlines()[0]}); the spelling that works: {way}"
     return said
+
+
+def _of_value(word: str, why: str) -> str:
+    """Why a value is refused, with the nearest one that is not."""
+    listed = re.search(r"expected one of \[(.*)\]", why)
+    values = listed[1].split(", ") if listed else ["true", "false"] if "is not a valid bool" in why else []
+    key, _, value = word.partition("=")
+    near = get_close_matches(value.lower(), values, n=1, cutoff=0.5)
+    return f"{why}; did you mean {key}={near[0]}?" if near else why
+
+
+def require_option(argument: str, flags: Collection[str]) -> None:
+    """Raise ConfigError for an option that neither the job (flags) nor Hydra has."""
+    name = argument.partition("=")[0]
+    options = [*flags, *OPTIONS]
+    if not name.startswith("--") or name in options:
+        return
+    near = get_close_matches(name, options, n=1)
+    raise ConfigError(f"{name}: no such option; {f'did you mean {near[0]}?' if near else 'add --help to see them'}")
 
 
 def _unknown(key: str, composed: DictConfig | None) -> str:

@@ -35,7 +35,7 @@ class ClusterConfig:
 class SlurmConfig(ClusterConfig):
     """One Slurm job with a Ray cluster inside.
 
-    nodes, cpus_per_task (of each node), time, mem, gres, partition, account, qos, constraint: as sbatch's options of
+    nodes, cpus_per_task, time, mem, gres, partition, account, qos, constraint: as sbatch's options of
     these names; null: what SBATCH_… variables of these names say, else the site's default. options: more of sbatch's
     options, such as ["--exclusive"].
     signal_seconds: how long before the time limit the run is asked to stop. max_requeues: how often a run that needs

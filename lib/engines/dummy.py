@@ -48,6 +48,7 @@ _MOST_WORDS = 40  # of a text that it writes
 class DummyConfig(ModelConfig):
     """`conf/engine/dummy.yaml`.
 
+    seed: of the hash.
     seconds_per_request: time each request takes. exit_on: a request that contains this text kills the process
     (os._exit), as a crash in native code would. fail_on: a request that contains this text gets an error. endings: each
     text that it writes ends with one of these.

@@ -40,6 +40,8 @@ class RerankBy(Enum):
 class RerankConfig:
     """Which passages are kept: those that score above `threshold`, and of these the `top_n` best; null keeps all.
 
+    top_n: of those above the threshold the so many best; null: all.
+
     by: who tells. A score is the log-odds of yes against no (0: as likely as not), or what the cross-encoder gives.
     min_label_mass: where yes and no together are less likely than that (the median of the first shard), the run stops.
     """

@@ -41,6 +41,7 @@ class ArenaConfig:
 
     rule: `davidson` (Davidson 1970), P(A):P(B):P(tie) = e^{z/2} : e^{-z/2} : nu with z = scale * (a - b) + bias;
     `threshold`, a tie where the scores differ by less than `tie_margin`, else softmax.
+    scale, bias, log_nu: of Davidson's rule. tie_margin: of the threshold's.
     `jobs.evaluate` fits scale, bias and log_nu where there are labels. truncate: how texts that are too long are cut.
     """
 

@@ -18,7 +18,10 @@ Values = dict[str, list[str]]
 
 
 def complete(line: str, jobs: Sequence[str]) -> list[str]:
-    """The words that the last word of a line, up to the cursor, may become; a word that is whole ends with a blank."""
+    """What the last word of a line, up to the cursor, may become; a word that is whole ends with a blank.
+
+    Of each word what stands behind the last = or : that was typed, which is what Bash puts it in place of.
+    """
     *before, word = _words(line)
     job = next((each for each in before[1:] if not each.startswith("-")), None)
     if job is None:
@@ -29,7 +32,8 @@ def complete(line: str, jobs: Sequence[str]) -> list[str]:
         found = list(_overrides(_values_of_line(job, before[2:]), word))
     else:
         found = []
-    return [each for each in found if each.startswith(word)]
+    kept = max(word.rfind("="), word.rfind(":")) + 1
+    return [each[kept:] for each in found if each.startswith(word)]
 
 
 def _overrides(values: Values, word: str) -> Iterator[str]:
@@ -64,7 +68,7 @@ def _words(line: str) -> list[str]:
 
 def _values_of_line(job: str, words: Sequence[str]) -> Values:
     chosen = [word for word in words if re.fullmatch(r"[\w/@]+=[\w/]+", word)]  # no value of a key: it has a dot
-    found = _values(job, [word for word in chosen if job not in _ABOUT])
+    found = _values(job, chosen)
     if job in _ABOUT:
         other = next((word.removeprefix(_ABOUT[job]) for word in words if word.startswith(_ABOUT[job])), "judge")
         found = {**found, **_values(other, chosen)}

@@ -5,14 +5,10 @@ from collections.abc import Sequence
 
 from lib.errors import ExitCode
 
-# Bash replaces what stands behind the last = or :, so what is before is taken off. Names with blanks are quoted by it.
 _BASH = r"""_overnight() {
-  local line=${COMP_LINE:0:COMP_POINT} found
-  local word=${line##*[[:space:]]} IFS=$'\n'
-  local before=${word%"${word##*[=:]}"}
+  local line=${COMP_LINE:0:COMP_POINT} found IFS=$'\n'
   COMPREPLY=()
   for found in $("${COMP_WORDS[0]/#\~/$HOME}" --complete "$line" 2> /dev/null); do
-    found=${found#"$before"}
     case $found in *' ') found=$(printf %q "${found% }")' ' ;; *) found=$(printf %q "$found") ;; esac
     COMPREPLY+=("$found")
   done

@@ -53,13 +53,17 @@ class Verify(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class RowsConfig:
-    """Where the rows are and which are taken. on_bad_row: `record` keeps the row with its reason.
-    verify: `full` reads the whole input again when a run is resumed. settle: seconds for which every file must have
-    stayed as it is before it is read.
+    """Where the rows are and which are taken.
 
-    Rows are chosen over all files in their order, and in this order: `fold` takes every `folds`-th row from the
-    `fold`-th on (iloc[fold::folds]); of these `sample` takes a random subset, in the order of the input; of these
-    `limit` takes the first. Only chosen rows count: what is wrong with others doesn't matter.
+    path: a file, a glob, a folder or a URL. on_bad_row: `record` keeps the row with its reason. verify: `full` reads
+    the whole input again when a run is resumed. settle: seconds for which every file must have stayed as it is before
+    it is read.
+
+    Rows are chosen over all files in their order, and in this order. fold: every `folds`-th row from the `fold`-th on
+    (iloc[fold::folds]). folds: as many. sample: of these so many at random, in the order of the input. sample_seed: of
+    that choice. limit: of these the first so many.
+
+    Only chosen rows count: what is wrong with others doesn't matter.
 
     separator, quotes: of CSV and TSV files, where they aren't as usual (`Dialect` says what that is).
     """

@@ -51,6 +51,7 @@ class Turns(Enum):
 class BattleColumns:
     """Names of the user's columns. The texts must be there; the others where they are named otherwise than here.
 
+    id, prompt, response_a, response_b, model_a, model_b, winner_a, winner_b, winner_tie: your name for this column.
     question: tells the questions of votes apart; null: the prompts do. label: one column instead of the three one-hot
     winners, its values given by `data.label_values`. reference: a right answer, for prompts that show one.
     """

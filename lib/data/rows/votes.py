@@ -42,7 +42,11 @@ _RESPONSES = ("response_a", "response_b")
 
 @dataclass(frozen=True, kw_only=True)
 class VoteColumns:
-    """Names of the user's columns. The models must be there, and the winner: in one column or, without it, one-hot in
+    """Names of the user's columns.
+
+    model_a, model_b, winner, winner_a, winner_b, winner_tie, response_a, response_b: your name for this column.
+
+    The models must be there, and the winner: in one column or, without it, one-hot in
     three. question: tells what votes were about; votes about one question are not independent of each other. weight:
     how much a vote counts, 1 without it. The responses are read where their style counts. Question and weight are read
     where they are there, and must be where they are named otherwise than here; null does without."""

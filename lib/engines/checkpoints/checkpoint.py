@@ -56,7 +56,8 @@ class CheckpointConfig(ModelConfig):
     chat_template: Jinja text in place of the tokenizer's. prompts: of an embedder, what stands before a `query` and
     before a `document`; a role that is not named here: as the model's config_sentence_transformers.json says, or
     nothing. adapter: a folder, a hub id or `package:NAME[/FOLDER]` of what peft has saved and was trained on the model:
-    LoRA (QLoRA, DoRA), IA3, LoHa or LoKr.
+    LoRA (QLoRA, DoRA), IA3, LoHa or LoKr. dtype: the number format that it is computed in. trust_remote_code: run
+    Python files that the model's folder brings.
     """
 
     model: str

@@ -48,6 +48,7 @@ class TransformersConfig(CheckpointConfig):
     Reward models and cross-encoders (`relevance`) are classifiers with one label, InternLM2ForRewardModel as well; a
     judge (`class_logprobs`) has three. An adapter is merged into the model's weights where these are not quantised.
 
+    quantization: while loading, by bitsandbytes.
     pooling: how `embed` makes one vector of a text's token states; null: as the model's 1_Pooling/config.json says,
     or `last` for a causal language model that has none.
     device: auto (a GPU where there is one), cpu, cuda, cuda:1, …. batch_tokens: tokens of a batch, its padding

@@ -21,7 +21,7 @@ class ResultFormat(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class FormatConfig(MergeConfig):
-    """The form of a run's result."""
+    """format: of what a run leaves: the table result.parquet, or an OpenAI batch file's two output files as well."""
 
     format: ResultFormat = ResultFormat.table
 

@@ -40,7 +40,8 @@ class PromptConfig:
     without slots; before everything else where there are no turns. examples: rows with their answers, each a mapping
     from every slot, and from `answer`, to a text (or a list of texts). examples_file: the same as .jsonl, .csv or
     .yaml, in place of `examples`. shots: only the first so many; null: all. In a chat they are turns of user and
-    assistant; else texts, with example_joint after each of them, and answer_joint between its question and its answer.
+    assistant; else texts. example_joint: what stands after each of these. answer_joint: what stands between the
+    question and the answer of one. chat: whether the prompt is a turn of a chat; auto: where there is a template.
     add_generation_prompt: a chat ends with the header of the assistant's turn. thinking: a model whose chat template
     has the switch (`enable_thinking`) reasons before it answers; others are as they are. answer_prefix: text that the
     answer is begun with, of the last turn only; label_prefix: the same in place of it where the probabilities of labels

@@ -11,7 +11,7 @@ from lib.tasks.prompts.fitting import MIN_TURN_TOKENS, Fitted, fit
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.types import Tokenizer, slot_column
 
-_DOT = read_image(
+_DOT = (  # an image of one pixel
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 )
 
@@ -63,7 +63,8 @@ def check_prompt(prompt: PromptConfig, tokenizer: Tokenizer, max_tokens: int, *,
     """
     prompt.check(tokenizer)
     try:
-        fixed = len(prompt.tokens({slot: [""] for slot in prompt.slots}, tokenizer, images=[_DOT] * len(prompt.images)))
+        dots = [read_image(_DOT)] * len(prompt.images)
+        fixed = len(prompt.tokens({slot: [""] for slot in prompt.slots}, tokenizer, images=dots))
     except ValueError as error:
         raise ConfigError(f"prompt.images={prompt.images}: {error}") from error
     least = fixed + output + len(prompt.slots) * MIN_TURN_TOKENS
