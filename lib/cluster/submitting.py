@@ -18,6 +18,7 @@ from lib.cluster.script import Script, python_of, render
 from lib.data.manifest import Shard
 from lib.data.run_folder import LOG
 from lib.errors import ClusterError, ConfigError, JobEnded, RunFolderError, Stopped
+from lib.invoked import invocation
 from lib.log import log
 from lib.urls import without_secrets
 
@@ -143,7 +144,7 @@ def _to_slurm(config: SubmitConfig, scripts: dict[str, Script], desk: Desk) -> N
         ids.append(slurm.sbatch(str(desk.folder / name), *script.options, *after))
         desk.record(ids)
     print(
-        f"jobs:       {' '.join(ids)}\nstatus:     python -m jobs.status run.dir={shlex.quote(str(desk.run))}",
+        f"jobs:       {' '.join(ids)}\nstatus:     {invocation('status')} run.dir={shlex.quote(str(desk.run))}",
         flush=True,
     )
     if config.wait:
@@ -163,7 +164,7 @@ def _to_ray(cluster: RayJobsConfig, config: SubmitConfig, request: PlannedRun, d
     desk.open({})
     job = ray_jobs.submit(cluster.address, entrypoint, desk.code, f"{request.job}-{desk.folder.name}")
     desk.record([job], cluster.address)
-    print(f"jobs:       {job}\nstatus:     python -m jobs.status run.dir={shlex.quote(str(desk.run))}", flush=True)
+    print(f"jobs:       {job}\nstatus:     {invocation('status')} run.dir={shlex.quote(str(desk.run))}", flush=True)
     if config.wait:
         _end(job, ray_jobs.follow(cluster.address, job), desk)
 

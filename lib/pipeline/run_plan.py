@@ -18,7 +18,7 @@ from lib.data.reading.intake import Intake, take_in
 from lib.data.reading.sources import Seen
 from lib.data.rows.base import Rows, Verify
 from lib.data.run_folder import LEFTOVERS, LOG, MANIFEST, PLANNED, SHARDS
-from lib.errors import InputError, RunFolderError
+from lib.errors import InputError, OvernightError, RunFolderError
 from lib.log import log, log_to
 from lib.pipeline.array import ArrayConfig
 from lib.pipeline.planning.division import Division
@@ -50,13 +50,19 @@ def find_or_plan(
         seen = [sources.look(file.source) for file in seen]
         folder = _folder(job, config, _with_inputs(keys, seen))
     keys = _with_inputs(keys, seen)
+    fresh = not folder.exists()
     _make(folder)
     log_to(folder / array.file(LOG))
     log.info("run folder: %s", folder)
     remove_leftovers(folder, LEFTOVERS)
     if not (folder / MANIFEST).exists():
-        with _scratch(folder) as scratch:
-            _plan(job, config, data, keys, folder, seen, begin(scratch), scratch.name)
+        try:
+            with _scratch(folder) as scratch:
+                _plan(job, config, data, keys, folder, seen, begin(scratch), scratch.name)
+        except OvernightError:
+            if fresh:
+                _unmake(folder, scratch.name, array)
+            raise
     manifest = read_manifest(folder)
     refuse_another_plan(manifest, keys, folder)
     ours = {path for file in manifest.inputs for path in (file.parquet, file.remembered_parquet, file.repeated_parquet)}
@@ -148,6 +154,17 @@ def _make(folder: Path) -> None:
         raise RunFolderError(
             f"run.dir={folder}: cannot be written ({error.strerror}); choose another folder"
         ) from error
+
+
+def _unmake(folder: Path, own: str, array: ArrayConfig) -> None:
+    """Remove the folder of a run that was refused, unless another process has planned it meanwhile."""
+    for path in folder.glob(f"*/*{own}*.parquet"):
+        path.unlink(missing_ok=True)
+    if not (folder / MANIFEST).exists():
+        (folder / array.file(LOG)).unlink(missing_ok=True)
+        for place in (*(path for path in folder.iterdir() if path.is_dir()), folder):
+            with suppress(OSError):  # somebody's files are in it
+                place.rmdir()
 
 
 def _size(inputs: Sequence[InputFile], folder: Path) -> int:

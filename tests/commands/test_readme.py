@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ IN_TEXT = re.findall(r"`((?:make |\.venv/bin/)[^`]+)`", README.replace("\n", " "
 COMMANDS = list(dict.fromkeys([line for block in BLOCKS for line in block.splitlines() if line.strip()] + IN_TEXT))
 MAKE = [command for command in COMMANDS if command.startswith("make ")]
 JOBS = [command for command in COMMANDS if command.startswith(PYTHON)]
+BY_NAME = [command for command in COMMANDS if command.startswith(".venv/bin/overnight")]
 OVERRIDES = [
     override
     for line in README.partition("\n| override |")[2].partition("\n\n")[0].splitlines()
@@ -238,7 +240,7 @@ def test_every_command_is_one_that_is_tested() -> None:
     assert len(JOBS) >= 20
     assert len(OVERRIDES) >= 10
     assert CLUSTER
-    assert set(COMMANDS) == {*MAKE, *JOBS}
+    assert set(COMMANDS) == {*MAKE, *JOBS, *BY_NAME}
 
 
 @pytest.mark.parametrize("command", MAKE)
@@ -260,6 +262,15 @@ def test_job_runs(command: str, files: Path, url: str, job: Job, tmp_path: Path)
     given = [_here(argument, files, url) for argument in arguments]
     done = job(name, *given, *_more(name, tmp_path), *contest, LECTURE=str(files))
     assert done.stdout
+
+
+def test_the_command_of_all_jobs_runs(tmp_path: Path) -> None:
+    assert len(BY_NAME) >= 3
+    for command in BY_NAME:
+        line = [str(Path(sys.executable).with_name("overnight")), *shlex.split(command)[1:]]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
 
 
 def _here(argument: str, files: Path, url: str) -> str:

@@ -95,7 +95,7 @@ def test_default_folder_is_named_after_job_data_engine_and_fingerprint(quick_job
     done = quick_job("judge", *DUMMY, f"data.path={battles(4)}")
     folder = Path(next(line for line in done.stdout.splitlines() if line.startswith("metrics")).split()[-1]).parent
     assert folder.parent == ROOT / "runs"
-    assert folder.name.startswith("judge-arena-dummy-")
+    assert folder.name.startswith("judge-arena-battles-dummy-")
     fingerprint = json.loads((folder / "manifest.json").read_text())["fingerprint"]
     assert folder.name.endswith(fingerprint[:8])
     shutil.rmtree(folder)
@@ -309,3 +309,22 @@ def test_rows_that_do_not_sum_to_one_are_blended_where_asked(tmp_path: Path, qui
     assert "normalise=true divides by their sum" in quick_job(*line, code=2).stderr
     quick_job(*line, "merge.normalise=true")
     assert (tmp_path / "blend.csv").read_text().splitlines()[1] == "1,0.400000,0.400000,0.200000"
+
+
+def test_a_refused_run_leaves_no_folder(quick_job: Job, battles: Battles, tmp_path: Path) -> None:
+    line = ["data=arena", "engine=dummy", "executor=inline", f"data.path={battles(4)}", "store.dir=null"]
+    for refused in ("engine.max_model_len=2", "data.columns.response_b=none", "data.turns=jsno"):
+        quick_job("judge", *line, refused, f"run.dir={tmp_path}/run", code=2)
+        assert not (tmp_path / "run").exists()
+    quick_job("judge", "--multirun", *line, "engine.seed=0,x", f"run.dir={tmp_path}/swept", code=2)
+    assert not (tmp_path / "swept").exists()
+
+
+def test_runs_are_called_after_their_input(quick_job: Job, battles: Battles, tmp_path: Path) -> None:
+    for name in ("train.csv", "test.csv", "test.csv"):
+        path = battles(3 if name == "train.csv" else 4, name=name)
+        quick_job(
+            "judge", "data=arena", "engine=dummy", "executor=inline", f"data.path={path}", f"run.root={tmp_path}/r"
+        )
+    names = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "r").glob("judge-*"))
+    assert names == ["judge-arena-test-dummy", "judge-arena-train-dummy"]
