@@ -8,6 +8,6 @@ GROUPS = {
     "Answer from documents": ("rag", "chunk", "embed", "retrieve", "rerank"),
     "Before, during and after a run": ("plan", "submit", "status", "merge", "store"),
     "Measure, calibrate, rank": ("evaluate", "calibrate", "leaderboard"),
-    "Models": ("memory", "quantize"),
+    "Models": ("fetch", "memory", "quantize"),
 }
 """What the jobs are for -> their names."""
