@@ -1,9 +1,20 @@
 # Runs a job of ours as the driver of a Slurm job; sourced by ray.sbatch and array.sbatch.
-# PYTHON: the interpreter. MAX_REQUEUES: time slices that a run may take.
+# PYTHON: the interpreter. MAX_REQUEUES: time slices that a run may take. OVERNIGHT_SITE: a script that runs the words it
+# is given as the site wants it (cluster.setup, cluster.launcher). OVERNIGHT_SRUN: options for srun, one a line: each
+# Python command is then a step with them (cluster.srun).
 
 CODE=${OVERNIGHT_CODE:-$SLURM_SUBMIT_DIR} # jobs.submit sets it: a copy, so that tomorrow's edits don't change tonight's run
 PYTHON=${PYTHON:-$CODE/.venv/bin/python}
 export PYTHONPATH=$CODE PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 # modules come from $CODE, not from the working folder
+
+site=() srun_options=()
+[ -z "${OVERNIGHT_SITE:-}" ] || site=(bash "$OVERNIGHT_SITE")
+[ -z "${OVERNIGHT_SRUN:-}" ] || mapfile -t srun_options <<< "$OVERNIGHT_SRUN"
+here=("${site[@]}") # what goes before each Python command on this node
+if [ ${#srun_options[@]} -gt 0 ]; then
+  here=(srun --overlap --nodes=1 --ntasks=1 --nodelist="$SLURMD_NODENAME"
+    --cpus-per-task="${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}" "${srun_options[@]}" "${site[@]}")
+fi
 
 driver=
 stop=
@@ -25,7 +36,7 @@ executor() {
 # drive JOB OVERRIDES…: the exit code is the job's.
 drive() {
   [ -z "$stop" ] || return 75
-  "$PYTHON" -m "jobs.$1" "${@:2}" &
+  "${here[@]}" "$PYTHON" -m "jobs.$1" "${@:2}" &
   driver=$!
   [ -z "$stop" ] || on_signal "$stop" # it came before there was a driver to tell
   while kill -0 "$driver" 2>/dev/null; do wait "$driver"; done # `wait` ends early at each signal

@@ -7,6 +7,8 @@ from typing import ClassVar
 from lib.errors import ConfigError
 from lib.urls import without_secrets
 
+_DEPENDENCY = r"((after|afterany|afterok|afternotok|aftercorr):)?\d+(_\d+)?(:\d+(_\d+)?)*"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
@@ -38,6 +40,11 @@ class SlurmConfig(ClusterConfig):
     nodes, cpus_per_task, time, mem, gres, partition, account, qos, constraint: as sbatch's options of
     these names; null: what SBATCH_… variables of these names say, else the site's default. options: more of sbatch's
     options, such as ["--exclusive"].
+    setup: lines of bash that are run before each Python command, on every node; one that fails ends the job. launcher:
+    words before each Python command, such as ["apptainer", "exec", "image.sif"], taken literally. srun: options for
+    srun, such as ["--container-image=…"]: each Python command is then a step with them.
+    depends: ids of Slurm jobs that must end well first: ID or ID:ID, or as sbatch writes it, afterany:ID. mail: who is
+    told by Slurm of the last job's events mail_type, as sbatch names them.
     signal_seconds: how long before the time limit the run is asked to stop. max_requeues: how often a run that needs
     more time is queued again.
     """
@@ -52,6 +59,12 @@ class SlurmConfig(ClusterConfig):
     qos: str | None = None
     constraint: str | None = None
     options: list[str] = field(default_factory=list)
+    setup: list[str] = field(default_factory=list)
+    launcher: list[str] = field(default_factory=list)
+    srun: list[str] = field(default_factory=list)
+    depends: str | None = None
+    mail: str | None = None
+    mail_type: list[str] = field(default_factory=lambda: ["END", "FAIL"])
     signal_seconds: int = 120
     max_requeues: int = 50
 
@@ -67,11 +80,23 @@ class SlurmConfig(ClusterConfig):
             )
         if self.max_requeues < 0:
             raise ConfigError(f"cluster.max_requeues={self.max_requeues}: must not be negative")
-        for option in self.options:
-            if not re.match(r"-\w+$|--[\w-]+(=|$)", option):
-                raise ConfigError(
-                    f"cluster.options: {option!r} is not one option of sbatch; write it as --name or --name=value"
-                )
+        for key, command in (("options", "sbatch"), ("srun", "srun")):
+            for option in getattr(self, key):
+                if not re.match(r"-\w+$|--[\w-]+(=|$)", option):
+                    raise ConfigError(
+                        f"cluster.{key}: {option!r} is not one option of {command}; write it as --name or --name=value"
+                    )
+        if self.launcher and not re.match("[^-]", self.launcher[0]):
+            raise ConfigError(
+                f"cluster.launcher: begins with {self.launcher[0]!r}, which is no program; options of srun go into "
+                "cluster.srun"
+            )
+        if self.depends is not None and not re.fullmatch(_DEPENDENCY, self.depends):
+            raise ConfigError(
+                f"cluster.depends={self.depends}: must be the id of a Slurm job, or ID:ID, or afterany:ID and its like"
+            )
+        if self.mail is not None and not self.mail_type:
+            raise ConfigError("cluster.mail_type=[]: nobody would be told of anything; leave cluster.mail out, too")
 
     @property
     def notice(self) -> float:

@@ -13,6 +13,7 @@ from lib.data.run_folder import SUBMIT, read_object
 from lib.errors import RunFolderError
 
 _RECORD = "submission.json"
+UNKNOWN = "unknown to the scheduler"
 ENDED = frozenset(  # the final states of Slurm's jobs and of Ray's
     ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL", "PREEMPTED")
 ) | {"SUCCEEDED", "STOPPED"}
@@ -20,12 +21,16 @@ ENDED = frozenset(  # the final states of Slurm's jobs and of Ray's
 
 @dataclass(frozen=True, kw_only=True)
 class Dispatch:
-    """A job that was submitted. ids: the scheduler's; address: of Ray's dashboard, None under Slurm."""
+    """A job that was submitted. ids: the scheduler's; address: of Ray's dashboard, None under Slurm.
+
+    cluster: the name of Slurm's, where it is known: another one has other jobs with these ids.
+    """
 
     run: str
     ids: Sequence[str]
     submitted: float
     address: str | None = None
+    cluster: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class State:
     @property
     def active(self) -> bool:
         """Whether it runs, or will."""
-        return self.name not in ENDED
+        return self.name not in ENDED and self.name != UNKNOWN
 
     def __str__(self) -> str:
         return f"{self.name} (exit code {self.exit_code})" if self.exit_code else self.name
@@ -60,15 +65,21 @@ class Desk:
         for name, script in scripts.items():
             write_text(self.folder / name, script, private=True)  # the line may hold the password of a URL
 
-    def record(self, ids: Sequence[str], address: str | None = None) -> None:
+    def record(self, ids: Sequence[str], address: str | None = None, cluster: str | None = None) -> None:
         """Keep what was submitted, for `submissions`."""
-        submission = Dispatch(run=str(self.run), ids=ids, submitted=round(time.time(), 3), address=address)
+        now = round(time.time(), 3)
+        submission = Dispatch(run=str(self.run), ids=ids, submitted=now, address=address, cluster=cluster)
         write_text(self.folder / _RECORD, json.dumps(asdict(submission), indent=1) + "\n", private=True)
 
 
 def submissions(run: Path) -> list[Dispatch]:
     """All that was submitted for a run, in the order of time. Raises RunFolderError for a damaged record."""
     return [_read(path) for path in sorted((run / SUBMIT).glob(f"*/{_RECORD}"))]
+
+
+def desks(run: Path) -> set[str]:
+    """The names of the folders of all submissions of a run, recorded ones and those that were cut short."""
+    return {path.name for path in (run / SUBMIT).glob("????????-??????-????")}
 
 
 def _read(path: Path) -> Dispatch:

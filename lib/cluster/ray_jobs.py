@@ -3,14 +3,15 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from lib.cluster.dispatch import ENDED, Dispatch, State
+from lib.cluster.dispatch import ENDED, UNKNOWN, Dispatch, State
 from lib.errors import ClusterError
 
 if TYPE_CHECKING:
-    from ray.dashboard.modules.job.common import JobInfo
+    from ray.dashboard.modules.job.pydantic_models import JobDetails
     from ray.job_submission import JobSubmissionClient
 
 _NOT_YET = 120.0  # seconds
@@ -40,9 +41,24 @@ def submit(address: str, entrypoint: str, code: Path, name: str) -> str:
 
 def states(submission: Dispatch) -> dict[str, State]:
     """The states of a submission's jobs. Raises ClusterError where the cluster can't be reached."""
-    assert submission.address is not None
-    infos = _ask(submission.address, lambda client: [client.get_job_info(job) for job in submission.ids])
-    return dict(zip(submission.ids, map(_state, infos), strict=True))
+    address = submission.address
+    assert address is not None
+    there = {info.submission_id: info for info in _ask(address, lambda client: client.list_jobs())}
+    return {job: _state(there[job]) if job in there else State(UNKNOWN, None) for job in submission.ids}
+
+
+def cancel(submission: Dispatch) -> dict[str, State]:
+    """End what runs of a submission's jobs; what was ended, and how each of them stood. Raises ClusterError."""
+    active = {job: state for job, state in states(submission).items() if state.active}
+    address = submission.address
+    assert address is not None
+    for job in active:
+        _ask(address, partial(_stop, job))
+    return active
+
+
+def _stop(job: str, client: "JobSubmissionClient") -> bool:
+    return bool(client.stop_job(job))
 
 
 def follow(address: str, job: str) -> State:
@@ -56,7 +72,7 @@ def follow(address: str, job: str) -> State:
     return _state(_ask(address, lambda client: client.get_job_info(job)))
 
 
-def _state(info: "JobInfo") -> State:
+def _state(info: "JobDetails") -> State:
     name = str(info.status.value)
     return State(name, info.driver_exit_code if name in ENDED else None)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.cluster import ray_jobs, slurm
-from lib.cluster.dispatch import State, submissions
+from lib.cluster.dispatch import UNKNOWN, State, desks, submissions
 from lib.data.manifest import Manifest, read_manifest
 from lib.data.run_folder import MANIFEST, METRICS, PROGRESS, RESULT, read_object
 from lib.data.shards import unfinished
@@ -79,10 +79,31 @@ def print_status(run: Path, outcomes: Mapping[str, Outcome]) -> None:
     print(f"jobs:       {states or 'none submitted'}", flush=True)
 
 
-def job_states(run: Path) -> dict[str, State]:
-    """The states of all jobs that were submitted for a run. Raises ClusterError where a scheduler can't be asked."""
+def cancel_jobs(run: Path) -> dict[str, State]:
+    """End what the schedulers have of a run: what was ended, and how each of them stood.
+
+    Jobs that were submitted without jobs.submit, and others of the user's, go on. Raises ClusterError where a scheduler
+    can't be asked.
+    """
     submitted = submissions(run)
-    states = slurm.states([job for one in submitted if one.address is None for job in one.ids])
+    ended = slurm.cancel(desks(run)) if any(one.address is None for one in submitted) else {}
+    for one in submitted:
+        if one.address is not None:
+            ended |= ray_jobs.cancel(one)
+    return ended
+
+
+def job_states(run: Path) -> dict[str, State]:
+    """The states of all jobs that were submitted for a run; UNKNOWN where the scheduler knows nothing of one.
+
+    Raises ClusterError where a scheduler can't be asked.
+    """
+    submitted = submissions(run)
+    of_slurm = [one for one in submitted if one.address is None]
+    here = slurm.cluster_name() if of_slurm else None
+    known = slurm.states([job for one in of_slurm if one.cluster in (None, here) for job in one.ids])
+    names = {name.partition("_")[0] for name in known}
+    states = known | {job: State(UNKNOWN, None) for one in of_slurm for job in one.ids if job not in names}
     for one in submitted:
         if one.address is not None:
             states |= ray_jobs.states(one)

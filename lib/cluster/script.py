@@ -10,6 +10,8 @@ from lib.cluster.clusters import ClusterConfig, SlurmArrayConfig, SlurmConfig, r
 from lib.cluster.dispatch import Desk
 from lib.errors import ConfigError
 
+SITE = "site.sh"  # in a submission's folder: what the site wants around each command
+
 
 @dataclass(frozen=True)
 class Script:
@@ -19,8 +21,21 @@ class Script:
     text: str
 
 
-def render(config: SlurmConfig, desk: Desk, script: str, words: Sequence[str], array: str | None = None) -> Script:
-    """The script that runs `slurm/<script> <words>` of the copied code. array: as sbatch's option.
+def render(
+    config: SlurmConfig,
+    desk: Desk,
+    script: str,
+    words: Sequence[str],
+    *,
+    array: str | None = None,
+    offset: int = 0,
+    first: bool = True,
+    last: bool = True,
+) -> Script:
+    """The script that runs `slurm/<script> <words>` of the copied code.
+
+    array: as sbatch's option; offset: number of the run's element that is number 0 of this array. first: whether the
+    job waits for nothing but what the whole run may have to wait for; last: whether the run ends with it.
 
     Raises ConfigError for a run folder that sbatch can't write into.
     """
@@ -43,6 +58,10 @@ def render(config: SlurmConfig, desk: Desk, script: str, words: Sequence[str], a
         "account": config.account,
         "qos": config.qos,
         "constraint": config.constraint,
+        "dependency": _dependency(config) if first else None,
+        "kill-on-invalid-dep": "yes" if first and config.depends else None,  # else it would wait for ever
+        "mail-user": config.mail if last else None,
+        "mail-type": ",".join(config.mail_type) if last and config.mail else None,
     }
     variables = {
         "OVERNIGHT_CODE": str(desk.code),
@@ -50,7 +69,11 @@ def render(config: SlurmConfig, desk: Desk, script: str, words: Sequence[str], a
         "MAX_REQUEUES": str(config.max_requeues),
     }
     if isinstance(config, SlurmArrayConfig):
-        variables["COUNT"] = str(config.count)
+        variables |= {"COUNT": str(config.count), "OFFSET": str(offset)}
+    if config.setup or config.launcher:
+        variables["OVERNIGHT_SITE"] = str(desk.folder / SITE)
+    if config.srun:
+        variables["OVERNIGHT_SRUN"] = "\n".join(config.srun)
     given = [f"--{name}={value}" for name, value in options.items() if value is not None]
     given += ["--requeue", *config.options]
     lines = [
@@ -60,6 +83,12 @@ def render(config: SlurmConfig, desk: Desk, script: str, words: Sequence[str], a
         f"exec bash {shlex.join([f'{desk.code}/slurm/{script}', *words])}",
     ]
     return Script(given, "\n".join(lines) + "\n")
+
+
+def _dependency(config: SlurmConfig) -> str | None:
+    if config.depends is None or config.depends.startswith("after"):
+        return config.depends
+    return f"afterok:{config.depends}"
 
 
 def _quoted(option: str) -> str:

@@ -2,9 +2,11 @@
 
 import getpass
 import os
+import re
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import PurePath
 
 from lib.cluster.dispatch import ENDED, State
 from lib.errors import ClusterError
@@ -25,21 +27,52 @@ def states(ids: Sequence[str]) -> dict[str, State]:
     """
     if not ids:
         return {}
+    # The queue knows first: accounting lags by seconds.
+    queue = {name: State(state, None) for base, name, state in _queue("%F|%i|%T") if base in ids}
     found: dict[str, State] = {}
     try:
         lines = _run("sacct", "-nPX", "-j", ",".join(ids), "-o", "jobid,state,exitcode").splitlines()
-    except ClusterError:  # a site without accounting: scontrol remembers for a few minutes
-        lines = [line for one in ids for line in _from_scontrol(one)]
+    except ClusterError:  # a site without accounting
+        lines = []
+    known = {re.split("[_|]", line)[0] for line in lines} | {name.split("_")[0] for name in queue}
+    # scontrol remembers for a few minutes what accounting does not know, or not yet.
+    lines += [line for one in ids if one not in known for line in _from_scontrol(one)]
     for line in lines:
         name, state, code = line.split("|")
         state = state.split()[0].rstrip("+")  # "CANCELLED by 0"
         found[name] = State(state, _exit_code(code) if state in ENDED else None)
-    # The queue knows first: accounting lags by seconds.
-    for line in _run("squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%F|%i|%T").splitlines():
-        base, name, state = line.split("|")
-        if base in ids:
+    found |= queue
+    # 7_[2-3]: while they wait, the queue has each of them
+    return {name: state for name, state in found.items() if "[" not in name or not state.active}
+
+
+def cancel(desks: Collection[str]) -> dict[str, State]:
+    """End all that the queue has of scripts in folders of these names; what was ended, and how each of them stood.
+
+    They are known by the script, since ids may be another's: those of a Slurm that was set up anew begin at 1.
+    """
+    found, jobs = {}, dict[str, None]()
+    for base, name, state, script in _queue("%F|%i|%T|%o"):
+        if PurePath(script).parent.name in desks:
             found[name] = State(state, None)
-    return {name: state for name, state in found.items() if "[" not in name}  # 7_[2-3]: the queue has each of them
+            jobs[base] = None
+    if jobs:  # the last first: what merges an array would begin when that ends
+        _run("scancel", *sorted(jobs, key=int, reverse=True))
+    return found
+
+
+def settings() -> dict[str, str]:
+    """How this Slurm is set up, as `scontrol show config` says. Raises ClusterError where there is none."""
+    lines = (line.partition("=") for line in _run("scontrol", "show", "config").splitlines())
+    return {name.strip(): value.strip() for name, equals, value in lines if equals}
+
+
+def cluster_name() -> str | None:
+    """The name of this Slurm's cluster; None where it can't be asked."""
+    try:
+        return settings().get("ClusterName")
+    except ClusterError:
+        return None
 
 
 def wait(job: str) -> State:
@@ -53,6 +86,12 @@ def wait(job: str) -> State:
         if unknown * _ASK_EVERY > 120:
             raise ClusterError(f"Slurm no longer knows job {job}; jobs.status says how far the run is")
         time.sleep(_ASK_EVERY)
+
+
+def _queue(form: str) -> list[list[str]]:
+    """What the queue has of this user's, a line for each job or element: the cells of a form, with | between them."""
+    lines = _run("squeue", "-h", "-r", "-u", getpass.getuser(), "-o", form).splitlines()
+    return [line.split("|", form.count("|")) for line in lines]
 
 
 def _from_scontrol(job: str) -> Iterable[str]:

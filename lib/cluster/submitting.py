@@ -6,6 +6,7 @@ that fails would leave its Slurm job COMPLETED.
 
 import os
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from lib.cluster import ray_jobs, slurm
 from lib.cluster.clusters import ClusterConfig, RayJobsConfig, SlurmArrayConfig, SlurmConfig
 from lib.cluster.dispatch import Desk, State
 from lib.cluster.run_status import job_states
-from lib.cluster.script import Script, python_of, render
+from lib.cluster.script import SITE, Script, python_of, render
+from lib.cluster.site import site_script
 from lib.data.manifest import Shard
 from lib.data.run_folder import LOG
 from lib.errors import ClusterError, ConfigError, JobEnded, RunFolderError, Stopped
@@ -50,6 +52,15 @@ class PlannedRun:
     overrides: Sequence[str]
     merge: Sequence[str]
     run_here: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A script that is to be submitted. after: names of those that must have ended before it begins."""
+
+    name: str
+    script: Script
+    after: Sequence[str] = ()
 
 
 def job_overrides(overrides: Sequence[str], cluster: ClusterConfig) -> list[str]:
@@ -97,7 +108,7 @@ def submit(cluster: ClusterConfig, config: SubmitConfig, request: PlannedRun, de
     else:
         assert isinstance(cluster, SlurmConfig)
         script = render(cluster, desk, "ray.sbatch", [request.job, *request.overrides])
-        _to_slurm(config, {"job.sbatch": script}, desk)
+        _to_slurm(cluster, config, [Queued("job.sbatch", script)], desk)
 
 
 def _require_idle(run: Path) -> None:
@@ -108,7 +119,7 @@ def _require_idle(run: Path) -> None:
         return
     if active:
         raise RunFolderError(
-            f"{run}: is being worked on by {', '.join(active)}; wait for its end, or end it (scancel, ray job stop)"
+            f"{run}: is being worked on by {', '.join(active)}; wait for its end, or end it: {_about('cancel', run)}"
         )
 
 
@@ -122,34 +133,64 @@ def _to_array(cluster: SlurmArrayConfig, config: SubmitConfig, request: PlannedR
         elements = sorted({shard.number % cluster.count for shard in request.todo})
         print(f"missing:    {len(request.todo)} shards, of elements {_ranges(elements)} of {cluster.count}")
     at_once = f"%{cluster.at_once}" if cluster.at_once else ""
-    scripts = {
-        "job.sbatch": render(
-            cluster, desk, "array.sbatch", [request.job, *request.overrides], array=_ranges(elements) + at_once
-        ),
-        "merge.sbatch": render(cluster, desk, "merge.sbatch", request.merge),
-    }
-    _to_slurm(config, scripts, desk)
+    line, queue = [request.job, *request.overrides], list[Queued]()
+    for offset, numbers in slices(elements, _array_size(config)):
+        # So many at once are so many of all slices together: then these follow each other.
+        after = [queue[-1].name] if queue and cluster.at_once else []
+        array = _ranges(numbers) + at_once
+        script = render(cluster, desk, "array.sbatch", line, array=array, offset=offset, first=not after, last=False)
+        queue.append(Queued(f"job-{offset}.sbatch" if offset else "job.sbatch", script, after))
+    merge = render(cluster, desk, "merge.sbatch", request.merge, first=False)
+    queue.append(Queued("merge.sbatch", merge, [one.name for one in queue]))
+    _to_slurm(cluster, config, queue, desk)
 
 
-def _to_slurm(config: SubmitConfig, scripts: dict[str, Script], desk: Desk) -> None:
+def slices(elements: Sequence[int], size: int) -> list[tuple[int, list[int]]]:
+    """Sorted elements in arrays whose numbers are below `size`: what number 0 of each stands for, and its numbers."""
+    found: dict[int, list[int]] = {}
+    for element in elements:
+        found.setdefault(element - element % size, []).append(element % size)
+    return list(found.items())
+
+
+def _array_size(config: SubmitConfig) -> int:
+    """How many elements Slurm takes in one array; for a dry run without Slurm: any number."""
+    try:
+        size = int(slurm.settings().get("MaxArraySize", "1001"))
+    except ClusterError:
+        if config.dry_run:
+            return sys.maxsize
+        raise
+    if size < 1:
+        raise ConfigError("cluster=slurm_array: this Slurm takes no job arrays (MaxArraySize=0); use cluster=slurm")
+    return size
+
+
+def _to_slurm(cluster: SlurmConfig, config: SubmitConfig, queue: Sequence[Queued], desk: Desk) -> None:
+    """Submit scripts in their order, each to begin when those it is after have ended, however they end."""
+    texts = {one.name: one.script.text for one in queue}
+    if (site := site_script(cluster)) is not None:
+        texts[SITE] = site
     if config.dry_run:
-        for name, script in scripts.items():
-            print(f"--- {desk.folder / name}\n{script.text}", end="")
+        for name, text in texts.items():
+            print(f"--- {desk.folder / name}\n{text}", end="")
         return
-    desk.open({name: script.text for name, script in scripts.items()})
-    ids: list[str] = []
-    for name, script in scripts.items():  # each after the one before, however that ends
-        after = [f"--dependency=afterany:{ids[-1]}"] if ids else []
-        # On the command line too, where they count more than SBATCH_ variables; in the script they count less.
-        ids.append(slurm.sbatch(str(desk.folder / name), *script.options, *after))
-        desk.record(ids)
-    print(
-        f"jobs:       {' '.join(ids)}\nstatus:     {invocation('status')} run.dir={shlex.quote(str(desk.run))}",
-        flush=True,
-    )
+    desk.open(texts)
+    ids: dict[str, str] = {}
+    here = slurm.cluster_name()
+    for one in queue:
+        after = [f"--dependency=afterany:{':'.join(ids[other] for other in one.after)}"] if one.after else []
+        try:
+            # On the command line too, where they count more than SBATCH_ variables; in the script they count less.
+            ids[one.name] = slurm.sbatch(str(desk.folder / one.name), *one.script.options, *after)
+        except ClusterError as error:
+            before = f"; {' '.join(ids.values())} had been submitted: {_about('cancel', desk.run)} ends them"
+            raise ClusterError(f"{error}{before if ids else ''}") from error
+        desk.record([*ids.values()], cluster=here)
+    last = ids[queue[-1].name]
+    print(f"jobs:       {' '.join(ids.values())}\nstatus:     {_about('status', desk.run)}", flush=True)
     if config.wait:
-        state = slurm.wait(ids[-1])
-        _end(ids[-1], state, desk)
+        _end(last, slurm.wait(last), desk)
 
 
 def _to_ray(cluster: RayJobsConfig, config: SubmitConfig, request: PlannedRun, desk: Desk) -> None:
@@ -164,9 +205,13 @@ def _to_ray(cluster: RayJobsConfig, config: SubmitConfig, request: PlannedRun, d
     desk.open({})
     job = ray_jobs.submit(cluster.address, entrypoint, desk.code, f"{request.job}-{desk.folder.name}")
     desk.record([job], cluster.address)
-    print(f"jobs:       {job}\nstatus:     {invocation('status')} run.dir={shlex.quote(str(desk.run))}", flush=True)
+    print(f"jobs:       {job}\nstatus:     {_about('status', desk.run)}", flush=True)
     if config.wait:
         _end(job, ray_jobs.follow(cluster.address, job), desk)
+
+
+def _about(job: str, run: Path) -> str:
+    return f"{invocation(job)} run.dir={shlex.quote(str(run))}"
 
 
 def _end(job: str, state: State, desk: Desk) -> None:
