@@ -2,6 +2,7 @@
 another rule or calibrated, and without its engine; or blend or calibrate the submissions of several runs.
 
 python -m jobs.merge run.dir=DIR
+python -m jobs.merge run.dir=DIR partial=true
 python -m jobs.merge run.dir=DIR merge.out=FILE arena.rule=threshold
 python -m jobs.merge run.dir=DIR merge.out=FILE merge.calibration=calibration.json
 python -m jobs.merge 'merge.submissions=[a.csv,b.csv]' 'merge.weights=[0.6,0.4]' merge.out=FILE
@@ -27,6 +28,7 @@ from lib.pipeline.command import Command
 from lib.pipeline.outcomes.another_rule import RULES, another_rule, conclude_by, in_words
 from lib.pipeline.outcomes.another_submission import submit_another
 from lib.pipeline.outcomes.format_outcome import FormatConfig
+from lib.pipeline.outcomes.partial import merge_partial
 from lib.pipeline.run_config import RunDir
 
 _OF_RUNS = [f.name for base in (SubmissionConfig, FormatConfig) for f in fields(base)]
@@ -83,14 +85,22 @@ class MergedRun(RunDir):
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """`conf/merge.yaml`. judge, arena: settings of a rule, null where the run's own stays."""
+    """`conf/merge.yaml`. partial: of a run that is not done, what is there.
+
+    judge, arena: settings of a rule, null where the run's own stays.
+    """
 
     run: MergedRun
     merge: Merge
+    partial: bool = False
     judge: dict[str, Any] = field(default_factory=dict)
     arena: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.partial:
+            require_unset("run", self.run, "with partial=true", ["dir"])
+            if self.run.dir is None or self.merge.out is not None:
+                raise ConfigError("partial=true: is of one run and its own rule: give run.dir=DIR, and no merge.out")
         if (self.run.dir is None) is not bool(self.merge.submissions and self.merge.out):
             raise ConfigError(
                 "give run.dir=DIR, or merge.submissions=[…], merge.out=FILE and one of merge.weights=[…], "
@@ -148,6 +158,9 @@ def _of_a_run(config: Config, folder: Path) -> None:
     taken = [f.name for f in fields(outcome.merge)]
     if config.merge.out is None:
         require_unset("merge", config.merge, f"on a run of jobs.{job}", taken)
+        if config.partial:
+            merge_partial(folder.resolve(), outcome, config.merge)
+            return
         require_writable(config.run.out, str(folder))
         outcome.finish(folder, config.merge, config.run.max_error_rate)
         copy_out(folder, config.run.out)

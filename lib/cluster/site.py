@@ -16,11 +16,11 @@ def site_script(config: SlurmConfig) -> str | None:
         return None
     for line in config.setup:
         _require_bash(line)
-    failed = 'echo "cluster.setup: exit code $? on $HOSTNAME of this line: $overnight_line" >&2; exit 1'
+    failed = 'echo "cluster.setup: exit code $? on $overnight_node of this line: $overnight_line" >&2; exit 1'
     lines = [
         "#!/bin/bash",
         "# bash site.sh COMMAND…: runs it as cluster.setup and cluster.launcher say.",
-        'overnight_command=("$@")',
+        'overnight_command=("$@") overnight_node=${SLURMD_NODENAME:-$(uname -n)}',
         "set --  # else a file that a line sources would take the command's words for its own",
         f"trap {shlex.quote(failed)} ERR",
     ]
@@ -29,7 +29,7 @@ def site_script(config: SlurmConfig) -> str | None:
     lines.append("trap - ERR")
     if config.launcher:
         program = shlex.quote(config.launcher[0])
-        missing = "no such command on $HOSTNAME; a line of cluster.setup may have to load it"
+        missing = "no such command on $overnight_node; a line of cluster.setup may have to load it"
         lines.append(
             f'type -P {program} > /dev/null || {{ echo cluster.launcher: {program}: "{missing}" >&2; exit 1; }}'
         )

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from lib.data.joining.run_rows import result_columns, run_rows
 from lib.data.manifest import Manifest
 from lib.data.parquet import writer
-from lib.data.run_folder import FAILURES, RESULT
+from lib.data.run_folder import FAILURES, MADE, RESULT, partial_name
 from lib.data.shards import unfinished
 from lib.durations import count
 from lib.errors import RunFailed
@@ -55,7 +55,10 @@ def merge_shards(manifest: Manifest, folder: Path) -> Merged:
             f"(numbers {numbers}); "
             "run the job again to finish them"
         )
-    return write_result(manifest, folder, result_columns(manifest, folder), run_rows(manifest, folder))
+    merged = write_result(manifest, folder, result_columns(manifest, folder), run_rows(manifest, folder))
+    for name in MADE:  # of while it worked
+        (folder / partial_name(name)).unlink(missing_ok=True)
+    return merged
 
 
 def write_result(manifest: Manifest, folder: Path, columns: pa.Schema, parts: Iterable[pa.Table]) -> Merged:

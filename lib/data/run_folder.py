@@ -34,6 +34,8 @@ SUBMIT = "submit"  # scripts, output and code of its submissions to a cluster
 
 DELIVERED = (CONFIG, MANIFEST, STAGES, RESULT, FAILURES, SUBMISSION, OPENAI_OUTPUT, OPENAI_ERRORS, METRICS, REPORT)
 """What is copied to `run.out`, as far as a run has it."""
+MADE = (RESULT, FAILURES, SUBMISSION, OPENAI_OUTPUT, OPENAI_ERRORS, METRICS, REPORT)
+"""What the end of a run makes of its shards."""
 COMPLETE = "COMPLETE.json"  # there: written last, it names these files with their sizes and hashes
 
 LEFTOVERS = (
@@ -45,6 +47,11 @@ LEFTOVERS = (
 """What killed processes leave, as patterns for `remove_leftovers`."""
 PLANNED = tuple(f"{name}/*-plan-{HEX * 8}*.parquet" for name in (INPUT, REMEMBERED, REPEATED))
 """Files of the run's plan, and of plans that others made at the same time or did not end, as such patterns."""
+
+
+def partial_name(name: str) -> str:
+    """What a file of MADE is called while only some shards are done."""
+    return "partial.parquet" if name == RESULT else f"partial-{name}"
 
 
 def read_object(path: Path, content: Callable[[str], Any] = json.loads) -> dict[str, Any]:

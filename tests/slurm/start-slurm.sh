@@ -99,6 +99,7 @@ SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,bf_interval=2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
+MaxArraySize=4
 ReturnToService=1
 KillWait=5
 InactiveLimit=0

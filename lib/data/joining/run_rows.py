@@ -2,17 +2,19 @@
 
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lib.data import parquet
 from lib.data.joining.key_group import GROUP_ROWS, KeyGroup, Numbers
 from lib.data.joining.keys import ANSWERED, KEY, KEY_TYPE
+from lib.data.joining.missing_rows import NOT_YET, missing_rows
 from lib.data.joining.shuffle import MOST_PARTS, Ordered, Shuffle, interleave
-from lib.data.manifest import Manifest, Shard
+from lib.data.manifest import Manifest
 from lib.data.parquet import batches
 from lib.data.reading.input_file import InputFile
 from lib.data.shards import tables
@@ -25,33 +27,34 @@ _NUMBER = "number"  # of a repeated row among all of them
 _OF_SHARDS = (KEY, ANSWERED)
 
 
-def result_columns(manifest: Manifest, folder: Path) -> pa.Schema:
-    """The columns of a run's result."""
-    shards = manifest.shards()
-    if len(shards):
-        found = parquet.schema(folder / shards[0].path)
+def result_columns(manifest: Manifest, folder: Path, missing: Collection[int] = ()) -> pa.Schema:
+    """The columns of a run's result. missing: numbers of shards that are not done; others, or known rows, must be."""
+    done = next((shard for shard in manifest.shards() if shard.number not in missing), None)
+    if done is not None:
+        found = parquet.schema(folder / done.path)
     else:
         found = parquet.schema(folder / next(file.remembered_parquet for file in manifest.inputs if file.remembered))
     return pa.schema([field for field in found if field.name not in _OF_SHARDS])
 
 
-def run_rows(manifest: Manifest, folder: Path) -> Iterator[pa.Table]:
+def run_rows(manifest: Manifest, folder: Path, missing: Collection[int] = ()) -> Iterator[pa.Table]:
     """The rows of all inputs, in their order, a few at a time.
 
-    All shards must be finished. Raises RunFolderError where a file was damaged after it was written.
+    missing: numbers of shards that are not done, whose rows say so in `error`; all others must be finished. Raises
+    RunFolderError where a file was damaged after it was written.
     """
-    columns = result_columns(manifest, folder)
+    columns = result_columns(manifest, folder, missing)
     scratch = folder / f"merge-{uuid.uuid4().hex[:8]}"
     try:
-        answers = _answers_of_repeated(manifest, folder, columns, scratch) if manifest.repeated else None
+        answers = _answers_of_repeated(manifest, folder, columns, scratch, missing) if manifest.repeated else None
         before = 0  # repeated rows of the inputs before
         for number, file in enumerate(manifest.inputs):
-            asked = _asked(manifest.shards().of_input(number), folder, columns)
+            asked = _asked(manifest, number, folder, columns, missing)
             streams = [asked] if file.asked else []
             if file.remembered:
                 streams.append(_remembered(file, folder, columns))
             if answers is not None and file.repeated:
-                streams.append(_repeated(file, folder, columns, answers, before))
+                streams.append(_repeated(file, folder, columns, answers, before, bool(missing)))
                 before += file.repeated
             if len(streams) == 1:
                 yield from streams[0]
@@ -69,8 +72,15 @@ def first_remembered(manifest: Manifest, folder: Path) -> pa.Table | None:
     return None
 
 
-def _asked(shards: Iterable[Shard], folder: Path, columns: pa.Schema) -> Iterator[pa.Table]:
-    return (table.select(columns.names).cast(columns) for table in tables(shards, folder))
+def _asked(
+    manifest: Manifest, number: int, folder: Path, columns: pa.Schema, missing: Collection[int]
+) -> Iterator[pa.Table]:
+    """The asked rows of an input."""
+    for shard in manifest.shards().of_input(number):
+        if shard.number in missing:
+            yield missing_rows(shard, manifest, folder, columns)
+        else:
+            yield from (table.select(columns.names).cast(columns) for table in tables([shard], folder))
 
 
 def _remembered(file: InputFile, folder: Path, columns: pa.Schema) -> Iterator[pa.Table]:
@@ -78,11 +88,15 @@ def _remembered(file: InputFile, folder: Path, columns: pa.Schema) -> Iterator[p
     return (pa.Table.from_batches([batch]).select(columns.names).cast(columns) for batch in found)
 
 
-def _repeated(file: InputFile, folder: Path, columns: pa.Schema, answers: Ordered, before: int) -> Iterator[pa.Table]:
+def _repeated(
+    file: InputFile, folder: Path, columns: pa.Schema, answers: Ordered, before: int, some_missing: bool
+) -> Iterator[pa.Table]:
     """The repeated rows of an input: what they carry is their own, all else is as of the row that was asked."""
     for batch in batches(folder / file.repeated_parquet, _ROWS):
         before += batch.num_rows
         found = answers.until(before)
+        if some_missing:
+            found = _with_gaps(found, range(before - batch.num_rows, before))
         if found.num_rows != batch.num_rows:
             raise RunFailed(
                 f"{folder}: of {batch.num_rows - found.num_rows} repeated rows the answer is in no shard; use another "
@@ -92,7 +106,16 @@ def _repeated(file: InputFile, folder: Path, columns: pa.Schema, answers: Ordere
         yield pa.table(cells, schema=columns)
 
 
-def _answers_of_repeated(manifest: Manifest, folder: Path, columns: pa.Schema, scratch: Path) -> Ordered:
+def _with_gaps(found: pa.Table, numbers: range) -> pa.Table:
+    """A row for each of the numbers: null, but for the error, where none is found."""
+    rows = found.take(pc.index_in(pa.array(numbers, pa.int64()), found[_NUMBER].combine_chunks()))
+    errors = pc.if_else(pc.is_null(rows[_NUMBER]), NOT_YET, rows["error"])
+    return rows.set_column(rows.column_names.index("error"), "error", errors)
+
+
+def _answers_of_repeated(
+    manifest: Manifest, folder: Path, columns: pa.Schema, scratch: Path, missing: Collection[int]
+) -> Ordered:
     """What the shards say of the rows that are repeated, in the order of these."""
     file = next(file for file in manifest.inputs if file.repeated)
     carried = set(parquet.schema(folder / file.repeated_parquet).names) - {"error"}
@@ -101,7 +124,8 @@ def _answers_of_repeated(manifest: Manifest, folder: Path, columns: pa.Schema, s
     part_rows = max(_PART_ROWS, -(-manifest.repeated // MOST_PARTS))
     for keys, numbers in _groups(manifest, folder):
         group = KeyGroup(keys, numbers)
-        for table in tables(manifest.shards(), folder):
+        done = (shard for shard in manifest.shards() if shard.number not in missing)
+        for table in tables(done, folder):
             places, answered = group.answered_by(table[KEY].combine_chunks())
             rows = table.select([field.name for field in own]).take(places)
             shuffle.add(rows.append_column(_NUMBER, pa.array(answered)), answered // part_rows)
