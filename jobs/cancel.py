@@ -37,7 +37,7 @@ def main(config: Config) -> None:
         print(f"cancelled:  nothing, since no job of this run waits or works ({known or 'none was submitted'})")
         return
     jobs = Counter((job.partition("_")[0], state.name) for job, state in ended.items())
-    print(f"cancelled:  {', '.join(f'{job} ({count} {name})' for (job, name), count in jobs.items())}")
+    print(f"cancelled:  {', '.join(f'{job} ({count} {name})' for (job, name), count in sorted(jobs.items()))}")
     print(f"progress:   {status.progress}")
     print("resume:     the line that was submitted, typed again when these have ended, does what is left")
 

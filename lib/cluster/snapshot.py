@@ -3,10 +3,10 @@
 import hashlib
 import os
 import shutil
-import uuid
 from pathlib import Path
 
 from lib import ROOT
+from lib.data.atomic import temporary_of
 from lib.errors import ConfigError
 
 _PARTS = ("jobs", "lib", "conf", "slurm")
@@ -34,7 +34,7 @@ class Snapshot:
         """Make the copy, whole or not at all, unless it is there."""
         if self.path.is_dir():
             return
-        temporary = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}.tmp")
+        temporary = temporary_of(self.path)
         for path in self._files:
             target = temporary / path.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)

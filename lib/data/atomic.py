@@ -1,10 +1,14 @@
 """Write elsewhere, then rename: a file that exists is whole. What killed writers leave elsewhere is removed later."""
 
 import os
+import re
+import secrets
 import shutil
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 
 from lib.log import log
@@ -18,6 +22,7 @@ A folder may hold the user's own things, too.
 """
 
 _DAY = 86_400.0
+_WRITER = re.compile(rf"\.({HEX}{{8}})({HEX}{{8}})({HEX}{{8}}){HEX}{{8}}\.tmp$")
 
 
 @contextmanager
@@ -27,7 +32,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Rename is atomic within one folder, so readers see the old file or the new one, never a part.
     Where the body raises, the temporary file is removed and `path` is left as it was.
     """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = temporary_of(path)
     try:
         yield temporary
         _sync(temporary)
@@ -44,7 +49,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     `path` may be an empty folder; one that holds something is left as it was, with OSError. Where the body raises, the
     temporary folder is removed.
     """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = temporary_of(path)
     temporary.mkdir()
     try:
         yield temporary
@@ -78,7 +83,7 @@ def write_new_text(path: Path, text: str) -> bool:
 
     Returns whether this one did.
     """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = temporary_of(path)
     try:
         temporary.write_text(text, encoding="utf-8")
         _sync(temporary)
@@ -92,11 +97,11 @@ def write_new_text(path: Path, text: str) -> bool:
 
 
 def remove_leftovers(folder: Path, patterns: Collection[str], keep: Collection[str] = ()) -> None:
-    """Remove what matches in a folder and was not changed for more than a day, with all that is below it.
+    """Remove what matches in a folder and is of a process that died on this machine, with all that is below it.
 
-    What is younger may belong to another process, here or on another machine. The time is the file system's, which is
-    that of a file written now: clocks of machines differ. keep: paths below the folder that stay. What can't be removed
-    is told in the log, and stays.
+    Or was not changed for more than a day: what is younger may be of a process elsewhere. The time is that of the file
+    system, which is that of a file written now: clocks of machines differ. keep: paths below the folder that stay. What
+    can't be removed is told in the log, and stays.
     """
     try:
         found = [path for pattern in patterns for path in folder.glob(pattern)]
@@ -109,13 +114,53 @@ def remove_leftovers(folder: Path, patterns: Collection[str], keep: Collection[s
         return
     for path in found:
         try:
-            if now - max(_times(path)) > _DAY:
+            if _is_orphan(path) or now - max(_times(path)) > _DAY:
                 _remove(path)
                 log.info("%s: left by a killed process, and removed", path)
         except FileNotFoundError:
             continue  # another process is at it
         except OSError as error:
             log.warning("%s: left by a killed process, and can't be removed (%s)", path, error.strerror or error)
+
+
+def temporary_of(path: Path) -> Path:
+    """A name beside a path, as of TEMPORARY, that nobody else takes and that says whose it is."""
+    start = _start_of(os.getpid()) or 0
+    return path.with_name(f"{path.name}.{_machine()}{os.getpid():08x}{start:08x}{secrets.token_hex(4)}.tmp")
+
+
+def _is_orphan(path: Path) -> bool:
+    """Whether a file with such a name is of a process of this machine that is no more."""
+    match = _WRITER.search(path.name)
+    if match is None or match[1] != _machine():
+        return False
+    pid, start = int(match[2], 16), int(match[3], 16)
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # of another user
+        pass
+    return start != 0 and _start_of(pid) not in (None, start)
+
+
+@cache
+def _machine() -> str:
+    """Eight digits for this machine since it was booted, and for the numbers that its processes have here."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        return blake2b(f"{boot}{os.readlink('/proc/self/ns/pid')}".encode(), digest_size=4).hexdigest()
+    except OSError:
+        return secrets.token_hex(4)  # nobody's: only age tells
+
+
+def _start_of(pid: int) -> int | None:
+    """When a process began, in 32 bits; None where that can't be known, 0 where it has ended and is not waited for."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return 0 if fields[0] in "ZX" else int(fields[19]) % (1 << 32)
 
 
 def _time_of(folder: Path) -> float:

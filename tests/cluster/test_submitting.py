@@ -1,5 +1,6 @@
 """What jobs.submit refuses and shows; what it submits is tested on a real Slurm in tests/slurm."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -28,6 +29,7 @@ Battles = Callable[..., Path]
         (["cluster=slurm_array", "executor.workers=2"], "workers"),
         (["cluster=slurm_array", "array.element=0/2"], "array.element=0/2: the cluster shares out the shards"),
         (["cluster=slurm", "--missing"], "submit.missing=true is for cluster=slurm_array"),
+        (["cluster=slurm", "cluster.setup=['if true; then']"], "cluster.setup: bash can't read"),
         (["cluster=slurm", "run.grace_seconds=200"], "cluster.signal_seconds=120"),
         (["cluster=slurm", "job=tournament"], "tournament"),
         (["cluster=slurm", "run.dir=s3://bucket/run"], "a run folder needs a file system"),
@@ -121,6 +123,96 @@ def test_sbatch_gets_the_users_variables_and_every_word_whole(quick_job: Job, ba
     assert [[word] for word in words if word.startswith("--") and word != "--parsable"] == given_words
     assert f"run.dir='{run}'" in shlex.split(script[-1])
     assert f"jobs.status run.dir='{run}'" in shown.stdout
+
+
+@pytest.fixture
+def slurm_of(tmp_path: Path) -> Callable[..., Path]:
+    """A folder of stand-ins of Slurm's commands, each a script of bash, which first note what they are given."""
+
+    def make(**commands: str) -> Path:
+        tools = tmp_path / "tools"
+        tools.mkdir(exist_ok=True)
+        for name in ("sbatch", "scancel", "scontrol", "squeue", "sacct"):
+            note = f'echo "{name} $*" >> {tools}/given\n'
+            (tools / name).write_text(f"#!/bin/bash\n{note}{commands.get(name, 'true')}\n")
+            (tools / name).chmod(0o755)
+        return tools
+
+    return make
+
+
+COUNTING = 'n=$(($(cat "$0.n" 2> /dev/null || echo 10) + 1)); echo $n | tee "$0.n"'
+
+
+@pytest.mark.parametrize("at_once", [[], ["cluster.at_once=2"]], ids=["all", "two"])
+def test_an_array_in_slices(
+    at_once: list[str], slurm_of: Callable[..., Path], quick_job: Job, battles: Battles, tmp_path: Path
+) -> None:
+    """Of at most so many elements as Slurm takes; with a bound on those at once one after another."""
+    tools = slurm_of(sbatch=COUNTING, scontrol='echo "MaxArraySize = 3"; echo "ClusterName = ours"')
+    line = ["cluster=slurm_array", "cluster.count=8", "cluster.depends=5:6", "cluster.mail=a@b.org", *at_once]
+    line += ["data=arena", f"data.path={battles(4)}", "engine=dummy", f"run.dir={tmp_path / 'run'}"]
+    said = quick_job("submit", *line, PATH=f"{tools}:/usr/bin:/bin").stdout
+    assert "jobs:       11 12 13 14\n" in said
+    given = [text.split() for text in (tools / "given").read_text().splitlines() if text.startswith("sbatch ")]
+    suffix = "%2" if at_once else ""
+    arrays = [word for words in given for word in words if word.startswith("--array=")]
+    assert arrays == [f"--array={numbers}{suffix}" for numbers in ("0-2", "0-2", "0-1")]
+    waits = [[word for word in words if word.startswith("--dependency=")] for words in given]
+    after = (
+        [["--dependency=afterany:11"], ["--dependency=afterany:12"]] if at_once else [["--dependency=afterok:5:6"]] * 2
+    )
+    assert waits == [["--dependency=afterok:5:6"], *after, ["--dependency=afterany:11:12:13"]]
+    assert ["--kill-on-invalid-dep=yes" in words for words in given] == [wait[0].endswith("5:6") for wait in waits]
+    assert ["--mail-user=a@b.org" in words for words in given] == [False, False, False, True]
+    desk = next((tmp_path / "run" / "submit").glob("2*"))
+    offsets = [text for path in sorted(desk.glob("job*")) for text in path.read_text().splitlines() if "OFFSET" in text]
+    assert offsets == ["export OFFSET=3", "export OFFSET=6", "export OFFSET=0"]
+    record = json.loads((desk / "submission.json").read_text())
+    assert (record["ids"], record["cluster"]) == (["11", "12", "13", "14"], "ours")
+
+
+def test_a_slice_that_is_refused_names_what_was_submitted(
+    slurm_of: Callable[..., Path], quick_job: Job, battles: Battles, tmp_path: Path
+) -> None:
+    """And jobs.cancel ends that, as far as it is this run's: another job may have such an id."""
+    refusing = (
+        f'{COUNTING} > "$0.id"; [ "$(cat "$0.n")" -lt 12 ] || {{ echo "too many jobs" >&2; exit 1; }}; cat "$0.id"'
+    )
+    tools = slurm_of(sbatch=refusing, scontrol='echo "MaxArraySize = 3"')
+    run = tmp_path / "run"
+    line = ["cluster=slurm_array", "cluster.count=4", "data=arena", f"data.path={battles(4)}", "engine=dummy"]
+    path = {"PATH": f"{tools}:/usr/bin:/bin"}
+    failed = quick_job("submit", *line, f"run.dir={run}", code=1, **path)
+    assert f"too many jobs; 11 had been submitted: python -m jobs.cancel run.dir={run} ends them" in failed.stderr
+    desk = next((run / "submit").glob("2*"))
+    ours, another = f"11|11_0|RUNNING|{desk}/job.sbatch", "7|7|PENDING|/home/me/job.sbatch"
+    slurm_of(squeue=f"echo '{another}'; echo '{ours}'")
+    (tools / "given").unlink()
+    assert "cancelled:  11 (1 RUNNING)\n" in quick_job("cancel", f"run.dir={run}", **path).stdout
+    assert "scancel 11\n" in (tools / "given").read_text()
+    (tools / "given").unlink()
+    slurm_of()
+    said = quick_job("cancel", f"run.dir={run}", **path).stdout
+    assert "cancelled:  nothing, since no job of this run waits or works (11 unknown to the scheduler)" in said
+    assert "scancel" not in (tools / "given").read_text()
+    assert "jobs:       11 unknown to the scheduler\n" in quick_job("status", f"run.dir={run}", **path).stdout
+    assert "none was submitted" in quick_job("cancel", f"run.dir={_planned(quick_job, line, tmp_path)}", **path).stdout
+
+
+def _planned(quick_job: Job, line: list[str], folder: Path) -> Path:
+    quick_job("submit", *line, f"run.dir={folder / 'planned'}", "--dry-run", PATH="/usr/bin:/bin")
+    return folder / "planned"
+
+
+def test_what_a_site_wants_is_shown(quick_job: Job, battles: Battles, tmp_path: Path) -> None:
+    cluster = ["cluster.setup=[module load cuda/12.4]", "cluster.launcher=[apptainer,exec,--nv,a b.sif]"]
+    cluster += ["cluster.srun=['--container-image=a#b.sqsh','--container-mounts=/work']"]
+    line = ["data=arena", f"data.path={battles(4)}", "engine=dummy", f"run.dir={tmp_path / 'run'}"]
+    shown = quick_job("submit", "cluster=slurm", *cluster, *line, "--dry-run").stdout
+    assert "\nmodule load cuda/12.4\n" in shown
+    assert "\nexec apptainer exec --nv 'a b.sif' \"${overnight_command[@]}\"\n" in shown
+    assert "export OVERNIGHT_SRUN='--container-image=a#b.sqsh\n--container-mounts=/work'\n" in shown
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\\b"])

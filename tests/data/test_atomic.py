@@ -170,3 +170,29 @@ def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="not empty"), atomic_folder(target) as temporary:
         (temporary / "b").write_text("y")
     assert files(tmp_path) == {"made/deeper/a"}
+
+
+def test_what_a_killed_process_of_this_machine_left_goes_at_once(tmp_path: Path) -> None:
+    """And what living ones write stays, as does what is of another machine."""
+    script = f"from lib.data.atomic import *\nwith atomic_path(Path({str(tmp_path / 'x.json')!r})) as temporary:\n"
+    script += " temporary.touch(); print(flush=True); input()"
+    command = [sys.executable, "-c", script]
+    writers = [subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    for writer in writers:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+    (tmp_path / f"y.json.{HEX32}.tmp").touch()
+    with atomic_path(tmp_path / "z.json") as own:
+        own.touch()
+        writers[0].kill()
+        os.waitid(os.P_PID, writers[0].pid, os.WEXITED | os.WNOWAIT)  # dead, and not waited for
+        remove_leftovers(tmp_path, LEFTOVERS)
+        assert len(list(tmp_path.glob("x.json.*.tmp"))) == 1
+        assert own.exists()
+        writers[0].communicate()
+        remove_leftovers(tmp_path, LEFTOVERS)
+        assert len(list(tmp_path.glob("x.json.*.tmp"))) == 1
+        writers[1].kill()
+        writers[1].communicate()
+        remove_leftovers(tmp_path, LEFTOVERS)
+        assert files(tmp_path) == {f"y.json.{HEX32}.tmp", own.name}

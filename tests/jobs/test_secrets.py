@@ -85,6 +85,7 @@ def test_what_must_hold_a_secret_is_for_its_owner_only(tmp_path: Path, quick_job
         ("merge", ["run.dir={url}"]),
         ("merge", ["merge.submissions=[{url},x]", "merge.weights=[0.5,0.5]", "merge.out=x"]),
         ("status", ["run.dir={url}"]),
+        ("cancel", ["run.dir={url}"]),
         ("merge", ["merge.submissions=[x]", "merge.fit={url}", "merge.out=x"]),
         ("merge", ["merge.submissions=[x]", "merge.fit=x", "merge.fit_submissions=[{url}]", "merge.out=x"]),
         ("merge", ["run.dir=x", "merge.calibration={url}", "merge.out=x"]),

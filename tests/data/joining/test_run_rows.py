@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lib.data.joining.keys import ANSWERED, KEY
+from lib.data.joining.missing_rows import NOT_YET
 from lib.data.joining.run_rows import first_remembered, result_columns, run_rows
 from lib.data.reading.input_file import read_ids
 from lib.data.rows.battles import BattlesConfig
@@ -87,6 +88,21 @@ def test_a_damaged_or_missing_file_is_named(run: Run, name: str) -> None:
     with pytest.raises(RunFolderError, match=rf"{name}/.*parquet: cannot be read"):
         list(run_rows(run.manifest, run.folder))
     assert not list(run.folder.glob("merge-*"))
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_rows_of_shards_that_are_not_done_say_so(run: Run, left: int) -> None:
+    """They and those that ask the same; all others are as in the end."""
+    whole = pa.concat_tables(run_rows(run.manifest, run.folder)).to_pylist()
+    (run.folder / run.manifest.shards()[left].path).unlink()
+    found = pa.concat_tables(run_rows(run.manifest, run.folder, {left})).to_pylist()
+    missing = ["new", "newer"][left]
+    for row, (part, end) in enumerate(zip(found, whole, strict=True)):
+        if TEXTS[row] == missing:
+            assert part["error"] == NOT_YET
+            assert (part["file"], part["row"], part["id"], part["p_a"]) == (end["file"], row, end["id"], None)
+        else:
+            assert part == end
 
 
 def test_shards_of_another_run_do_not_answer_what_is_repeated(run: Run, tmp_path: Path) -> None:
