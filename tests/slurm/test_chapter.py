@@ -30,20 +30,27 @@ def idle(slurm: Slurm) -> bool:
 
 
 def test_the_chapter(slurm: Slurm, checkout: Path) -> None:
-    with_ray, array, missing, scripts, server, nightly = BLOCKS
+    with_ray, array, missing, scripts, server, site, nightly = BLOCKS
     for block in (array, scripts, with_ray, nightly):  # the last two wait for what they submit
         slurm.run("bash", "-euc", block, cwd=checkout)
     assert "pipeline_parallel_size=2" in slurm.run("bash", "-euc", server, cwd=checkout).stdout
+    loaded = checkout / "loaded"
+    site = f'module() {{ [ "$1" = load ] && echo "$2" >> {loaded}; }}; export -f module\n{site}'
+    assert "(1 PENDING)" in slurm.run("bash", "-euc", site, cwd=checkout).stdout
     until(lambda: idle(slurm), "all jobs have ended")
+    assert set(loaded.read_text().split()) == {"cuda/12.4"}  # of the run that was not cancelled
+    assert not list((checkout / "runs" / "six" / "shards").rglob("*.parquet"))
     two = checkout / "runs" / "two"
     (two / "shards" / "0000" / "shard-00000001.parquet").unlink()
     (two / "submission.csv").unlink()
-    assert "of elements 1 of 3" in slurm.run("bash", "-euc", missing, cwd=checkout).stdout
+    said = slurm.run("bash", "-euc", missing, cwd=checkout).stdout
+    assert "of elements 1 of 3" in said
+    assert "of 20 rows are there)" in said
     until(lambda: (two / "submission.csv").exists(), "what was missing is there")
     until(lambda: idle(slurm), "all jobs have ended")
     nights = [path for path in (checkout / "runs" / "nightly").iterdir() if path.is_dir()]
     assert len(nights) == 1
-    runs = [*(checkout / "runs" / name for name in ("one", "two", "three", "four")), *nights]
+    runs = [*(checkout / "runs" / name for name in ("one", "two", "three", "four", "five")), *nights]
     assert len({(run / "submission.csv").read_bytes() for run in runs}) == 1
 
 
