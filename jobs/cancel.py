@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs import OUTCOMES
+from jobs._outcomes import OUTCOMES
 from lib.cluster.run_status import cancel_jobs, job_states, read_status
 from lib.errors import ConfigError
 from lib.launch import launch
