@@ -1,9 +1,10 @@
 """The configs: YAML files, one per thing a user can name, and the types they are checked against."""
 
 import re
-from dataclasses import is_dataclass
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -81,6 +82,24 @@ def _input_name(*, _root_: DictConfig) -> str:
     parts = PurePosixPath(without_secrets(str(path))).parts
     words = [re.sub(r"[^\w.]+", "_", part.partition(".")[0] or part).strip("_.") for part in parts]
     return next((f"-{word[:40]}" for word in reversed(words) if word), "")
+
+
+def restored(config_type: type[Any], content: Mapping[str, Any]) -> DictConfig:
+    """The config of a job as a run folder has kept it: plain values, put into the types that have just their keys."""
+    node = _thaw(OmegaConf.structured(config_type))
+    for key, hint in get_type_hints(config_type).items():
+        held = content.get(key)
+        if isinstance(hint, type) and isinstance(held, Mapping):
+            fitting = [s for s in SCHEMAS.values() if issubclass(s, hint) and held.keys() <= _keys(s)]
+            if fitting:
+                node[key] = _thaw(OmegaConf.structured(min(fitting, key=lambda schema: len(_keys(schema)))))
+    merged = OmegaConf.merge(node, dict(content))
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def _keys(schema: type[Any]) -> set[str]:
+    return {f.name for f in fields(schema)}
 
 
 def _thaw(node: DictConfig) -> DictConfig:

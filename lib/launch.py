@@ -8,7 +8,7 @@ import shlex
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
@@ -253,6 +253,14 @@ def compose_job(job: Job[Any] | StagedJob[Any], overrides: Sequence[str]) -> Any
     if config.preview:
         raise ConfigError(f"prompt.preview={config.preview}: has no effect {line}; leave it out")
     return config
+
+
+def kept_config(job: Job[Any], content: Mapping[str, Any]) -> Any:
+    """The typed config of a run of a job. content: of its config.yaml. Raises ConfigError where it isn't of that job."""
+    try:
+        return typed(conf.restored(job.config, content))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'config.yaml'}: {str(error).splitlines()[0]}") from error
 
 
 def typed(whole: DictConfig) -> Any:

@@ -1,0 +1,101 @@
+"""The viewer's server: on this machine only, for pages of one run; it answers GET and writes nothing."""
+
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+from lib.errors import ConfigError, InputError, OvernightError
+from lib.report.viewer.selection import read_query
+from lib.report.viewer.viewer import FILES, Viewer
+
+HOST = "127.0.0.1"
+_STATIC = {"/viewer.css": "text/css", "/viewer.js": "text/javascript"}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def make_server(viewer: Viewer, port: int) -> ThreadingHTTPServer:
+    """A server of these pages that listens already. port: 0 for any that is free. Raises ConfigError where it is not."""
+
+    class Handler(_Handler):
+        pages = viewer
+
+    try:
+        server = ThreadingHTTPServer((HOST, port), Handler)
+    except OSError as error:
+        raise ConfigError(
+            f"view.port={port}: can't be listened on ({error.strerror}); 0 takes one that is free"
+        ) from error
+    server.daemon_threads = True
+    return server
+
+
+def address_of(server: ThreadingHTTPServer) -> str:
+    """Where the pages are."""
+    return f"http://{HOST}:{server.server_address[1]}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    pages: Viewer
+    server_version = "overnight"
+    sys_version = ""
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        if not self._is_for_us():
+            self._send(HTTPStatus.FORBIDDEN, "text/plain", b"this server answers to its own address only\n")
+            return
+        url = urlsplit(self.path)
+        if (kind := _STATIC.get(url.path)) is not None:
+            self._send(HTTPStatus.OK, kind, (FILES / url.path[1:]).read_bytes())
+        elif url.path == "/":
+            self._show(url.query)
+        else:
+            self._send(HTTPStatus.NOT_FOUND, "text/plain", b"there is no such page\n")
+
+    def do_HEAD(self) -> None:
+        """The same, without its body."""
+        self.do_GET()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing of each request."""
+
+    def _is_for_us(self) -> bool:
+        """Whether the browser means this machine: another name that leads here is a trap (DNS rebinding)."""
+        port = self.server.server_address[1]
+        own = [f"{name}:{port}" for name in (HOST, "localhost")]
+        return self.headers.get_all("Host") in [[name] for name in own]
+
+    def _show(self, query: str) -> None:
+        try:
+            selection = read_query(query)
+            pages = self.pages
+            text = pages.list_page(selection) if selection.row is None else pages.row_page(selection)
+            status = HTTPStatus.OK
+        except (OvernightError, ValueError) as error:  # ValueError: of a query string that is none
+            usage = isinstance(error, (InputError, ValueError))
+            status = HTTPStatus.BAD_REQUEST if usage else HTTPStatus.INTERNAL_SERVER_ERROR
+            text = self.pages.refusal(str(error))
+        self._send(status, "text/html; charset=utf-8", text.encode("utf-8", "replace"))
+
+    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)

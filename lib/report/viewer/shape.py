@@ -1,0 +1,132 @@
+"""What the columns of a result mean to the viewer: which flags, orders and filters it has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from lib.data.cuts import CUT_COLUMNS
+from lib.report.viewer.selection import Flag
+from lib.types import PROBABILITIES, VERDICTS
+
+TEXTS = ("text", "texts", "passages")
+"""Columns of a result that hold what was written or found: texts, or lists of texts."""
+
+ORDERS = ("ab", "ba")
+_PLACE = ("file", "row", "id")
+_NO_ORDER = {"row", "seed", "start", "stop", *CUT_COLUMNS}
+_NO_VALUES = {"id", "error", "text", "file"}
+_MOST_NUMBERS, _MOST_VALUES = 16, 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """flags: SQL that is true of rows that have them. least_sure: SQL, larger for surer rows; "" where nothing tells.
+
+    length: SQL. numbers: columns by which rows can be ordered. names: columns of texts, of which few values may be
+    there. texts: columns that are searched.
+    """
+
+    flags: Mapping[Flag, str]
+    sureness: str
+    length: str
+    numbers: tuple[str, ...]
+    names: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+def shape_of(columns: pa.Schema) -> Shape:
+    """What these columns of a result allow."""
+    names = set(columns.names)
+    flags = {Flag.failed: "error IS NOT NULL"}
+    if {"label", "verdict"} <= names:
+        flags[Flag.wrong] = "label <> verdict"
+    orders = [[f"{order}_{name}" for name in PROBABILITIES] for order in ORDERS]
+    if names.issuperset(orders[0] + orders[1]):
+        flags[Flag.flipped] = f"{_likeliest(orders[0])} <> {_likeliest(orders[1])}"
+    cuts = [f.name for f in columns if f.name in CUT_COLUMNS and pa.types.is_integer(f.type)]
+    if cuts:
+        flags[Flag.cut] = " OR ".join(f"{quoted(name)} > 0" for name in cuts)
+    if "finish_reason" in names:
+        many = pa.types.is_list(columns.field("finish_reason").type)
+        flags[Flag.unfinished] = "list_contains(finish_reason, 'length')" if many else "finish_reason = 'length'"
+    elif "unfinished" in names and pa.types.is_integer(columns.field("unfinished").type):
+        flags[Flag.unfinished] = "unfinished > 0"
+    numbers = [f.name for f in columns if _is_number(f.type) and f.name not in _NO_ORDER][:_MOST_NUMBERS]
+    strings = [f.name for f in columns if is_text(f.type) and f.name not in _NO_VALUES]
+    return Shape(
+        flags={flag: flags[flag] for flag in Flag if flag in flags},
+        sureness=_sureness(columns),
+        length=_length(columns),
+        numbers=tuple(numbers),
+        names=tuple(strings),
+        texts=tuple(f.name for f in columns if is_text(f.type) or (is_texts(f.type) and f.name in TEXTS)),
+    )
+
+
+def quoted(name: str) -> str:
+    """A column's name as SQL has it, whatever it is."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def as_text(columns: pa.Schema, name: str) -> str:
+    """SQL of a column's text; of a list, all of it."""
+    found = quoted(name)
+    return f"array_to_string({found}, chr(10))" if is_texts(columns.field(name).type) else found
+
+
+def _likeliest(names: list[str]) -> str:
+    """SQL of the likeliest end; null where one of the probabilities is not known."""
+    a, b, tie = map(quoted, names)
+    unknown = " OR ".join(f"{p} IS NULL OR isnan({p})" for p in (a, b, tie))
+    choice = f"CASE WHEN {a} >= {b} AND {a} >= {tie} THEN '{VERDICTS[0]}' WHEN {b} >= {tie} THEN '{VERDICTS[1]}'"
+    return f"CASE WHEN {unknown} THEN NULL ELSE {choice} ELSE '{VERDICTS[2]}' END END"
+
+
+def _sureness(columns: pa.Schema) -> str:
+    """How far the likeliest answer is from the next one."""
+    if set(PROBABILITIES) <= set(columns.names):
+        a, b, tie = PROBABILITIES
+        return f"greatest({a}, {b}, {tie}) - (list_sort([{a}, {b}, {tie}])[2])"
+    logprobs = next((f.name for f in columns if f.name.startswith("logprobs") and _is_numbers(f.type)), None)
+    if logprobs is not None:
+        ordered = f"list_reverse_sort({quoted(logprobs)})"
+        return f"exp({ordered}[1]) - exp({ordered}[2])"
+    if "scores" in columns.names and "text" not in columns.names and _is_numbers(columns.field("scores").type):
+        return "list_reverse_sort(scores)[1] - list_reverse_sort(scores)[2]"
+    return ""
+
+
+def _length(columns: pa.Schema) -> str:
+    """Tokens read and written where they are known, or else characters."""
+    counts = [f"coalesce({name}, 0)" for name in ("tokens", "new_tokens") if _is_integer(columns, name)]
+    if counts:
+        return " + ".join(counts)
+    texts = [f"coalesce(length({as_text(columns, f.name)}), 0)" for f in columns if f.name in TEXTS]
+    return " + ".join(texts) or "0"
+
+
+def _is_integer(columns: pa.Schema, name: str) -> bool:
+    return name in columns.names and pa.types.is_integer(columns.field(name).type)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether cells are texts."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _is_numbers(kind: pa.DataType) -> bool:
+    return _is_some_list(kind) and pa.types.is_floating(kind.value_type)
+
+
+def is_texts(kind: pa.DataType) -> bool:
+    """Whether cells are lists of texts."""
+    return _is_some_list(kind) and is_text(kind.value_type)
+
+
+def _is_some_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)

@@ -1,0 +1,233 @@
+"""The pages of the viewer as HTML: the list of rows, and one row."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lib.errors import OvernightError
+from lib.report.viewer.details import blocks_of, short, side_by_side
+from lib.report.viewer.input_texts import ReadSource, beginning, input_cells, place_of
+from lib.report.viewer.pairing import other_of
+from lib.report.viewer.row_index import Cells, RowIndex
+from lib.report.viewer.selection import PAGE_ROWS, Flag, Order, Selection
+
+FILES = Path(__file__).parent / "files"
+"""Templates, the style sheet and scripts."""
+
+MakePrompts = Callable[[int, int], Sequence[str]]
+"""Makes the requests about a row again, as `ReadSource` reads it."""
+
+_SHORT = 240  # characters of a text in the list
+_LIST_NAMES = 3  # columns with few values that a list shows
+_IN_LIST = ("grade", "score_a", "score_b")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """What a page has to know where it lies in a folder that no server serves."""
+
+    policy: str = "default-src 'none'; script-src 'self' file:; style-src 'self' file:"
+
+
+@dataclass(frozen=True)
+class _Cell:
+    text: str
+    tone: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    n: int
+    name: str
+    href: str
+    cells: Sequence[_Cell]
+    flags: Sequence[Flag]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Viewer:
+    """The pages of one run, or of two beside each other.
+
+    read_source, make_prompts: raise OvernightError, whose text is then shown in their place. other: another run, paired
+    with this one; paired: what came of that, in words.
+    """
+
+    index: RowIndex
+    read_source: ReadSource
+    make_prompts: MakePrompts
+    other: RowIndex | None = None
+    paired: str = ""
+    warnings: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def title(self) -> str:
+        """Job and folder."""
+        return f"{self.index.files.manifest.job}: {self.index.files.folder.name}"
+
+    def list_page(self, selection: Selection) -> str:
+        """A page of the list. Raises InputError for a selection that this run has not."""
+        total = self.index.count(selection)
+        numbers = self.index.page(selection)
+        return self.render_list(selection, numbers, total, [f"{self.index.total:,} rows."])
+
+    def render_list(
+        self,
+        selection: Selection,
+        numbers: Sequence[int],
+        total: int,
+        notes: Sequence[str],
+        bundle: Bundle | None = None,
+    ) -> str:
+        """The list of these rows. total: of which they are a page."""
+        index = self.index
+        notes = [*notes, *([f"Beside {self.other.files.folder.name}: {self.paired}."] if self.other else [])]
+        return _render(
+            "list.html",
+            title=self.title,
+            notes=notes,
+            warnings=[note for note in (index.files.note, *self.warnings) if note],
+            selection=selection,
+            flags=list(index.counts),
+            counts=index.counts,
+            values=index.values,
+            orders={
+                name: Order[name].value if name in Order.__members__ else f"{name}, largest first"
+                for name in index.orders
+            },
+            searched=index.searched,
+            total=total,
+            pages=max(-(-total // PAGE_ROWS), 1),
+            header=self._header(),
+            lines=self._lines(numbers, selection, bundle),
+            bundle=bundle,
+            root="",
+        )
+
+    def row_page(self, selection: Selection, bundle: Bundle | None = None) -> str:
+        """The page of the row that is selected. Raises InputError for a number that no row has."""
+        assert selection.row is not None
+        index, n = self.index, selection.row
+        (cells,) = index.cells([n])
+        before, behind = (None, None) if bundle else index.neighbours(selection, n)
+        warnings = [index.files.note] if index.files.note else []
+        texts = input_cells(index, [n]).get(n)
+        source, row = place_of(index, n)
+        if texts is None:
+            texts = self._or_why(lambda: self.read_source(source, row), warnings, "The input's texts are not shown")
+        prompts: Sequence[str] = ()
+        if selection.prompt or bundle:
+            prompts = self._or_why(lambda: self.make_prompts(source, row), warnings, "The prompt is not shown") or ()
+        blocks = blocks_of(cells, texts or {}, prompts)
+        if self.other is not None and (there := other_of(index, n)) is not None:
+            (others,) = self.other.cells([there])
+            names = (index.files.folder.name, self.other.files.folder.name)
+            blocks.insert(0, side_by_side(cells, others, names))
+        return _render(
+            "row.html",
+            title=_name(cells),
+            facts=[
+                (name, short(cells[name]))
+                for name in ("verdict", "label", "grade", *index.values)
+                if cells.get(name) is not None
+            ]
+            + [("file", f"{Path(str(cells.get('file'))).name}, row {cells.get('row')}")],
+            row_flags=self._flags([n])[n],
+            error=cells.get("error"),
+            warnings=warnings,
+            ask_prompt="" if selection.prompt or bundle else Selection(**{**vars(selection), "prompt": True}).query,
+            blocks=blocks,
+            selection=selection,
+            before=before,
+            behind=behind,
+            row=n,
+            flags=list(index.counts),
+            bundle=bundle,
+            root="../" if bundle else "",
+        )
+
+    def refusal(self, reason: str) -> str:
+        """A page that says what is wrong with an address."""
+        return _render("refused.html", title="Not to be shown", reason=reason, flags=[], bundle=None, root="")
+
+    def _or_why(self, make: Callable[[], Any], warnings: list[str], what: str) -> Any:
+        try:
+            return make()
+        except OvernightError as error:
+            warnings.append(f"{what}: {error}")
+            return None
+
+    @property
+    def _shown_names(self) -> list[str]:
+        names = [name for name in self.index.values if name not in ("verdict", "label", "finish_reason")]
+        return names[:_LIST_NAMES]
+
+    def _header(self) -> list[str]:
+        columns = self.index.files.columns.names
+        header = ["input"] if self.index.inputs or "question" in columns else []
+        header += ["answer"] if {"text", "texts", "passages"} & set(columns) else []
+        header += ["verdict"] if "verdict" in columns else []
+        header += ["label"] if "label" in columns else []
+        header += [name for name in _IN_LIST if name in columns]
+        header += ["sureness"] if self.index.shape.sureness else []
+        return [*header, "length", *self._shown_names]
+
+    def _lines(self, numbers: Sequence[int], selection: Selection, bundle: Bundle | None) -> list[_Line]:
+        found = self.index.cells(numbers, _SHORT)
+        inputs = input_cells(self.index, numbers, _SHORT)
+        flags = self._flags(numbers)
+        sql = "SELECT n, sureness, length FROM rows WHERE n IN (SELECT unnest($numbers))"
+        measures = {n: rest for n, *rest in self.index.run(sql, {"numbers": list(numbers)})}
+        lines = []
+        for cells in found:
+            n = cells["n"]
+            sureness, length = measures[n]
+            texts: dict[str, _Cell] = {
+                "input": _Cell(beginning(inputs.get(n, {})) or str(cells.get("question") or ""), "said"),
+                "answer": _Cell(_answer(cells), "said"),
+                "sureness": _Cell("" if sureness is None else f"{sureness:.3f}", "number"),
+                "length": _Cell(f"{length or 0:,}", "number"),
+                "model": _Cell(_models(cells), "name"),
+            }
+            row = [texts[name] if name in texts else _cell(cells.get(name)) for name in self._header()]
+            href = f"rows/{n}.html" if bundle else f"./?{selection.at(n).query}"
+            lines.append(_Line(n=n, name=_name(cells), href=href, cells=row, flags=flags[n]))
+        return lines
+
+    def _flags(self, numbers: Sequence[int]) -> dict[int, list[Flag]]:
+        names = list(self.index.counts)
+        columns = ", ".join(f"is_{flag.name}" for flag in names)
+        sql = f"SELECT n, {columns} FROM rows WHERE n IN (SELECT unnest($numbers))"
+        found = self.index.run(sql, {"numbers": list(numbers)})
+        return {n: [flag for flag, held in zip(names, holds, strict=True) if held] for n, *holds in found}
+
+
+def _name(cells: Cells) -> str:
+    found = cells.get("id")
+    return str(cells.get("row")) if found is None else str(found)
+
+
+def _answer(cells: Cells) -> str:
+    found = next((cells[name] for name in ("text", "texts", "passages") if cells.get(name)), None)
+    return str(found or cells.get("error") or "")
+
+
+def _models(cells: Cells) -> str:
+    if "model" in cells:
+        return short(cells["model"])
+    return " / ".join(str(cells[name]) for name in ("model_a", "model_b") if cells.get(name))
+
+
+def _cell(value: Any) -> _Cell:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _Cell(short(value), "number")
+    return _Cell("" if value is None else short(value), "name")
+
+
+def _render(template: str, **given: Any) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(FILES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(template).render(given)
