@@ -44,7 +44,7 @@ class ViewConfig:
     port: int = 0
     other: str | None = None
     export: str | None = None
-    odd: int = 2000
+    odd: int = 1000
     sample: int = 200
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ class ViewConfig:
         for key in ("other", "export"):
             require_local(f"view.{key}", getattr(self, key))
         if self.export is None:
-            for key, usual in (("odd", 2000), ("sample", 200)):
+            for key, usual in (("odd", 1000), ("sample", 200)):
                 if getattr(self, key) != usual:
                     raise ConfigError(
                         f"view.{key}={getattr(self, key)}: has no effect without view.export; leave it out"
@@ -116,7 +116,7 @@ def _beside(index: Any, other: Path) -> dict[str, Any]:
 
 
 def _asked(folder: Path, manifest: Manifest) -> RequestsAgain:
-    """What the run has asked, by the config in its folder. Raises ConfigError or InputError where that can't be told."""
+    """What the run has asked, by the config in its folder. Raises OvernightError where that can't be told."""
     from jobs import tournament
     from jobs.plan import JOBS  # all jobs, and what they import: most pages need none
 

@@ -256,7 +256,7 @@ def compose_job(job: Job[Any] | StagedJob[Any], overrides: Sequence[str]) -> Any
 
 
 def kept_config(job: Job[Any], content: Mapping[str, Any]) -> Any:
-    """The typed config of a run of a job. content: of its config.yaml. Raises ConfigError where it isn't of that job."""
+    """The typed config of a job's run. content: of its config.yaml. Raises ConfigError for what isn't of that job."""
     try:
         return typed(conf.restored(job.config, content))
     except OmegaConfBaseException as error:

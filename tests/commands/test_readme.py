@@ -101,6 +101,7 @@ ARGUMENTS = {
     "annotations=annotations.csv": "annotations={files}/annotations.csv",
     "data.path=votes.csv": "data.path={files}/votes.csv",
     "out=DIR": "out={files}/board",
+    "view.export=pages": "view.export={files}/pages",
     "runs=[DIR,DIR]": "runs=[{files}/judged,{files}/judged]",
     "leaderboard.anchor=gpt-4:1000": "leaderboard.anchor=gpt-4:1000",
     "runs=runs/generate-*": "runs={files}/generate-*",
@@ -129,6 +130,7 @@ MORE = {  # so that a command is quick and leaves its run in a folder of the tes
     "rag": [*DUMMIES, "run.root={run}"],
     "tournament": ["run.root={run}", "engine.max_model_len=4096"],
     "calibrate": ["calibrate.force=true"],  # the dummy engine knows nothing of the labels
+    "view": ["view.export={run}"],  # in place of serving, which tests/report/viewer does
     "memory": ["memory.measure=false", "engine=smollm2_135m", "out={run}"],
     "quantize": ["engine=smollm2_135m", "out={run}"],
 }  # fmt: skip

@@ -10,7 +10,9 @@ import pytest
 
 from jobs._outcomes import OUTCOMES
 from jobs.plan import JOBS
+from jobs.view import open_viewer
 from lib.pipeline.job import Job as RowJob
+from lib.report.viewer.selection import read_query
 from tests.running import Job, in_process
 
 DUMMY = ["engine=dummy", "executor=inline"]
@@ -191,3 +193,13 @@ def test_a_tournament_is_evaluated_and_merged_again(lines: dict[str, list[str]],
     (folder / "metrics.json").unlink()
     quick_job("merge", f"run.dir={folder}")
     assert json.loads((folder / "metrics.json").read_text()) == before
+
+
+@pytest.mark.parametrize("name", [name for name in OUTCOMES if name != "questions"])
+def test_its_rows_are_shown(name: str, lines: dict[str, list[str]]) -> None:
+    viewer = open_viewer(Path(lines["folder"][0]) / name, None)
+    assert "No row is like that" not in viewer.list_page(read_query(""))
+    page = viewer.row_page(read_query("row=0&prompt=1"))
+    asks = name not in ("chunk", "retrieve")  # no model
+    assert ("Prompt, as the model got it" in page) is asks
+    assert ("no model was asked" in page) is not asks

@@ -54,7 +54,7 @@ class Block:
 
 
 def blocks_of(cells: Cells, texts: Mapping[str, Any], prompts: Sequence[str] = ()) -> list[Block]:
-    """The blocks of a row. texts: cells of its input, which the result does not hold. prompts: as the model got them."""
+    """The blocks of a row. texts: cells of its input. prompts: as the model got them."""
     shown: set[str] = set(_HEAD)
     found = [*_answers(cells, texts, shown), *_input(texts, cells), *_prompts(prompts)]
     left = {name: value for name, value in cells.items() if name not in shown and value is not None}
@@ -148,7 +148,7 @@ def _written(cells: Cells, shown: set[str]) -> Iterator[Block]:
                 f"{key.rstrip('s').replace('_', ' ')} {short(_at(value, number - 1))}" for key, value in beside.items()
             ]
             title = f"sample {number}" if len(items) > 1 else "text"
-            texts.append(Text(", ".join([title, *(said if len(items) > 1 or name == "text" else said)]), _whole(item)))
+            texts.append(Text(", ".join([title, *said]), _whole(item)))
         yield Block(heading="Answer" if len(items) == 1 else f"{len(items)} samples", texts=texts)
 
 

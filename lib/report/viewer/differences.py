@@ -27,8 +27,9 @@ def compared(one: str, other: str) -> tuple[Sequence[Piece], Sequence[Piece]] | 
         return None
     left: list[Piece] = []
     right: list[Piece] = []
-    for kind, a, b, c, d in SequenceMatcher(None, ours, theirs, autojunk=len(ours) + len(theirs) > 2000).get_opcodes():
+    for kind, a, b, c, d in SequenceMatcher(None, ours, theirs).get_opcodes():
         for pieces, words in ((left, ours[a:b]), (right, theirs[c:d])):
             if words:
-                pieces.append(Piece("".join(words), kind != "equal"))
+                text = "".join(words)
+                pieces.append(Piece(text, kind != "equal" and not text.isspace()))
     return left, right

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from lib.report.viewer.row_index import Cells, RowIndex, as_glob, shortened
+from lib.report.viewer.row_index import Cells, RowIndex, shortened
 from lib.report.viewer.shape import quoted
 
 ReadSource = Callable[[int, int], Cells]
@@ -21,10 +21,10 @@ def input_cells(index: RowIndex, numbers: Sequence[int], short: int | None = Non
         names = [name for name in columns.names if name not in _NOT_SHOWN and not name.startswith("row.")]
         taken = [quoted(name) if short is None else shortened(columns.field(name), short) for name in names]
         rows = f"SELECT n, row FROM rows WHERE source = {source} AND n IN (SELECT unnest($numbers))"
-        where = dict((row, n) for n, row in index.run(rows, {"numbers": list(numbers)}))
+        where = {row: n for n, row in index.run(rows, {"numbers": list(numbers)})}
         if where and names:
             sql = f"SELECT row, {', '.join(taken)} FROM read_parquet($path) WHERE row IN (SELECT unnest($rows))"
-            for row, *values in index.run(sql, {"path": as_glob(path), "rows": list(where)}):
+            for row, *values in index.run(sql, {"path": str(path), "rows": list(where)}):
                 found[where[row]] = dict(zip(names, values, strict=True))
     return found
 

@@ -2,7 +2,7 @@
 
 from lib.errors import InputError
 from lib.report.viewer.row_files import RowFiles
-from lib.report.viewer.row_index import RowIndex, as_glob
+from lib.report.viewer.row_index import RowIndex
 from lib.report.viewer.selection import Flag
 from lib.report.viewer.shape import quoted
 from lib.types import PROBABILITIES
@@ -33,7 +33,7 @@ def pair_with(index: RowIndex, other: RowIndex) -> str:
         for path, behind in zip(side.files.paths, _ends(side), strict=True):
             sources = [file.source for file in side.files.manifest.inputs]
             columns = ", ".join("list_position($sources, file) - 1" if key == "source" else key for key in wanted)
-            given = {"path": as_glob(path)} | ({"sources": sources} if "source" in keys else {})
+            given = {"path": str(path)} | ({"sources": sources} if "source" in keys else {})
             sql = f"INSERT INTO {name} SELECT file_row_number + {first}, {columns} FROM "
             index.run(f"{sql} read_parquet($path, file_row_number = true)", given)
             first = behind

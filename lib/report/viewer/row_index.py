@@ -1,4 +1,4 @@
-"""The rows of a run as DuckDB sees them: what filters and orders need is kept in memory, all else stays in the files."""
+"""The rows of a run as DuckDB sees them: what filters and orders need is in memory, all else stays in the files."""
 
 import re
 import threading
@@ -24,6 +24,7 @@ MODEL = "model"
 """The filter by a model on either side of a battle."""
 
 _FEW_VALUES, _SHORT, _SAMPLE_ROWS = 200, 100, 5000
+_ROWS_OF_A_VALUE = 2  # at least, on average
 _MOST_FILTERS = 8
 _SEARCHES = 4  # that are remembered, so that turning the page does not search again
 _OWN = {"n": "INTEGER", "part": "INTEGER", "place": "INTEGER", "source": "INTEGER", "row": "BIGINT"}
@@ -120,7 +121,7 @@ class RowIndex:
             if inside:
                 sql = f"SELECT file_row_number, {', '.join(taken)} FROM read_parquet($path, file_row_number = true) "
                 sql += "WHERE file_row_number IN (SELECT unnest($inside))"
-                for place, *values in self.run(sql, {"path": as_glob(path), "inside": inside}):
+                for place, *values in self.run(sql, {"path": str(path), "inside": inside}):
                     found[first + place] = {"n": first + place, **dict(zip(names, values, strict=True))}
         return [found[n] for n in numbers]
 
@@ -181,12 +182,12 @@ class RowIndex:
                 texts = [as_text(self.files.columns, name) for name in self.shape.texts]  # `error` at least
                 sql = f"INSERT INTO {table} SELECT file_row_number + {self.firsts[part]} FROM "
                 sql += f"read_parquet($path, file_row_number = true) WHERE {_any_holds(texts)}"
-                self.run(sql, {**given, "path": as_glob(path)})
+                self.run(sql, {**given, "path": str(path)})
             for source, path, columns in self.inputs:
                 texts = _texts_of_input(columns)
                 sql = f"INSERT INTO {table} SELECT n FROM rows WHERE source = {source} AND row IN "
                 sql += f"(SELECT row FROM read_parquet($path) WHERE {_any_holds(texts)})"
-                self.run(sql, {**given, "path": as_glob(path)})
+                self.run(sql, {**given, "path": str(path)})
             self._found[words] = table
             return table
 
@@ -218,19 +219,14 @@ def open_index(files: RowFiles, *, beside: Sequence[Path] = (), memory: str = "3
     return index
 
 
-def as_glob(path: Path) -> str:
-    """A path as DuckDB reads it, which takes some characters for patterns."""
-    return re.sub(r"([\[*?])", r"[\1]", str(path))
-
-
 def _fill(index: RowIndex, names: Sequence[str]) -> None:
     shape = index.shape
     taken = {
         **{f"is_{flag.name}": ("BOOLEAN", f"coalesce({sql}, false)") for flag, sql in shape.flags.items()},
         "sureness": ("FLOAT", _finite(shape.sureness or "NULL::DOUBLE")),
         "length": ("BIGINT", shape.length),
-        **{_number(name).strip('"'): ("DOUBLE", _finite(quoted(name))) for name in shape.numbers},
-        **{_value(name).strip('"'): ("VARCHAR", quoted(name)) for name in names},
+        **{f"by_{name}": ("DOUBLE", _finite(quoted(name))) for name in shape.numbers},
+        **{f"has_{name}": ("VARCHAR", quoted(name)) for name in names},
     }
     columns = [f"{name} {kind}" for name, kind in _OWN.items()]
     columns += [f"{quoted(name)} {kind}" for name, (kind, _) in taken.items()]
@@ -242,7 +238,7 @@ def _fill(index: RowIndex, names: Sequence[str]) -> None:
         own = [f"file_row_number + {index.total} AS n", str(part), "file_row_number", *of_input]
         values = ", ".join([*own, *(sql for _, sql in taken.values())])
         sql = f"INSERT INTO rows SELECT {values} FROM read_parquet($path, file_row_number = true)"
-        index.run(sql, {"path": as_glob(path), **({"sources": sources} if of_input[0] != "0" else {})})
+        index.run(sql, {"path": str(path), **({"sources": sources} if of_input[0] != "0" else {})})
         index.total = index.run("SELECT count(*) FROM rows")[0][0]
 
 
@@ -253,13 +249,13 @@ def _count(index: RowIndex, names: Sequence[str]) -> None:
     for name in names:
         sql = f"SELECT {_value(name)}, count(*) FROM rows WHERE {_value(name)} IS NOT NULL "
         found = index.run(f"{sql} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_FEW_VALUES + 1}")
-        if 1 < len(found) <= _FEW_VALUES:
+        if 1 < len(found) <= _FEW_VALUES and index.total >= _ROWS_OF_A_VALUE * len(found):
             index.values[name] = dict(found)
     if {"model_a", "model_b"} <= index.values.keys() and MODEL not in index.shape.names:
-        both: dict[str, int] = {}
-        for side in ("model_a", "model_b"):
-            for name, count in index.values.pop(side).items():
-                both[name] = both.get(name, 0) + count
+        sides = ", ".join(_value(side) for side in ("model_a", "model_b"))
+        sql = f"SELECT unnest(list_distinct([{sides}])) AS name FROM rows"
+        both = dict(index.run(f"SELECT name, count(*) FROM ({sql}) WHERE name IS NOT NULL GROUP BY 1"))
+        del index.values["model_a"], index.values["model_b"]
         index.values = {MODEL: dict(sorted(both.items())), **index.values}
 
 
@@ -270,7 +266,7 @@ def _names_with_few_values(index: RowIndex) -> list[str]:
         return []
     sample = f"SELECT * FROM read_parquet($path) LIMIT {_SAMPLE_ROWS}"
     measured = ", ".join(f"count(DISTINCT {quoted(n)}), max(length({quoted(n)}))" for n in names)
-    ((*found,),) = index.run(f"SELECT {measured} FROM ({sample})", {"path": as_glob(index.files.paths[0])})
+    ((*found,),) = index.run(f"SELECT {measured} FROM ({sample})", {"path": str(index.files.paths[0])})
     few = zip(names, found[::2], found[1::2], strict=True)
     return [name for name, count, longest in few if count <= _FEW_VALUES and (longest or 0) <= _SHORT][:_MOST_FILTERS]
 

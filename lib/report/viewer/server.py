@@ -25,7 +25,7 @@ _HEADERS = {
 
 
 def make_server(viewer: Viewer, port: int) -> ThreadingHTTPServer:
-    """A server of these pages that listens already. port: 0 for any that is free. Raises ConfigError where it is not."""
+    """A server of these pages that listens already. port: 0 for any that is free. Raises ConfigError for one in use."""
 
     class Handler(_Handler):
         pages = viewer
@@ -47,6 +47,7 @@ def address_of(server: ThreadingHTTPServer) -> str:
 
 class _Handler(BaseHTTPRequestHandler):
     pages: Viewer
+    server: ThreadingHTTPServer
     server_version = "overnight"
     sys_version = ""
     protocol_version = "HTTP/1.1"

@@ -13,7 +13,6 @@ TEXTS = ("text", "texts", "passages")
 """Columns of a result that hold what was written or found: texts, or lists of texts."""
 
 ORDERS = ("ab", "ba")
-_PLACE = ("file", "row", "id")
 _NO_ORDER = {"row", "seed", "start", "stop", *CUT_COLUMNS}
 _NO_VALUES = {"id", "error", "text", "file"}
 _MOST_NUMBERS, _MOST_VALUES = 16, 8
@@ -111,12 +110,12 @@ def _is_integer(columns: pa.Schema, name: str) -> bool:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether cells are texts."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _is_numbers(kind: pa.DataType) -> bool:
@@ -129,4 +128,4 @@ def is_texts(kind: pa.DataType) -> bool:
 
 
 def _is_some_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return any(is_it(kind) for is_it in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))

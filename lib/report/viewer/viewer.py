@@ -1,7 +1,8 @@
 """The pages of the viewer as HTML: the list of rows, and one row."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from lib.errors import OvernightError
 from lib.report.viewer.details import blocks_of, short, side_by_side
 from lib.report.viewer.input_texts import ReadSource, beginning, input_cells, place_of
 from lib.report.viewer.pairing import other_of
-from lib.report.viewer.row_index import Cells, RowIndex
+from lib.report.viewer.row_index import MODEL, Cells, RowIndex
 from lib.report.viewer.selection import PAGE_ROWS, Flag, Order, Selection
 
 FILES = Path(__file__).parent / "files"
@@ -126,16 +127,11 @@ class Viewer:
         return _render(
             "row.html",
             title=_name(cells),
-            facts=[
-                (name, short(cells[name]))
-                for name in ("verdict", "label", "grade", *index.values)
-                if cells.get(name) is not None
-            ]
-            + [("file", f"{Path(str(cells.get('file'))).name}, row {cells.get('row')}")],
+            facts=self._facts(cells),
             row_flags=self._flags([n])[n],
             error=cells.get("error"),
             warnings=warnings,
-            ask_prompt="" if selection.prompt or bundle else Selection(**{**vars(selection), "prompt": True}).query,
+            ask_prompt="" if selection.prompt or bundle else replace(selection, prompt=True).query,
             blocks=blocks,
             selection=selection,
             before=before,
@@ -145,6 +141,12 @@ class Viewer:
             bundle=bundle,
             root="../" if bundle else "",
         )
+
+    def _facts(self, cells: Cells) -> list[tuple[str, str]]:
+        names = dict.fromkeys(("verdict", "label", "grade", *self.index.values))
+        known = [(name, short(cells[name])) for name in names if cells.get(name) is not None]
+        known += [(name, _models(cells)) for name in names if name == MODEL and name not in cells]
+        return [*known, ("file", f"{Path(str(cells['file'])).name}, row {cells['row']}")] if "file" in cells else known
 
     def refusal(self, reason: str) -> str:
         """A page that says what is wrong with an address."""
@@ -225,9 +227,12 @@ def _cell(value: Any) -> _Cell:
 
 
 def _render(template: str, **given: Any) -> str:
+    return str(_environment().get_template(template).render(given))
+
+
+@cache
+def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
-        loader=FileSystemLoader(FILES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template(template).render(given)
+    loader = FileSystemLoader(FILES)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -1,0 +1,56 @@
+import math
+
+from lib.report.viewer.details import blocks_of, short, side_by_side
+from lib.report.viewer.differences import compared
+
+
+def marked(pieces: object) -> list[str]:
+    return [piece.text for piece in pieces if piece.changed]  # type: ignore[attr-defined]
+
+
+def test_words_that_differ_are_marked_and_nothing_is_lost() -> None:
+    found = compared("the sky is  blue.", "the sea is blue!")
+    assert found is not None
+    one, other = found
+    assert marked(one) == ["sky", "."]
+    assert marked(other) == ["sea", "!"]
+    assert "".join(piece.text for piece in one) == "the sky is  blue."
+
+
+def test_japanese_is_compared_by_characters() -> None:
+    found = compared("空は青い", "空は赤い")
+    assert found is not None
+    assert marked(found[0]) == ["青"]
+    assert compared("x " * 4000, "y") is None
+
+
+def test_the_answers_of_every_kind_have_their_block() -> None:
+    passages = {
+        "passages": ["first", "second"], "passage_ids": ["p", "q"], "scores": [0.5, 0.25], "documents": ["d", None],
+        "starts": [10, None], "stops": [1200, None], "retrieved_ranks": [3, 1],
+    }  # fmt: skip
+    (found, rest) = blocks_of({"n": 0, **passages, "tokens": 5}, {})
+    assert [text.title for text in found.texts] == ["1. score 0.5 before at 3 d characters 10 to 1,200",
+                                                    "2. score 0.25 before at 1 q"]  # fmt: skip
+    assert rest.table is not None
+    assert rest.table.rows == [("tokens", "5")]
+    (samples,) = blocks_of({"texts": ["[[A]]", "?"], "verdicts": ["A", None]}, {})
+    assert [text.title for text in samples.texts] == ["sample 1, verdict A", "sample 2, verdict –"]
+    (cut, answer) = blocks_of({"text": "yes", "finish_reason": "length", "cut": 12}, {})
+    assert cut.lines == ["cut: 12 tokens were cut"]
+    assert answer.texts[0].title == "text, finish reason length"
+
+
+def test_a_cell_is_short_whatever_it_holds() -> None:
+    assert short([0.0] * 384) == "0, 0, 0, 0, 0, 0, 0, 0, … (384 numbers, length 0)"
+    assert short(math.nan) == "nan"
+    assert short(None) == "–"
+    assert short(b"abc") == "3 bytes"
+    assert short({"a": [1, None]}) == '{"a": [1, null]}'
+
+
+def test_two_runs_stand_beside_each_other() -> None:
+    block = side_by_side({"text": "a b", "error": None}, {"text": "a c", "error": "no"}, ("one", "other"))
+    assert [marked(text.pieces) for text in block.texts] == [["b"], ["c"]]
+    assert block.table is not None
+    assert block.table.rows == [("error", "–", "no")]

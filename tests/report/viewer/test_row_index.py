@@ -1,0 +1,125 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from lib.data.manifest import read_manifest
+from lib.data.shards import commit
+from lib.errors import InputError, RunFolderError
+from lib.report.viewer.row_files import find_rows
+from lib.report.viewer.row_index import open_index
+from lib.report.viewer.selection import Flag, read_query
+from tests.report.viewer.small_runs import EVIL, JAPANESE, battles, index_of, numbers, write_run
+
+
+def test_filters_are_those_of_the_rows(tmp_path: Path) -> None:
+    index = index_of(write_run(tmp_path / "run", *battles(), job="judge"))
+    assert index.counts == {Flag.wrong: 4, Flag.flipped: 3, Flag.cut: 3, Flag.failed: 1}
+    assert numbers(index, "wrong=1") == [0, 3, 6, 9]
+    assert numbers(index, "wrong=1&flipped=1") == [0]
+    assert numbers(index, "failed=1") == [7]
+    assert numbers(index, "is.model=m2") == [2, 5, 8, 11]
+    assert index.values["model"] == {"m0": 8, "m1": 8, "m2": 4}
+    assert numbers(index, "is.label=B&cut=1") == [0]
+    assert index.count(read_query("wrong=1")) == 4
+
+
+def test_orders_put_unknown_values_last_either_way(tmp_path: Path) -> None:
+    index = index_of(write_run(tmp_path / "run", *battles(), job="judge"))
+    assert numbers(index, "order=least_sure") == [0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 7]
+    assert numbers(index, "order=least_sure&up=1")[:2] == [11, 10]
+    assert numbers(index, "order=least_sure&up=1")[-1] == 7
+    assert numbers(index, "order=longest")[:3] == [11, 10, 9]
+    assert numbers(index, "order=p_a&wrong=1") == [9, 6, 3, 0]
+
+
+@pytest.mark.parametrize(
+    "query", ["", "order=least_sure", "order=p_a&up=1", "order=cut_prompt", "wrong=1&order=longest"]
+)
+def test_neighbours_walk_through_the_list(query: str, tmp_path: Path) -> None:
+    index = index_of(write_run(tmp_path / "run", *battles(), job="judge"))
+    selection = read_query(query.replace("cut_prompt", "ab_p_a"))  # which is equal in many rows
+    listed = index.page(selection)
+    for place, n in enumerate(listed):
+        before = listed[place - 1] if place else None
+        behind = listed[place + 1] if place + 1 < len(listed) else None
+        assert index.neighbours(selection, n) == (before, behind)
+    assert index.neighbours(read_query("wrong=1"), 4) == (3, 6)  # of a row that is not in the list
+
+
+def test_words_are_found_in_input_answer_and_error(tmp_path: Path) -> None:
+    index = index_of(write_run(tmp_path / "run", *battles(), job="judge"))
+    assert numbers(index, "words=QUESTION+11%3F") == [11]  # no pattern
+    assert numbers(index, f"words={JAPANESE[2:5]}") == [2]
+    assert numbers(index, "words=engine+said") == [7]
+    assert numbers(index, "words=sky&wrong=1") == [0, 3, 6, 9]
+    assert numbers(index, "words=%27+OR+1%3D1+--") == []
+    for word in "abcdefgh":  # more than are remembered
+        numbers(index, f"words={word}")
+    assert numbers(index, f"words={JAPANESE}") == [2]
+    assert index.searched == "input, answers and carried columns"
+
+
+def test_odd_names_and_values_stay_names_and_values(tmp_path: Path) -> None:
+    name = 'a"; DROP TABLE rows; --'
+    columns = {
+        name: ["x' OR '1'='1", "y"] * 3,
+        'n"': [1.5, float("nan"), None, float("inf"), 2, 3],
+        "when": pa.array([0] * 6, pa.timestamp("us", "Asia/Tokyo")),
+        "money": pa.array([None] * 6, pa.decimal128(9, 2)),
+        "nested": pa.array([{"a": [1, 2]}] * 6),
+        "bytes": pa.array([b"\x00\xff"] * 6),
+        "half": pa.array([1.5] * 6, pa.float16()),
+        "coded": pa.array(["u", "v"] * 3).dictionary_encode(),
+        "vector": pa.array([[0.0] * 3] * 6, pa.list_(pa.float32(), 3)),
+        "text": [EVIL, "", None, "x", "y", "z"],
+    }
+    folder = write_run(tmp_path / "odd [x]*?", columns)
+    index = index_of(folder)
+    assert numbers(index, "is.a%22%3B+DROP+TABLE+rows%3B+--=x%27+OR+%271%27%3D%271") == [0, 2, 4]
+    assert numbers(index, "order=n%22") == [3, 5, 4, 0, 1, 2]
+    (cells,) = index.cells([0])
+    assert cells["nested"] == {"a": [1, 2]}
+    assert cells["text"] == EVIL
+    assert cells["n"] == 0
+    for query in ("is.nothing=1", "order=nothing", "wrong=1", "order=least_sure"):
+        with pytest.raises(InputError):
+            numbers(index, query)
+    with pytest.raises(InputError, match="there are 6 rows"):
+        index.cells([6])
+
+
+def test_a_run_of_failed_rows_only(tmp_path: Path) -> None:
+    columns = {"text": pa.nulls(3, pa.string()), "tokens": pa.nulls(3, pa.int32()), "error": ["no"] * 3}
+    index = index_of(write_run(tmp_path / "run", columns))
+    assert index.counts[Flag.failed] == index.total == 3
+    assert numbers(index, "order=longest") == [0, 1, 2]
+
+
+def test_an_unfinished_run_shows_the_shards_that_are_there(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", {"text": [f"answer {n}" for n in range(20)]})
+    from lib.data import parquet
+
+    result = parquet.read(folder / "result.parquet")
+    (folder / "result.parquet").unlink()
+    with pytest.raises(InputError, match="no shard of it is finished yet"):
+        find_rows(folder)
+    manifest = read_manifest(folder)
+    (folder / "shards").mkdir()
+    for shard in (manifest.shards()[0], manifest.shards()[2]):
+        commit(result.slice(shard.start, shard.rows), shard, manifest, folder, seconds=1.0)
+    index = index_of(folder)
+    assert "2 of 3 shards" in index.files.note
+    assert index.total == 12
+    assert [cells["text"] for cells in index.cells([11, 0, 8])] == ["answer 19", "answer 0", "answer 16"]
+    assert numbers(index, "words=answer+17") == [9]
+
+
+def test_a_damaged_result_is_called_so(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", {"text": [str(n) * 99 for n in range(99)]})
+    path = folder / "result.parquet"
+    files = find_rows(folder)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(RunFolderError):
+        open_index(replace(files, note=""))

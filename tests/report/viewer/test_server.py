@@ -1,0 +1,88 @@
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lib.errors import ConfigError
+from lib.report.viewer.server import HOST, make_server
+from tests.report.viewer.small_runs import EVIL, JAPANESE, battles, viewer_of, write_run
+
+Ask = Callable[..., tuple[int, str, http.client.HTTPMessage]]
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Iterator[Ask]:
+    server = make_server(viewer_of(write_run(tmp_path / "run", *battles(), job="judge")), 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = server.server_address[1]
+
+    def request(path: str, method: str = "GET", host: str | None = None) -> tuple[int, str, http.client.HTTPMessage]:
+        connection = http.client.HTTPConnection(HOST, port, timeout=20)
+        connection.request(method, path, headers={"Host": host or f"{HOST}:{port}"})
+        reply = connection.getresponse()
+        text = reply.read().decode()
+        connection.close()
+        return reply.status, text, reply.headers
+
+    yield request
+    server.shutdown()
+    server.server_close()
+
+
+def test_pages_are_there_and_may_load_nothing_else(ask: Ask) -> None:
+    for path in ("/", "/?row=2", "/?wrong=1&order=least_sure", "/viewer.js", "/viewer.css"):
+        status, text, headers = ask(path)
+        assert status == 200, path
+        assert text
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+    assert JAPANESE in ask("/?row=2")[1]
+    assert ask("/", method="HEAD")[1] == ""
+
+
+def test_texts_are_escaped_wherever_they_stand(ask: Ask) -> None:
+    for path in (
+        "/",
+        "/?row=3",
+        "/?words=%3Cscript%3Ealert(1)%3C/script%3E",
+        "/?order=%3Cscript%3E",
+        "/?is.%3Cscript%3E=1",
+    ):
+        text = ask(path)[1]
+        assert "<script>" not in text
+        assert "<img" not in text
+        assert "style=" not in text  # the policy allows none
+    assert EVIL.partition("=")[0].replace("<", "&lt;").replace(">", "&gt;") in ask("/?row=3")[1]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "localhost:1"])
+def test_another_name_of_this_machine_is_refused(host: str, ask: Ask) -> None:
+    status, text, _ = ask("/", host=host)
+    assert status == 403
+    assert "question" not in text
+
+
+def test_what_there_is_not_is_said(ask: Ask) -> None:
+    assert ask("/../../etc/passwd")[0] == 404
+    assert ask("/viewer.py")[0] == 404
+    assert ask("/", method="POST")[0] == 501
+    status, text, _ = ask("/?row=99")
+    assert status == 400
+    assert "there are 12 rows" in text
+
+
+def test_links_lead_to_the_neighbours_in_the_list(ask: Ask) -> None:
+    text = ask("/?wrong=1&row=3")[1]
+    assert 'rel="prev" href="./?wrong=1&amp;row=0"' in text
+    assert 'rel="next" href="./?wrong=1&amp;row=6"' in text
+    assert 'rel="up" href="./?wrong=1"' in text
+    assert "prompt of row 3" not in text
+    assert "prompt of row 3" in ask("/?wrong=1&row=3&prompt=1")[1]
+
+
+def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
+    viewer = viewer_of(write_run(tmp_path / "run", {"text": ["a"]}))
+    with make_server(viewer, 0) as server, pytest.raises(ConfigError, match="can't be listened on"):
+        make_server(viewer, server.server_address[1])
