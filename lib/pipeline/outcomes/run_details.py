@@ -1,6 +1,7 @@
 """What reports and `metrics.json` say of any run: what was asked of which model, when, and what it took."""
 
 import json
+import shlex
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
     return {
         "job": manifest.job,
         "run folder": str(folder),
+        "its rows": f"overnight view run.dir={shlex.quote(str(folder))}",
         "input": ", ".join(file.source for file in manifest.inputs),
         **({} if manifest.asked == manifest.rows else {"rows": manifest.division}),
         **{key: str(value) for key in _SHOWN if (value := manifest.identity.get(key)) is not None},
