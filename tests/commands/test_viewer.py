@@ -15,7 +15,8 @@ from tests.report.viewer.small_runs import JAPANESE, battles, write_run
 CHROMIUM = shutil.which("chromium")
 OPTIONS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--virtual-time-budget=3000", "--dump-dom",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--virtual-time-budget=3000", "--dump-dom",
 ]  # fmt: skip
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium in PATH: apt-get install chromium")
 

@@ -70,6 +70,7 @@ def test_other_commands_compose() -> None:
     assert make("submit").job == "judge"
     assert make("fetch").fetch.job == "judge"
     assert make("evaluate", "run.dir=x").run.dir == "x"
+    assert make("view", "run.dir=x").view.port == 0
     assert make("calibrate", "run.dir=x", "out=y").out == "y"
     assert len(make("memory", "out=x").memory.formats) == 6
     assert make("quantize", "out=x", "quantize.to=int8").quantize.to.value == "int8"
