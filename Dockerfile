@@ -28,7 +28,7 @@ RUN python -m venv "$VIRTUAL_ENV" \
     && pip install --no-cache-dir uv \
     && IFS=, && for extra in $EXTRAS; do set -- "$@" --extra "$extra"; done && unset IFS \
     && uv pip install --no-cache --compile-bytecode $UV_FLAGS --requirements pyproject.toml "$@"
-COPY README.md LICENSE ./
+COPY setup.py README.md LICENSE ./
 COPY jobs jobs
 COPY lib lib
 COPY conf conf

@@ -3,9 +3,9 @@
 from setuptools import find_packages, setup
 
 TOPS = ("jobs", "lib", "conf")
-FOUND = find_packages(include=[pattern for top in TOPS for pattern in (top, f"{top}.*")])
+FOUND = find_packages(include=[pattern for top in TOPS for pattern in (top, f"{top}.*")], exclude=["lib.entry"])
 
 setup(
     packages=["overnight", "overnight.slurm", *(f"overnight.{name}" for name in FOUND)],
-    package_dir={f"overnight.{top}": top for top in (*TOPS, "slurm")},
+    package_dir={"overnight": "lib/entry", **{f"overnight.{top}": top for top in (*TOPS, "slurm")}},
 )

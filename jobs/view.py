@@ -16,9 +16,9 @@ from lib.data.rows.base import RowsConfig
 from lib.data.run_folder import read_config
 from lib.errors import ConfigError, InputError
 from lib.launch import kept_config, launch
-from lib.pipeline.battles_of_run import battles_of
 from lib.pipeline.command import Command
 from lib.pipeline.job import Job
+from lib.pipeline.rows_of_run import battles_of
 from lib.pipeline.run import Recipe
 from lib.pipeline.run_config import RunDir
 from lib.pipeline.viewing.requests_again import RequestsAgain

@@ -31,7 +31,7 @@ FLOORS = {  # room -> the rooms that its files may import, besides itself and th
     "lib.composing": {"conf"},
     "lib.usage": {"conf", "lib.composing", "lib.pipeline"},
     "lib.launch": {"conf", "lib.command_line", "lib.composing", "lib.usage", "lib.pipeline"},
-    "overnight": {"jobs"},
+    "lib.entry": {"jobs"},
     "jobs": {
         "lib.launch",
         "lib.command_line",
@@ -72,7 +72,7 @@ def module_of(path: Path) -> str:
 
 FILES = {
     module_of(path): path
-    for top in ("jobs", "conf", "lib", "overnight")
+    for top in ("jobs", "conf", "lib")
     for path in sorted((ROOT / top).rglob("*.py"))
     if "__pycache__" not in path.parts
 }

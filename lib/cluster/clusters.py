@@ -44,7 +44,7 @@ class SlurmConfig(ClusterConfig):
     words before each Python command, such as ["apptainer", "exec", "image.sif"], taken literally. srun: options for
     srun, such as ["--container-image=…"]: each Python command is then a step with them.
     depends: ids of Slurm jobs that must end well first: ID or ID:ID, or as sbatch writes it, afterany:ID. mail: who is
-    told by Slurm of the last job's events mail_type, as sbatch names them.
+    told by Slurm of events of the run's last job. mail_type: which events, as sbatch names them.
     signal_seconds: how long before the time limit the run is asked to stop. max_requeues: how often a run that needs
     more time is queued again.
     """

@@ -27,7 +27,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
     source = place / "source"
     files = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "overnight", "jobs", "lib", "conf", "slurm", "pyproject.toml",
+        ["git", "ls-files", "-co", "--exclude-standard", "jobs", "lib", "conf", "slurm", "pyproject.toml",
          "setup.py", "README.md", "LICENSE"],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout.split()  # fmt: skip

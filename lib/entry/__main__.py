@@ -1,7 +1,7 @@
 """The command `overnight`: the same as `python -m jobs`, from any folder.
 
-`jobs`, `lib` and `conf` lie beside this folder in a checkout, and in it where a wheel was installed. They are found by
-these names in this process and in those that it starts, and nowhere else.
+This folder is installed as the package `overnight`, in which a wheel also has `jobs`, `lib` and `conf`; in a checkout
+these lie where they are. They are found by these names in this process and in those that it starts, nowhere else.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-CODE = _HERE if (_HERE / "jobs").is_dir() else _HERE.parent
+CODE = _HERE if (_HERE / "jobs").is_dir() else _HERE.parents[1]
 
 
 def main() -> None:
