@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lib.cluster.clusters import RayJobsConfig, SlurmArrayConfig, SlurmConfig
 from lib.cluster.notify import NotifyConfig
+from lib.data.hub.publish_config import PublishConfig
 from lib.data.rows.battles import BattlesConfig
 from lib.data.rows.conversations import ConversationsConfig
 from lib.data.rows.documents import DocumentsConfig
@@ -30,6 +31,7 @@ from lib.engines.vllm.vllm_config import VllmConfig
 from lib.pipeline.executors.inline import InlineConfig
 from lib.pipeline.executors.ray_executor import RayConfig
 from lib.pipeline.executors.server_executor import ServerConfig
+from lib.pipeline.tracking.track_config import TrackConfig
 from lib.tasks.prompts.prompt import PromptConfig
 from lib.urls import without_secrets
 
@@ -54,11 +56,13 @@ SCHEMAS = {
     "executor/server": ServerConfig,
     "notify": NotifyConfig,
     "prompt": PromptConfig,
+    "publish": PublishConfig,
     "retriever/bm25": Bm25Config,
     "retriever/exact": ExactConfig,
     "retriever/faiss": FaissConfig,
     "retriever/hybrid": HybridConfig,
     "retriever/web": WebConfig,
+    "track": TrackConfig,
 }
 
 

@@ -6,7 +6,7 @@ Nothing is imported here: each job's file imports what it needs.
 GROUPS = {
     "Ask models about the rows of a table": ("judge", "arena", "generate", "grade", "tournament"),
     "Answer from documents": ("rag", "chunk", "embed", "retrieve", "rerank"),
-    "Before, during and after a run": ("plan", "submit", "status", "cancel", "merge", "view", "store"),
+    "Before, during and after a run": ("plan", "submit", "status", "cancel", "merge", "view", "export", "store"),
     "Measure, calibrate, rank": ("evaluate", "calibrate", "leaderboard"),
     "Models": ("fetch", "memory", "quantize"),
 }

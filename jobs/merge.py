@@ -3,6 +3,7 @@ another rule or calibrated, and without its engine; or blend or calibrate the su
 
 python -m jobs.merge run.dir=DIR
 python -m jobs.merge run.dir=DIR partial=true
+python -m jobs.merge run.dir=DIR publish=hub publish.repo=OWNER/NAME
 python -m jobs.merge run.dir=DIR merge.out=FILE arena.rule=threshold
 python -m jobs.merge run.dir=DIR merge.out=FILE merge.calibration=calibration.json
 python -m jobs.merge 'merge.submissions=[a.csv,b.csv]' 'merge.weights=[0.6,0.4]' merge.out=FILE
@@ -18,6 +19,8 @@ from jobs._outcomes import OUTCOMES
 from lib.config import require_local, require_unset
 from lib.data.battle_files.blended_files import blend_submissions
 from lib.data.delivery import copy_out, require_writable
+from lib.data.hub.publish_config import PublishConfig
+from lib.data.hub.publishing import publish, require_publishable
 from lib.data.manifest import read_manifest
 from lib.data.submission import SubmissionConfig
 from lib.errors import ConfigError
@@ -93,12 +96,14 @@ class Config:
     run: MergedRun
     merge: Merge
     partial: bool = False
+    publish: PublishConfig = field(default_factory=PublishConfig)
     judge: dict[str, Any] = field(default_factory=dict)
     arena: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.partial:
             require_unset("run", self.run, "with partial=true", ["dir"])
+            require_unset("publish", self.publish, "with partial=true")
             if self.run.dir is None or self.merge.out is not None:
                 raise ConfigError("partial=true: is of one run and its own rule: give run.dir=DIR, and no merge.out")
         if (self.run.dir is None) is not bool(self.merge.submissions and self.merge.out):
@@ -113,6 +118,7 @@ class Config:
             own = [f.name for f in fields(Merge) if f.name not in _OF_RUNS]
             require_unset("merge", self.merge, "on submissions that are blended", own)
             require_unset("run", self.run, "on submissions that are blended")
+            require_unset("publish", self.publish, "on submissions that are blended")
             self.require_no_rule(RULES, "has no effect on submissions that are blended; leave it out")
         elif self.merge.out is None:
             require_unset("merge", self.merge, "on a run that is merged", _OF_RUNS)
@@ -120,6 +126,7 @@ class Config:
         else:
             require_unset("merge", self.merge, "on a run", [*_OF_RUNS, "out", "calibration"])
             require_unset("run", self.run, "with merge.out", ["dir"])
+            require_unset("publish", self.publish, "with merge.out")
             if self.merge.calibration is not None:
                 self.require_no_rule(RULES, "has no effect with merge.calibration; leave one out")
 
@@ -162,8 +169,10 @@ def _of_a_run(config: Config, folder: Path) -> None:
             merge_partial(folder.resolve(), outcome, config.merge)
             return
         require_writable(config.run.out, str(folder))
+        require_publishable(config.publish)
         outcome.finish(folder, config.merge, config.run.max_error_rate)
         copy_out(folder, config.run.out)
+        publish(folder, config.publish)
         return
     if job not in RULES:
         raise ConfigError(f"merge.out={config.merge.out}: a run of jobs.{job} has no submission; leave it out")

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 
 from jobs import chunk, embed, generate, rerank, retrieve, tournament
 from lib.command_line import as_value
+from lib.config import require_unset
 from lib.data.answers import read_answers
 from lib.data.delivery import copy_out, require_writable
+from lib.data.hub.publishing import publish, require_publishable
 from lib.data.rows.base import OnBadRow
 from lib.data.rows.table import TableConfig
 from lib.data.run_folder import REPORT, RESULT, STAGES
@@ -21,6 +23,7 @@ from lib.engines.base import EngineConfig
 from lib.errors import ConfigError
 from lib.launch import command_line, compose_job, launch
 from lib.log import log
+from lib.pipeline.outcomes.origin import write_origin
 from lib.pipeline.outcomes.rating_outcome import rank
 from lib.pipeline.planning.estimate import EstimateConfig
 from lib.pipeline.staged import answering
@@ -172,7 +175,9 @@ def _experiments(config: Config, given: Sequence[str]) -> dict[str, Config]:
 
 def main(config: Config) -> None:
     """Answer in each way, and show the answers: of several ways after a tournament."""
+    require_unset("track", config.track, "in jobs.rag, whose stages are runs of their own")
     require_writable(config.run.out, config.run.dir)
+    require_publishable(config.publish)
     root = _root(config)
     stages = {name: answer(way, root, run_stage) for name, way in _checked_ways(config).items()}
     if config.rag.experiments:
@@ -187,6 +192,7 @@ def main(config: Config) -> None:
     print(f"result:     {folder / RESULT}")
     print(f"report:     {folder / REPORT}")
     copy_out(folder, config.run.out)
+    _publish(folder, config)
 
 
 def _contest(config: Config, root: Path, stages: dict[str, list[Stage]]) -> None:
@@ -200,6 +206,12 @@ def _contest(config: Config, root: Path, stages: dict[str, list[Stage]]) -> None
     print(text_table(STAGE_HEADER, [*lines, judged.line]))
     rank(Path(judged.folder), [*lines, judged.line])
     copy_out(Path(judged.folder), config.run.out)
+    _publish(Path(judged.folder), config)
+
+
+def _publish(folder: Path, config: Config) -> None:
+    write_origin(folder, JOB.name)
+    publish(folder, config.publish)
 
 
 def _contest_config(config: Config) -> tournament.Config:

@@ -14,10 +14,14 @@ from lib.cluster.dispatch import Desk
 from lib.cluster.submitting import PlannedRun, SubmitConfig, job_overrides, submit, with_executor
 from lib.command_line import as_value
 from lib.data.delivery import require_writable
+from lib.data.hub.publishing import require_publishable
 from lib.errors import ConfigError
 from lib.launch import compose_job, launch
 from lib.pipeline.command import CommandAboutJob
 from lib.pipeline.staged.staged_job import StagedJob
+from lib.pipeline.tracking.tracking import require_tracker
+
+_OF_MERGE = ("merge.", "run.out=", "publish=", "publish.")  # overrides of what is made when an array is done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,9 @@ def main(config: Config, overrides: list[str]) -> None:
             f"run.grace_seconds={planned.run.grace_seconds:g}: must be less than cluster.signal_seconds="
             f"{config.cluster.notice:g}, which is all the time between the signal to stop and the end"
         )
+    require_tracker(planned.track)
     require_writable(planned.run.out, planned.run.dir)
+    require_publishable(planned.publish)
     if isinstance(job, StagedJob):
         folder, todo = job.begin(planned), None
     else:
@@ -52,7 +58,7 @@ def main(config: Config, overrides: list[str]) -> None:
     here = f"run.dir={as_value(str(folder))}"
     store = "null" if planned.store.absolute is None else as_value(planned.store.absolute)
     named = ("run.dir=", "run.name=", "run.root=", "store.dir=")
-    of_merge = [override for override in overrides if override.lstrip("+").startswith(("merge.", "run.out="))]
+    of_merge = [override for override in overrides if override.lstrip("+").startswith(_OF_MERGE)]
     request = PlannedRun(
         todo=todo,
         job=job.name,

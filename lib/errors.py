@@ -80,7 +80,7 @@ class CalibrationError(OvernightError):
 
 
 class DeliveryError(OvernightError):
-    """A finished run that could not be copied to `run.out`: says which file, why, and that the run itself is whole."""
+    """A finished run that could not be copied or published: says what, why, and that the run itself is whole."""
 
 
 class ClusterError(OvernightError):

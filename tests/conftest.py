@@ -72,6 +72,7 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "nights": _COMMANDS,
     "cluster/test_submitting.py": _COMMANDS,
     "data/reading/test_both_ways.py": _COMMANDS,
+    "data/hub": _COMMANDS,
     "data/test_delivery.py": _COMMANDS,
     "engines/endpoint/test_faults.py": _COMMANDS,
     "engines/retrieval/test_web.py": _COMMANDS,
@@ -94,6 +95,8 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "jobs/test_written_judging.py": _COMMANDS,
     "pipeline/calibrating": _COMMANDS,
     "pipeline/test_remembering.py": _COMMANDS,
+    "pipeline/exporting": _COMMANDS,
+    "pipeline/tracking": _COMMANDS,
     "cluster/test_shared_nights.py": _COMMANDS,
     "store/test_object_store.py": _COMMANDS,
     "engines/vllm/test_vllm_config.py": replace(FAST, needs="vllm"),  # refused before vLLM is imported

@@ -11,6 +11,7 @@ from lib.data.atomic import HEX, PROBE, TEMPORARY
 from lib.errors import RunFolderError
 
 CONFIG = "config.yaml"
+ORIGIN = "origin.json"  # the line that was typed, and the code's version
 MANIFEST = "manifest.json"
 INPUT = "input"
 SHARDS = "shards"

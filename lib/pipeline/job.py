@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 from lib.config import public
 from lib.data.atomic import write_text
 from lib.data.delivery import copy_out, require_writable
+from lib.data.hub.publish_config import PublishConfig
+from lib.data.hub.publishing import publish, require_publishable
 from lib.data.merging import MergeConfig
 from lib.data.run_folder import CONFIG, RESULT
 from lib.engines.base import ModelConfig
@@ -22,8 +24,11 @@ from lib.pipeline.executors.base import ExecutorConfig
 from lib.pipeline.outcomes.another_rule import RULES, settings_of_rule
 from lib.pipeline.outcomes.base import Outcome
 from lib.pipeline.outcomes.finished import is_finished, write_finished
+from lib.pipeline.outcomes.origin import write_origin
 from lib.pipeline.run import Recipe, Run
 from lib.pipeline.run_config import RunConfig
+from lib.pipeline.tracking.track_config import TrackConfig
+from lib.pipeline.tracking.tracking import require_tracker, tracked
 from lib.pipeline.worker import keyed_rows
 from lib.store.store import StoreConfig
 from lib.tasks.prompts.preview import preview
@@ -39,6 +44,8 @@ class JobConfig:
     array: ArrayConfig = field(default_factory=ArrayConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     merge: MergeConfig = field(default_factory=MergeConfig)
+    publish: PublishConfig = field(default_factory=PublishConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
 
     @property
     def preview(self) -> int:
@@ -85,14 +92,17 @@ class Job(Generic[Config]):
         """Plan or resume a run, work on it, and finish it; of an element of a job array: work only.
 
         Raises RunFailed where too many rows failed, what the outcome raises, and DeliveryError where the finished run
-        can't be copied to `run.out`.
+        can't be copied to `run.out`, or published.
         """
         if config.preview:
             self._show_requests(config)
             return
+        require_tracker(config.track)
         require_writable(config.run.out, config.run.dir)
+        require_publishable(config.publish)
         run = self.open(config)
         if config.array.element is not None:
+            write_origin(run.folder, self.name)
             run.work(as_needed(config.executor, run), config.array)
             log.info("element %s is complete; jobs.merge run.dir=%s when all are", config.array.element, run.folder)
             return
@@ -103,12 +113,16 @@ class Job(Generic[Config]):
             print(f"result:     {run.folder / RESULT} ({run.manifest.rows:,} rows, as before)")
             print(f"finished before; jobs.merge run.dir={run.folder} makes submission and report again")
             copy_out(run.folder, config.run.out)
+            publish(run.folder, config.publish)
             return
         self.outcome.check(run, config.merge)
-        run.work(as_needed(config.executor, run))
-        self.outcome.finish(run.folder, config.merge, config.run.max_error_rate)
-        write_finished(run.manifest, run.folder, config.merge.reads)
+        write_origin(run.folder, self.name)
+        with tracked(config.track, run.folder, run.manifest) as tracker:
+            run.work(as_needed(config.executor, run), tell=tracker.progress)
+            self.outcome.finish(run.folder, config.merge, config.run.max_error_rate)
+            write_finished(run.manifest, run.folder, config.merge.reads)
         copy_out(run.folder, config.run.out)
+        publish(run.folder, config.publish)
 
     def plan(self, config: Config) -> Run:
         """The run of a config, new or to be resumed. Raises what `Run.open` raises."""

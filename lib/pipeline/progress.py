@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from lib.pipeline.meter import RunUsage
 _LOG_EVERY = 30.0  # seconds
 _WRITE_EVERY = 1.0
 _BAR = "{percentage:3.0f}% {bar} {n_fmt} of {total_fmt} rows [{elapsed}{postfix}]"
+Tell = Callable[[Mapping[str, float | int | str | None]], None]
 _SHOWN = ("cached_share", "queued", "gpu_utilization", "mfu", "prompt_tokens", "completion_tokens", "cost")
 
 
@@ -30,8 +31,14 @@ class Progress:
     """Counts finished shards. Rates and time left are of this session's work: rows done before it don't count, nor does
     the time before the first engine was loaded."""
 
-    def __init__(self, folder: Path, rows: int, done: Iterable[Footer], name: str = PROGRESS) -> None:
-        """rows: of the whole run; done: footers of the shards that were finished before; name: of the file."""
+    def __init__(
+        self, folder: Path, rows: int, done: Iterable[Footer], name: str = PROGRESS, tell: Tell | None = None
+    ) -> None:
+        """rows: of the whole run; done: footers of the shards that were finished before; name: of the file.
+
+        tell: is given what `progress.json` holds, every 30 s and at the end.
+        """
+        self._tell = tell or (lambda _: None)
         self._path, self._rows = folder / name, rows
         self._rows_before, self._failed_before = 0, 0
         for footer in done:
@@ -65,6 +72,7 @@ class Progress:
         self._open.close()
         self._state = "done" if error is None else "stopped" if isinstance(error, (Stopped, Unfinished)) else "failed"
         self._write()
+        self._tell(self.content())
         log.info("%s: %s", self._state, self.line())
 
     def add(self, footer: Footer) -> None:
@@ -83,6 +91,7 @@ class Progress:
             self._write()
         if now - self._logged >= _LOG_EVERY:
             self._logged = now
+            self._tell(self.content())
             log.info("%s", self.line())
 
     @property

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from omegaconf import OmegaConf
@@ -23,6 +23,8 @@ from lib.data.run_folder import CONFIG, read_config
 from lib.errors import RunFolderError
 from lib.tasks.prompts.prompt import PromptConfig
 
+Group = TypeVar("Group")
+
 _ROWS = 8192
 _NUMBERS = pa.schema([("row", pa.int64())])
 
@@ -38,9 +40,7 @@ def battles_of(folder: Path, manifest: Manifest) -> BattlesConfig:
     found = read_config(folder).get("data")
     # The config of conversations alone names winners.
     kind = ConversationsConfig if isinstance(found, dict) and "winners" in found else BattlesConfig
-    rows = _typed(kind, found, folder)
-    assert isinstance(rows, BattlesConfig)
-    return rows
+    return typed_group(kind, found, folder, "data")
 
 
 def slots_of(manifest: Manifest) -> list[str]:
@@ -57,19 +57,24 @@ def table_of(folder: Path, fields: Sequence[str]) -> TableRows:
     found = read_config(folder).get("data")
     if not isinstance(found, dict) or "failed" not in found:  # as the config of tables alone has
         raise RunFolderError(f"{folder / CONFIG}: data: is of another kind than a table")
-    known = _typed(TableConfig, found, folder)
-    assert isinstance(known, TableConfig)
-    return TableRows(path=known.path, id=known.id, columns=known.columns, failed=known.failed, fields=tuple(fields))
+    known = typed_group(TableConfig, found, folder, "data")
+    kept = {key: getattr(known, key) for key in ("path", "id", "columns", "failed", "separator", "quotes")}
+    return TableRows(**kept, fields=tuple(fields))
 
 
-def _typed(kind: type, found: object, folder: Path) -> object:
+def typed_group(kind: type[Group], found: object, folder: Path, name: str) -> Group:
+    """A group of the config in a run folder, as its type. Raises RunFolderError where it can't be read so."""
     typed = OmegaConf.structured(kind)
-    for node in (typed, typed.columns):
-        OmegaConf.set_readonly(node, False)  # as those of frozen dataclasses are
+    nodes = [typed, *(typed._get_node(key) for key in typed)]
+    for node in nodes:
+        if OmegaConf.is_config(node):
+            OmegaConf.set_readonly(node, False)  # as those of frozen dataclasses are
     try:
-        return OmegaConf.to_object(OmegaConf.merge(typed, found or {}))
+        group = OmegaConf.to_object(OmegaConf.merge(typed, found or {}))
     except (OmegaConfBaseException, ValueError) as error:
-        raise RunFolderError(f"{folder / CONFIG}: data: {str(error).splitlines()[0]}") from error
+        raise RunFolderError(f"{folder / CONFIG}: {name}: {str(error).splitlines()[0]}") from error
+    assert isinstance(group, kind)
+    return group
 
 
 def rows_of(folder: Path, manifest: Manifest, data: Rows) -> Iterator[pa.Table]:

@@ -23,7 +23,7 @@ from lib.log import log
 from lib.pipeline.array import ArrayConfig
 from lib.pipeline.meter import RunUsage
 from lib.pipeline.planning.division import Division
-from lib.pipeline.progress import Progress
+from lib.pipeline.progress import Progress, Tell
 from lib.pipeline.result_rows import stored_schema
 from lib.pipeline.run_config import RunConfig
 from lib.pipeline.run_plan import find_or_plan
@@ -118,8 +118,8 @@ class Run:
         """The model, or what the engine is where it has none."""
         return str(self.manifest.identity.get("engine.model") or type(self.engine).__name__.removesuffix("Config"))
 
-    def work(self, executor: Executor, array: ArrayConfig | None = None) -> None:
-        """Work on all unfinished shards, or on those of an array's element.
+    def work(self, executor: Executor, array: ArrayConfig | None = None, tell: Tell | None = None) -> None:
+        """Work on all unfinished shards, or on those of an array's element. tell: as of `Progress`.
 
         Raises Stopped after a signal, RunFailed where so many rows fail that more than rows must be at fault.
         """
@@ -138,7 +138,7 @@ class Run:
         mine = replace(self, engine=self.engine.shared(array.count))
         with self._keeper(array) as keeper:
             name = array.file(PROGRESS)
-            with Stop(self.config.grace_seconds) as stop, Progress(self.folder, rows, done, name) as progress:
+            with Stop(self.config.grace_seconds) as stop, Progress(self.folder, rows, done, name, tell) as progress:
                 for footer in executor.run(mine, todo, stop):
                     progress.add(footer)
                     keeper.add(footer.shard, afresh=True)

@@ -61,6 +61,8 @@ ARGUMENTS = {
     "merge.out=fitted.csv": "merge.out={files}/fitted.csv",
     "merge.fit=labels.csv": "merge.fit={files}/labels.csv",
     "merge.calibration=calibration.json": "merge.calibration={files}/calibration.json",
+    "export.to=lm_eval": "export.to=lm_eval",
+    "export.out=logs": "export.out={files}/logs",
     "out=calibration.json": "out={files}/calibration.json",
     "run.dir=runs/labelled": "run.dir={files}/labelled",
     "run.dir=runs/unlabelled": "run.dir={files}/judged",

@@ -37,7 +37,7 @@ _OPTIONS = {
     "embed": ("data",),
     "generate": ("data",),
     "grade": ("data",),
-    "judge": ("data", "engine", "prompt", "executor"),
+    "judge": ("data", "engine", "prompt", "executor", "publish", "track"),
     "leaderboard": ("data",),
     "rerank": ("data",),
     "retrieve": ("data", "retriever"),
@@ -101,6 +101,7 @@ def test_every_option_composes_into_its_own_type(job: str, group: str, option: s
     given = {
         "data": ["data.path=x"],
         "endpoint": ["engine.url=http://x/v1", "engine.model=x"],
+        "publish=hub": ["publish.repo=me/x"],
         "notify": ["notify.to=https://x", "run.dir=x", "summary=true"],
         "engine=sentence_transformers": ["engine.model=x"],
     }

@@ -14,6 +14,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from lib.data.hub.hub_paths import SCHEME, pinned, without_revision
 from lib.data.parquet import UNREADABLE
 from lib.errors import InputError
 from lib.urls import reason, without_secrets
@@ -85,7 +86,7 @@ def resolve(path: str) -> list[Source]:
     if not path:
         raise InputError(f"data.path: is empty; give a file, a glob, a folder or a URL; {SUPPORTED}")
     with _reaching("data.path", path):
-        fs, root = fsspec.core.url_to_fs(path)
+        fs, root = fsspec.core.url_to_fs(pinned(path) if path.startswith(SCHEME) else path)
         fs.invalidate_cache()  # a listing of before may lack files
         paths = _paths(fs, root)
     if not paths:
@@ -133,6 +134,8 @@ def name_below(path: str, url: str) -> str:
     """
     fs, _ = fsspec.core.url_to_fs(path)
     root, file = (str(fs._strip_protocol(place)) for place in (without_secrets(path).rstrip("/"), url))
+    if url.startswith(SCHEME):
+        root, file = without_revision(root), without_revision(file)
     if file == root:
         return PurePosixPath(file).name
     fixed = root if file.startswith(f"{root}/") else re.split(r"[*?\[]", root, maxsplit=1)[0].rpartition("/")[0]

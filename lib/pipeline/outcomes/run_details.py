@@ -2,18 +2,15 @@
 
 import json
 import shlex
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from lib import ROOT
 from lib.data.atomic import write_text
 from lib.data.cuts import read_cuts
 from lib.data.manifest import Manifest
-from lib.data.run_folder import MANIFEST, METRICS, RESULT, read_config
+from lib.data.run_folder import MANIFEST, METRICS, ORIGIN, RESULT, read_config, read_object
 from lib.data.shards import unfinished
 from lib.durations import shown
 from lib.engines.endpoint.endpoint_config import EndpointConfig
@@ -49,7 +46,7 @@ def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
         **({} if (cuts := read_cuts(folder / RESULT)) is None else {"cut": str(cuts)}),
         "time": f"planned {_when(folder / MANIFEST)}, merged {_when(folder / RESULT)}",
         **_work(manifest, folder),
-        "code": code_version(),
+        **_origin(folder),
         "fingerprint": manifest.fingerprint,
     }
 
@@ -71,21 +68,12 @@ def write_metrics(folder: Path, manifest: Manifest, content: Mapping[str, object
     write_text(folder / METRICS, json.dumps(everything, indent=2, ensure_ascii=False) + "\n")
 
 
-def code_version() -> str:
-    """The package's version, with the commit of a checkout and whether it has changes that are not committed."""
-    try:
-        found = f"overnight {version('overnight')}"
-    except PackageNotFoundError:
-        found = "overnight, not installed"
-    if not (ROOT / ".git").exists():
-        return found
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):  # no git, or a checkout that it won't read
-        return found
-    commit, _, dirty = said.partition("-")
-    return f"{found}, commit {commit}{' with changes' if dirty else ''}"
+def _origin(folder: Path) -> dict[str, str]:
+    """The line that was typed and the code's version, where they are written down: a stage has none of its own."""
+    if not (folder / ORIGIN).exists():
+        return {}
+    found = read_object(folder / ORIGIN)
+    return {"line": str(found.get("command")), "code": str(found.get("version"))}
 
 
 def _prompt(manifest: Manifest) -> dict[str, str]:

@@ -161,6 +161,11 @@ class PromptConfig:
                 "a reranker's roles); give another as engine.chat_template, or use prompt.chat=never"
             )
 
+    @property
+    def shown(self) -> Sequence[tuple[str, str]]:
+        """The examples that are shown: question and answer."""
+        return self._shots
+
     def fill(self, values: Mapping[str, str]) -> str:
         """The template with its slots filled; values are never searched for slots."""
         return "".join(values[piece] if index % 2 else piece for index, piece in enumerate(self._pieces))
