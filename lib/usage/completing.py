@@ -77,7 +77,10 @@ def _values_of_line(job: str, words: Sequence[str]) -> Values:
 
 def _values(job: str, chosen: Sequence[str]) -> Values:
     """The keys of a job's config with these choices, kept until the code changes: to make them takes a second."""
-    newest = max(path.stat().st_mtime_ns for top in ("jobs", "lib", "conf") for path in (ROOT / top).rglob("*.[py]*"))
+    files = (
+        path for top in ("jobs", "lib", "conf") for kind in ("*.py", "*.yaml") for path in (ROOT / top).rglob(kind)
+    )
+    newest = max(path.stat().st_mtime_ns for path in files)
     name = hashlib.sha256(json.dumps([str(ROOT), newest, job, list(chosen)]).encode()).hexdigest()[:16]
     kept = cache_folder("completion") / f"{name}.json"
     if kept.exists():

@@ -61,7 +61,7 @@ def test_all_ways_and_the_tournament(lecture: Path, quick_job: Job) -> None:
     names = {"baseline", "raw", "corrected", "window", "window_rerank", "paragraphs"}
     assert set(answers(lecture)) == names
     assert {row.split()[0] for row in done.stdout.splitlines() if "+" in row or "-0" in row} >= names
-    assert "30 of 30 battles about 2 questions were scored." in done.stdout
+    assert "30 of 30 battles about 2 questions were scored, by Dummy." in done.stdout
     folder = Path(done.stdout.partition("report:")[2].strip()).parent
     metrics = json.loads((folder / "metrics.json").read_text())
     assert {system["name"] for system in metrics["systems"]} == names

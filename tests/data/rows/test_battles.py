@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 import lib
+from conf import SAMPLES
 from lib.config import identity
 from lib.data.reading.input_file import read_rows
 from lib.data.reading.intake import take_in
@@ -62,7 +63,7 @@ def test_configs_of_real_files(tmp_path: Path, name: str, file: str, rows: int, 
 
 def test_the_sample_battles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(ROOT)
-    report = take_in(from_yaml("sample"), tmp_path).report
+    report = take_in(from_yaml("sample", path=str(SAMPLES / "battles.csv")), tmp_path).report
     counts = tuple(report.counts[label] for label in LABELS)
     assert (report.rows, counts, report.has_ids) == (20, (9, 7, 4), True)
 
