@@ -5,9 +5,11 @@ python -m jobs.view run.dir=DIR view.other=DIR
 python -m jobs.view run.dir=DIR view.export=DIR
 """
 
+import signal
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from lib.config import require_local
@@ -84,11 +86,13 @@ def main(config: Config) -> None:
     if view.export is not None:
         out = Path(view.export).absolute()
         carried = write_bundle(viewer, out, sample=view.sample, odd=view.odd)
-        print(f"pages:      {out / INDEX}\n{carried.note}")
+        print(f"pages:      {(out / INDEX).as_uri()}\n{carried.note}")
         return
     with make_server(viewer, view.port) as server:
         print(address_of(server), flush=True)
         print("Ctrl-C ends it", flush=True)
+        for number in (signal.SIGINT, signal.SIGTERM):  # as is meant: there is nothing to be resumed
+            signal.signal(number, lambda *_: Thread(target=server.shutdown).start())
         server.serve_forever()
 
 

@@ -15,6 +15,7 @@ from lib.data.run_folder import MANIFEST, SHARDS
 from lib.errors import AnotherPlan, RunFolderError
 
 SHARDS_IN_FOLDER = 1000
+_SHOWN = 12  # runs of a folder that is none itself
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,7 +144,11 @@ def read_manifest(folder: Path) -> Manifest:
         inputs = tuple(InputFile(**file) for file in content.pop("inputs"))
         return Manifest(inputs=inputs, **content)
     except FileNotFoundError:
-        raise RunFolderError(f"{folder}: no run folder (it has no {MANIFEST}); give run.dir=DIR of a run") from None
+        below = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))
+        shown = f"; there are runs in it: {', '.join(below[:_SHOWN])}{', …' if below[_SHOWN:] else ''}" if below else ""
+        raise RunFolderError(
+            f"{folder}: no run folder (it has no {MANIFEST}); give run.dir=DIR of a run{shown}"
+        ) from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
         raise RunFolderError(
             f"{path}: not a manifest that this version can read ({error}); use another run.dir"
