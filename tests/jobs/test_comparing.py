@@ -93,7 +93,7 @@ def test_a_report_tells_of_bias_by_what_is_at_hand(quick_job: Job, tmp_path: Pat
     (tmp_path / "x.jsonl").write_text("changed")
     gone = quick_job("evaluate", f"run.dir={tmp_path}/again")
     assert "nothing is said about texts, since the input is not at hand" in gone.stderr
-    assert json.loads((tmp_path / "again" / "metrics.json").read_text())["bias"].keys() == {"rows", "by"}
+    assert json.loads((tmp_path / "again" / "metrics.json").read_text())["bias"].keys() == {"rows", "by", "win_rates"}
 
 
 def test_a_judge_is_compared_with_annotators(two: list[Path], quick_job: Job, tmp_path: Path) -> None:

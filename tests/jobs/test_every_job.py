@@ -1,6 +1,7 @@
 """Every job about rows is planned, submitted, and known by what becomes of its runs."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -58,14 +59,14 @@ def test_every_job_about_rows_has_an_outcome() -> None:
     for name, job in JOBS.items():
         assert job.name == name
         if isinstance(job, RowJob):
-            assert job.outcome is OUTCOMES[name]
+            assert type(job.outcome) is type(OUTCOMES[name])
 
 
 @pytest.mark.parametrize("name", JOBS)
 def test_it_is_planned(name: str, lines: dict[str, list[str]], quick_job: Job) -> None:
     said = quick_job("plan", f"plan.job={name}", *lines[name]).stdout
     assert "rows    " in said
-    assert " shards of " in said
+    assert re.search(r" shards? of \d", said)
 
 
 @pytest.mark.parametrize("name", JOBS)
