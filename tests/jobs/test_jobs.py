@@ -15,7 +15,7 @@ from tests.running import Done
 Battles = Callable[..., Path]
 FILES = {
     "config.yaml", "manifest.json", "shards", "failures.parquet", "progress.json", "result.parquet", "submission.csv",
-    "metrics.json", "report.html", "log.txt", "input", "finished.json",
+    "metrics.json", "report.html", "log.txt", "input", "finished.json", "origin.json",
 }  # fmt: skip
 DUMMY = ("data=arena", "engine=dummy", "executor=inline")
 POISON = {7: "this is POISON", 30: "POISON too"}
@@ -45,7 +45,7 @@ def require_all_files(done: Done, run: Path) -> None:
     progress = json.loads((run / "progress.json").read_text())
     assert (progress["state"], progress["rows_done"]) == ("done", 20)
     assert progress["cached_share"] == engine["cached_share"]
-    assert f"{engine['cached_share']:.0%} cached, " in done.stderr.splitlines()[-1]
+    assert f"{engine['cached_share']:.0%} cached, " in done.stderr.rpartition("INFO done: ")[2]
     assert "submission.csv (20 rows, checked)" in done.stdout
 
 
