@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +50,7 @@ class RowIndex:
     searched: str = ""
     firsts: list[int] = field(default_factory=list)
     inputs: list[tuple[int, Path, pa.Schema]] = field(default_factory=list)
+    _known: dict[str, list[str]] = field(default_factory=dict)  # of columns with few values, all of these
     _found: OrderedDict[str, str] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -178,8 +179,13 @@ class RowIndex:
             table = f"found_{max((int(t.removeprefix('found_')) for t in self._found.values()), default=0) + 1}"
             self.run(f"CREATE TABLE {table} (n INTEGER)")
             given: dict[str, object] = {"words": re.escape(words)}
+            for name, values in self._known.items():
+                if held := [value for value in values if re.search(re.escape(words), value, re.IGNORECASE)]:
+                    sql = f"INSERT INTO {table} SELECT n FROM rows WHERE {_value(name)} IN (SELECT unnest($held))"
+                    self.run(sql, {"held": held})
             for part, path in enumerate(self.files.paths):
-                texts = [as_text(self.files.columns, name) for name in self.shape.texts]  # `error` at least
+                # `error` at least
+                texts = [as_text(self.files.columns, name) for name in self.shape.texts if name not in self._known]
                 sql = f"INSERT INTO {table} SELECT file_row_number + {self.firsts[part]} FROM "
                 sql += f"read_parquet($path, file_row_number = true) WHERE {_any_holds(texts)}"
                 self.run(sql, {**given, "path": str(path)})
@@ -249,12 +255,15 @@ def _count(index: RowIndex, names: Sequence[str]) -> None:
     for name in names:
         sql = f"SELECT {_value(name)}, count(*) FROM rows WHERE {_value(name)} IS NOT NULL "
         found = index.run(f"{sql} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_FEW_VALUES + 1}")
+        if len(found) <= _FEW_VALUES:
+            index._known[name] = [value for value, _ in found]
         if 1 < len(found) <= _FEW_VALUES and index.total >= _ROWS_OF_A_VALUE * len(found):
             index.values[name] = dict(found)
     if {"model_a", "model_b"} <= index.values.keys() and MODEL not in index.shape.names:
         sides = ", ".join(_value(side) for side in ("model_a", "model_b"))
-        sql = f"SELECT unnest(list_distinct([{sides}])) AS name FROM rows"
-        both = dict(index.run(f"SELECT name, count(*) FROM ({sql}) WHERE name IS NOT NULL GROUP BY 1"))
+        both: Counter[str] = Counter()
+        for *pair, count in index.run(f"SELECT {sides}, count(*) FROM rows GROUP BY ALL"):
+            both.update(dict.fromkeys((name for name in pair if name is not None), count))
         del index.values["model_a"], index.values["model_b"]
         index.values = {MODEL: dict(sorted(both.items())), **index.values}
 
