@@ -76,6 +76,8 @@ from tests.conftest import Job
         ("status", ["run.dir=x", "notify.command=[echo,'{summary}']"], "has no effect without summary=true"),
         ("status", ["run.dir=x", "exit_code=3"], "exit_code=3: has no effect without summary=true"),
         ("status", ["run.dir=x", "summary=true", "--watch"], "watch=true: has no effect with summary=true"),
+        ("view", ["run.dir=x", "view.odd=5"], "view.odd=5: has no effect without view.export"),
+        ("view", ["run.dir=x", "view.export=y", "view.port=8080"], "view.port=8080: has no effect with view.export"),
     ],
 )
 def test_it_is_refused(name: str, line: list[str], said: str, quick_job: Job, tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def choose(index: RowIndex, *, sample: int, odd: int) -> Carried:
     taken = plain if len(plain) <= sample else random.Random(0).sample(plain, sample)
     note = f"{len(chosen):,} odd rows of {index.total - len(plain):,}, and {len(taken):,} of {len(plain):,} others"
     more = f" (not here: {', '.join(left)}; view.odd=N takes more)" if left else ""
+    if len(chosen) + len(taken) == index.total:
+        return Carried(range(index.total), f"{index.total:,} rows: all of the run.")
     return Carried(
         sorted(chosen.union(taken)),
         f"This folder holds {note}{more}. All of them: jobs.view run.dir={index.files.folder}",

@@ -57,6 +57,8 @@ def blocks_of(cells: Cells, texts: Mapping[str, Any], prompts: Sequence[str] = (
     """The blocks of a row. texts: cells of its input. prompts: as the model got them."""
     shown: set[str] = set(_HEAD)
     found = [*_answers(cells, texts, shown), *_input(texts, cells), *_prompts(prompts)]
+    # Carried columns that are shown as input already: a slot is a list of texts.
+    shown.update(name for name, value in cells.items() if texts.get(f"{_SLOT}{name}") == [value])
     left = {name: value for name, value in cells.items() if name not in shown and value is not None}
     if left:
         rows = [(name, short(value)) for name, value in left.items()]

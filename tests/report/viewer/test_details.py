@@ -24,6 +24,17 @@ def test_japanese_is_compared_by_characters() -> None:
     assert compared("x " * 4000, "y") is None
 
 
+def test_texts_with_little_in_common_are_not_marked_all_over() -> None:
+    assert compared("the sky is blue", "nobody knows what lies below") is None
+
+
+def test_a_carried_column_that_is_input_as_well_is_shown_once() -> None:
+    (shown, rest) = blocks_of({"question": "Why?", "model": "m"}, {"slot.question": ["Why?"]})
+    assert [text.title for text in shown.texts] == ["question"]
+    assert rest.table is not None
+    assert rest.table.rows == [("model", "m")]
+
+
 def test_the_answers_of_every_kind_have_their_block() -> None:
     passages = {
         "passages": ["first", "second"], "passage_ids": ["p", "q"], "scores": [0.5, 0.25], "documents": ["d", None],

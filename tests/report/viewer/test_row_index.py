@@ -54,6 +54,8 @@ def test_words_are_found_in_input_answer_and_error(tmp_path: Path) -> None:
     assert numbers(index, f"words={JAPANESE[2:5]}") == [2]
     assert numbers(index, "words=engine+said") == [7]
     assert numbers(index, "words=sky&wrong=1") == [0, 3, 6, 9]
+    assert numbers(index, "words=M2") == numbers(index, "is.model=m2")  # of a column with few values
+    assert numbers(index, "words=somewhere") == []  # the input's path is no text of the row
     assert numbers(index, "words=%27+OR+1%3D1+--") == []
     for word in "abcdefgh":  # more than are remembered
         numbers(index, f"words={word}")
