@@ -23,7 +23,8 @@ def measure_retrieval(result: Path, qrels: str, cutoff: int) -> RetrievalMetrics
     if "passage_ids" not in parquet.schema(result).names:
         raise InputError(f"{result}: has no column passage_ids, so it is not of jobs.retrieve or jobs.rerank")
     judged = read_qrels(qrels)
-    table = parquet.read(result, ["id", "row", "passage_ids", *_documents(result)])
+    there = parquet.schema(result).names
+    table = parquet.read(result, [name for name in ("id", "row", "passage_ids", "documents") if name in there])
     names = row_names(table["id"], table["row"].to_pylist())
     ranked = _judged_by(table, {document for documents in judged.values() for document in documents}, qrels)
     ranking = {name: passages for name, passages in zip(names, ranked, strict=True) if name is not None}
@@ -40,10 +41,6 @@ def measure_retrieval(result: Path, qrels: str, cutoff: int) -> RetrievalMetrics
     return retrieval_metrics(judged, ranking, cutoffs=(cutoff,))
 
 
-def _documents(result: Path) -> list[str]:
-    return [name for name in ("documents",) if name in parquet.schema(result).names]
-
-
 def _judged_by(table: pa.Table, judged: Set[str], qrels: str) -> list[list[str]]:
     """What was found for each query, called as it is judged: by the ids of passages, or by those of their documents.
 
@@ -53,8 +50,8 @@ def _judged_by(table: pa.Table, judged: Set[str], qrels: str) -> list[list[str]]
     passages = [ids or [] for ids in table["passage_ids"].to_pylist()]
     if not judged.isdisjoint(each for ids in passages for each in ids):
         return passages
-    columns = [table[name].to_pylist() for name in table.column_names if name == "documents"]
-    documents = [list(dict.fromkeys(each for each in ids or [] if each is not None)) for ids in (columns or [[]])[0]]
+    cells = table["documents"].to_pylist() if "documents" in table.column_names else []
+    documents = [list(dict.fromkeys(each for each in ids or [] if each is not None)) for ids in cells]
     if not judged.isdisjoint(each for ids in documents for each in ids):
         log.info("%s: judges documents, of which passages were found: the best passage of each counts", qrels)
         return documents

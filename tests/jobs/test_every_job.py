@@ -203,4 +203,4 @@ def test_its_rows_are_shown(name: str, lines: dict[str, list[str]]) -> None:
     page = viewer.row_page(read_query("row=0&prompt=1"))
     asks = name not in ("chunk", "retrieve")  # no model
     assert ("Prompt, as the model got it" in page) is asks
-    assert ("no model was asked" in page) is not asks
+    assert ("No model was asked" in page) is not asks

@@ -18,23 +18,23 @@ class RequestsAgain:
     rows: SourceRows
 
     def texts(self, number: int, row: int) -> list[str]:
-        """Each request about row `row` of an input, special tokens included. Raises InputError where there is none."""
-        engine = self._engine
+        """Each request about row `row` of an input, special tokens included; none where no model was asked.
+
+        Raises InputError where nothing was asked about this row.
+        """
+        engine = self.recipe.engine
+        if not isinstance(engine, ModelConfig):
+            return []
         table = self.rows.table(number, row)
         if (error := table["error"][0].as_py()) is not None:
             raise InputError(f"nothing was asked about this row: {error}")
         prepared = self.recipe.task.prepare(table, self._tokenizer, engine.max_tokens)
         return [self._tokenizer.decode(self._tokens(request)) for request in prepared.requests]
 
-    @property
-    def _engine(self) -> ModelConfig:
-        if not isinstance(self.recipe.engine, ModelConfig):
-            raise InputError("no model was asked, so there is no prompt")
-        return self.recipe.engine
-
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        return self._engine.load_tokenizer()
+        assert isinstance(self.recipe.engine, ModelConfig)
+        return self.recipe.engine.load_tokenizer()
 
     def _tokens(self, request: object) -> list[int]:
         """The tokens of a request; of a pair that is compared, without where the first text ends."""

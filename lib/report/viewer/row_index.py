@@ -36,7 +36,8 @@ _BESIDE_TEXTS = {"file", "id", "question", "label", "error"}
 class RowIndex:
     """Rows by their numbers in the result, from 0. For one caller at a time: everything holds a lock.
 
-    values: of the columns with few values, how many rows have each. counts: rows with each flag. total: all rows.
+    values: of the columns with few values, how many rows have each; known: of these and of such as are no filter, the
+    values. counts: rows with each flag. total: all rows.
     searched: what a search looks at, in words. firsts: the number of the first row in each file. inputs: files of the
     run folder that hold the input's texts, each with the number of its input and its columns.
     """
@@ -50,7 +51,7 @@ class RowIndex:
     searched: str = ""
     firsts: list[int] = field(default_factory=list)
     inputs: list[tuple[int, Path, pa.Schema]] = field(default_factory=list)
-    _known: dict[str, list[str]] = field(default_factory=dict)  # of columns with few values, all of these
+    known: dict[str, list[str]] = field(default_factory=dict)
     _found: OrderedDict[str, str] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -179,13 +180,13 @@ class RowIndex:
             table = f"found_{max((int(t.removeprefix('found_')) for t in self._found.values()), default=0) + 1}"
             self.run(f"CREATE TABLE {table} (n INTEGER)")
             given: dict[str, object] = {"words": re.escape(words)}
-            for name, values in self._known.items():
+            for name, values in self.known.items():
                 if held := [value for value in values if re.search(re.escape(words), value, re.IGNORECASE)]:
                     sql = f"INSERT INTO {table} SELECT n FROM rows WHERE {_value(name)} IN (SELECT unnest($held))"
                     self.run(sql, {"held": held})
             for part, path in enumerate(self.files.paths):
                 # `error` at least
-                texts = [as_text(self.files.columns, name) for name in self.shape.texts if name not in self._known]
+                texts = [as_text(self.files.columns, name) for name in self.shape.texts if name not in self.known]
                 sql = f"INSERT INTO {table} SELECT file_row_number + {self.firsts[part]} FROM "
                 sql += f"read_parquet($path, file_row_number = true) WHERE {_any_holds(texts)}"
                 self.run(sql, {**given, "path": str(path)})
@@ -256,7 +257,7 @@ def _count(index: RowIndex, names: Sequence[str]) -> None:
         sql = f"SELECT {_value(name)}, count(*) FROM rows WHERE {_value(name)} IS NOT NULL "
         found = index.run(f"{sql} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_FEW_VALUES + 1}")
         if len(found) <= _FEW_VALUES:
-            index._known[name] = [value for value, _ in found]
+            index.known[name] = [value for value, _ in found]
         if 1 < len(found) <= _FEW_VALUES and index.total >= _ROWS_OF_A_VALUE * len(found):
             index.values[name] = dict(found)
     if {"model_a", "model_b"} <= index.values.keys() and MODEL not in index.shape.names:

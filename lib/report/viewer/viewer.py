@@ -1,7 +1,7 @@
 """The pages of the viewer as HTML: the list of rows, and one row."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ FILES = Path(__file__).parent / "files"
 """Templates, the style sheet and scripts."""
 
 MakePrompts = Callable[[int, int], Sequence[str]]
-"""Makes the requests about a row again, as `ReadSource` reads it."""
+"""Makes the requests about a row again, as `ReadSource` reads it; none where no model was asked."""
 
 _SHORT = 240  # characters of a text in the list
 _LIST_NAMES = 3  # columns with few values that a list shows
@@ -59,7 +59,6 @@ class Viewer:
     make_prompts: MakePrompts
     other: RowIndex | None = None
     paired: str = ""
-    warnings: Sequence[str] = field(default_factory=tuple)
 
     @property
     def title(self) -> str:
@@ -87,7 +86,7 @@ class Viewer:
             "list.html",
             title=self.title,
             notes=notes,
-            warnings=[note for note in (index.files.note, *self.warnings) if note],
+            warnings=[index.files.note] if index.files.note else [],
             selection=selection,
             flags=list(index.counts),
             counts=index.counts,
@@ -118,7 +117,10 @@ class Viewer:
             texts = self._or_why(lambda: self.read_source(source, row), warnings, "The input's texts are not shown")
         prompts: Sequence[str] = ()
         if selection.prompt or bundle:
-            prompts = self._or_why(lambda: self.make_prompts(source, row), warnings, "The prompt is not shown") or ()
+            made = self._or_why(lambda: self.make_prompts(source, row), warnings, "The prompt is not shown")
+            if selection.prompt and made == []:
+                warnings.append("No model was asked, so there is no prompt.")
+            prompts = made or ()
         blocks = blocks_of(cells, texts or {}, prompts)
         if self.other is not None and (there := other_of(index, n)) is not None:
             (others,) = self.other.cells([there])
