@@ -97,7 +97,8 @@ def submit(cluster: ClusterConfig, config: SubmitConfig, request: PlannedRun, de
         _require_idle(desk.run)
     print(f"run folder: {desk.run}")
     if request.todo is not None and not request.todo:
-        print("nothing is left to be done: no job is submitted, the run is finished here", flush=True)
+        ending = "would be" if config.dry_run else "is"
+        print(f"nothing is left to be done: no job is submitted, the run {ending} finished here", flush=True)
         if not config.dry_run:
             request.run_here()
         return

@@ -94,7 +94,8 @@ class BattlesConfig(Rows):
     def __post_init__(self) -> None:
         super().__post_init__()
         if taken := sorted(set(self.carry).intersection(_TAKEN)):
-            raise ConfigError(f"data.carry={self.carry}: a result has a {taken[0]} of its own; rename the column")
+            own = f"{', '.join(taken)}: what rows and results call columns of their own"
+            raise ConfigError(f"data.carry={self.carry}: {own}; leave it out, or rename the column")
         if len(set(self.carry)) != len(self.carry):
             raise ConfigError(f"data.carry={self.carry}: a column is there twice")
         if len(self.label_values) != 3 or len(set(self.label_values)) != 3:

@@ -159,7 +159,10 @@ def test_carried_columns_are_read_by_columns_and_by_cells_alike(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("carry", "message"),
-    [(["prompt"], "a result has a prompt of its own"), (["x", "x"], "a column is there twice")],
+    [
+        (["prompt"], "prompt: what rows and results call columns of their own; leave it out"),
+        (["x", "x"], "a column is there twice"),
+    ],
 )
 def test_columns_that_cannot_be_carried(carry: list[str], message: str):
     with pytest.raises(ConfigError, match=message):
