@@ -240,10 +240,10 @@ def test_a_run_with_nothing_left_is_finished_here(
     quick_job("judge", *line, "array.element=0/1", "executor=inline")
     assert not (run / "result.parquet").exists()
     shown = quick_job("submit", *cluster, *line, "--dry-run", PATH="/nowhere").stdout
-    assert "nothing is left to be done: no job is submitted" in shown
+    assert "nothing is left to be done: no job is submitted, the run would be finished here" in shown
     assert not (run / "result.parquet").exists()
     shown = quick_job("submit", *cluster, *line, "--wait", PATH="/nowhere").stdout
-    assert "nothing is left to be done: no job is submitted" in shown
+    assert "nothing is left to be done: no job is submitted, the run is finished here" in shown
     assert f"submission: {run / 'submission.csv'} (6 rows, checked)" in shown
     assert (out / "submission.csv").read_bytes() == (run / "submission.csv").read_bytes()
     assert not (run / "submit").exists()
