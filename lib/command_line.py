@@ -1,7 +1,7 @@
 """The words of a command line: spelled so that Hydra's grammar reads them, and what to do about those it refuses."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from itertools import takewhile
@@ -10,13 +10,14 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 import conf
 from lib.errors import ConfigError
 
 Compose = Callable[[list[str]], DictConfig]
+Fitting = Mapping[str, Collection[str]]
 REFUSALS = (HydraException, OmegaConfBaseException)
 
 OPTIONS = (
@@ -79,14 +80,14 @@ def refuse_unknown(composed: DictConfig) -> None:
             raise ConfigError(_unknown(f"{path}{key}", composed))
 
 
-def explained(error: Exception, overrides: Sequence[str], compose: Compose) -> str:
+def explained(error: Exception, overrides: Sequence[str], compose: Compose, fitting: Callable[[], Fitting]) -> str:
     """What Hydra says of a line that it refuses, in a sentence, with the key or the option that is nearest.
 
-    compose: makes the config of a line.
+    compose: makes the config of a line; fitting: the configs that fit the job, in each of its groups.
     """
     said = str(error)
     if found := re.match(r"Could not (?:override|delete from config\.|append to config\.) '([^']+)'", said):
-        whole = _whole(overrides, compose)
+        whole = _refusing(error) or _whole(overrides, compose)
         if whole is not None and found[1] in _keys(whole):
             return f"~{found[1]}: a key can't be taken away; where it may be without a value, set it to null"
         return _unknown(found[1], whole)
@@ -97,7 +98,7 @@ def explained(error: Exception, overrides: Sequence[str], compose: Compose) -> s
         way = f"did you mean {found[1]}={near[0]}?" if near else f"there are {', '.join(options)}"
         return f"{found[1]}={found[2]}: no such config, conf/{found[1]}/{found[2]}.yaml; {way}"
     if found := re.search(r"Merge error: (\w+) is not a subclass of (\w+)", said):
-        return _of_another_kind(overrides, compose) or said.splitlines()[1]
+        return _of_another_kind(overrides, fitting()) or said.splitlines()[1]
     if said.startswith("Error merging override ") and error.__cause__ is not None:
         word = said.removeprefix("Error merging override ")
         return f"{word}: {_of_value(word, str(error.__cause__).splitlines()[0])}"
@@ -142,23 +143,30 @@ def _unknown(key: str, composed: DictConfig | None) -> str:
     return f"{key}: no such key; add --cfg job to see all of them"
 
 
-def _of_another_kind(overrides: Sequence[str], compose: Compose) -> str | None:
+def _of_another_kind(overrides: Sequence[str], fitting: Fitting) -> str | None:
     """A sentence about the group whose chosen config is not of the kind that the job needs."""
-    choices = [override for override in overrides if _is_choice(override)]
-    for choice in choices:
-        if _composes([choice], compose) is not None:
-            continue
-        group, _, name = choice.lstrip("+").partition("=")
-        folder = Path(conf.__file__).parent / group.partition("@")[0]
-        options = sorted(path.stem for path in folder.glob("*.yaml"))
-        fit = [option for option in options if _composes([f"{group}={option}"], compose) is not None]
-        return f"{group}={name}: is of another kind than this job reads; there are {', '.join(fit)}"
+    for override in overrides:
+        group, _, name = override.lstrip("+").partition("=")
+        if group in fitting and name not in (*fitting[group], "null"):
+            return f"{group}={name}: is of another kind than this job reads; there are {', '.join(fitting[group])}"
     return None
 
 
 def _is_choice(override: str) -> bool:
     key = override.lstrip("+").partition("=")[0]
     return (Path(conf.__file__).parent / key.partition("@")[0]).is_dir()
+
+
+def _refusing(error: Exception) -> DictConfig | None:
+    """The config that has not the key, where the error knows it: to compose it again would take as long again."""
+    parent = getattr(error.__cause__, "parent_node", None)
+    if not isinstance(parent, DictConfig):
+        return None
+    whole = parent._get_root()
+    assert isinstance(whole, DictConfig)
+    with open_dict(whole):
+        whole.pop("hydra", None)
+    return whole
 
 
 def _whole(overrides: Sequence[str], compose: Compose) -> DictConfig | None:

@@ -4,8 +4,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
-from importlib.metadata import Distribution
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 
 @contextmanager
@@ -38,7 +41,7 @@ class _Without:
             return None
         return next(filter(None, (finder.find_spec(name, path, target) for finder in self.others)), None)
 
-    def find_distributions(self, context: object) -> Iterator[Distribution]:
+    def find_distributions(self, context: object) -> Iterator["Distribution"]:
         """What is installed, for importlib.metadata."""
         for finder in self.others:
             yield from getattr(finder, "find_distributions", lambda _: ())(context)

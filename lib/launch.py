@@ -1,5 +1,6 @@
 """The door between Hydra and the jobs: here OmegaConf stops, and errors become messages and exit codes."""
 
+import atexit
 import gc
 import logging
 import os
@@ -33,6 +34,7 @@ from lib.pipeline.job import Job
 from lib.pipeline.staged.staged_job import StagedJob
 from lib.pipeline.stop import StopSignals
 from lib.urls import without_secrets
+from lib.usage.options import fitting
 from lib.usage.page import help_page
 from lib.usage.show import show
 
@@ -58,6 +60,7 @@ def launch(job: AnyCommand) -> NoReturn:
     """Compose `conf/<name>.yaml` with the command line, make the typed config, run the job, exit with its code."""
     _open_streams()
     gc.disable()  # composing makes many objects, all of which are kept: a tenth of the time to a refusal
+    atexit.register(gc.disable)  # else Python goes through all of them once more at its end: another tenth
     conf.register(job.name, job.config)
     given = sys.argv[1:]
     sweeps = not _SWEEPS.isdisjoint(given)
@@ -92,7 +95,8 @@ def launch(job: AnyCommand) -> NoReturn:
         print(without_secrets(str(error)), file=sys.stderr)
         codes.append(ExitCode.USAGE)
     except REFUSALS as error:
-        why = explained(error, list(_words(sys.argv[1:])), partial(composed_alone, job.name))
+        compose, fit = partial(composed_alone, job.name), partial(fitting, job.name, job.config)
+        why = explained(error, list(_words(sys.argv[1:])), compose, fit)
         print(without_secrets(why), file=sys.stderr)
         codes.append(ExitCode.USAGE)
     gc.enable()
@@ -246,7 +250,8 @@ def compose_job(job: Job[Any] | StagedJob[Any], overrides: Sequence[str]) -> Any
         overrides = [readable(override) for override in overrides]
         config = typed(composed(job.name, overrides))
     except REFUSALS as error:
-        why = explained(error, overrides, lambda line: hydra.compose(job.name, line))
+        fit = partial(fitting, job.name, job.config)
+        why = explained(error, overrides, lambda line: hydra.compose(job.name, line), fit)
         raise ConfigError(f"jobs.{job.name} refuses this: {why}") from error
     line = f"but in python -m jobs.{job.name}"
     require_unset("array", config.array, line)

@@ -14,6 +14,7 @@ GROUND = {
         for name in ("types", "errors", "config", "log", "imports", "urls", "ahead", "cache", "images", "invoked")
     ),
     "lib.durations",
+    "lib.file_systems",
 }
 _SHARED = {f"lib.engines.{name}" for name in ("base", "byte_tokenizer", "checkpoints", "decoding", "sizing")}
 

@@ -8,13 +8,11 @@ import uuid
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from lib.data.atomic import atomic_path
 from lib.data.manifest import read_manifest
 from lib.data.run_folder import COMPLETE, DELIVERED, MANIFEST, SHARDS
 from lib.errors import ConfigError, DeliveryError
+from lib.file_systems import file_system, is_local
 from lib.log import log
 from lib.urls import reason, without_secrets
 
@@ -32,8 +30,8 @@ def require_writable(out: str | None, run_dir: str | None) -> None:
     if not out or "::" in out:
         raise ConfigError(f"{shown}: must be a folder or the URL of one place, as s3://bucket/folder; or leave it out")
     try:
-        fs, root = fsspec.core.url_to_fs(out)
-        if isinstance(fs, LocalFileSystem):
+        fs, root = file_system(out)
+        if is_local(fs):
             _require_no_run(Path(root), run_dir, shown)
         with tempfile.NamedTemporaryFile() as probe:
             probe.write(b"overnight\n")
@@ -64,7 +62,7 @@ def copy_out(folder: Path, out: str | None) -> None:
     shown, doing = without_secrets(out), COMPLETE
     done: list[dict[str, Any]] = []
     try:
-        fs, root = fsspec.core.url_to_fs(out)
+        fs, root = file_system(out)
         _withdraw(fs, root, shown, manifest.fingerprint)
         for doing in DELIVERED:
             if (folder / doing).exists():
@@ -107,7 +105,7 @@ def _copy(fs: Any, file: Path, target: str) -> tuple[int, str]:
     """Copy a file and read it back; its size and SHA-256. Raises OSError where another one is read there."""
     with file.open("rb") as source:
         sent = _measured(source)
-    if isinstance(fs, LocalFileSystem):
+    if is_local(fs):
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(Path(target)) as temporary:
             shutil.copyfile(file, temporary)

@@ -9,9 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
-
 from lib.data.atomic import write_text
 from lib.data.run_folder import PROGRESS
 from lib.data.shards import Footer
@@ -52,6 +49,9 @@ class Progress:
         self._state = "running"
 
     def __enter__(self) -> "Progress":
+        from tqdm import tqdm  # with asyncio: refusals of a line need none
+        from tqdm.contrib.logging import logging_redirect_tqdm
+
         seen = sys.stderr.isatty()
         self._bar = tqdm(
             total=self._rows, initial=self._rows_before, bar_format=_BAR, disable=not seen, dynamic_ncols=True

@@ -9,10 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import fsspec
-
 from lib.data.atomic import atomic_path
 from lib.errors import StoreError
+from lib.file_systems import file_system
 from lib.log import log
 from lib.urls import reason, without_secrets
 
@@ -144,7 +143,7 @@ class Mirror:
 
     def _there(self) -> tuple[Any, str]:
         """The file system, and the folder on it. Workers get no connection, but the URL."""
-        fs, root = fsspec.core.url_to_fs(self.url)
+        fs, root = file_system(self.url)
         return fs, root.rstrip("/") + self.path
 
     def _here(self) -> set[str]:

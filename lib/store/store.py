@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from lib.cache import cache_folder
 from lib.config import transient
 from lib.data.atomic import write_new_text, write_text
 from lib.data.manifest import fingerprint
 from lib.errors import ConfigError, StoreError
+from lib.file_systems import file_system
 from lib.store.answer_table import QUESTION, AnswerTable, read_question
 from lib.store.mirror import Mirror
 from lib.urls import without_secrets
@@ -134,7 +133,7 @@ def place_of(address: str) -> Path | Mirror:
     if "://" not in address:
         return Path(address).resolve()
     if address.startswith(("file://", "local://")):
-        return Path(fsspec.core.url_to_fs(address)[1]).resolve()
+        return Path(file_system(address)[1]).resolve()
     name = hashlib.sha256(without_secrets(address).rstrip("/").encode()).hexdigest()[:16]
     return Mirror(address, cache_folder("stores") / name)
 

@@ -38,6 +38,11 @@ def choices(job: str, config: type) -> list[Choice]:
     return found
 
 
+def fitting(job: str, config: type) -> dict[str, tuple[str, ...]]:
+    """The configs that fit a job, by the keys of their groups."""
+    return {choice.key: choice.options for choice in choices(job, config)}
+
+
 def _kinds(config: type, name: str) -> tuple[type, ...]:
     """Of which types the config of a group may be. A field that is narrower than its type says so in its metadata."""
     field = next(field for field in fields(config) if field.name == name)

@@ -3,8 +3,6 @@
 import re
 from typing import Any
 
-import fsspec
-
 SCHEME = "hf://"
 _REVISION = re.compile(r"^((?:hf://)?(?:(?:datasets|models|spaces)/)?[^/@]+/[^/@]+)@(?:refs/[^/]+/[^/]+|[^/]+)")
 _TOKEN = "log in with `hf auth login`, or set HF_TOKEN, on every machine that has a worker"
@@ -16,6 +14,7 @@ def pinned(url: str) -> str:
     Raises OSError where there is no such repository or revision, or where this user may not read it; and what
     huggingface_hub raises where the hub can't be reached.
     """
+    import fsspec
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 

@@ -10,13 +10,12 @@ from enum import Enum
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-import fsspec
 import pyarrow as pa
-from fsspec.implementations.local import LocalFileSystem
 
 from lib.data.hub.hub_paths import SCHEME, pinned, without_revision
 from lib.data.parquet import UNREADABLE
 from lib.errors import InputError
+from lib.file_systems import file_system, is_local
 from lib.urls import reason, without_secrets
 
 _BLOCK_BYTES = 1 << 20
@@ -86,14 +85,14 @@ def resolve(path: str) -> list[Source]:
     if not path:
         raise InputError(f"data.path: is empty; give a file, a glob, a folder or a URL; {SUPPORTED}")
     with _reaching("data.path", path):
-        fs, root = fsspec.core.url_to_fs(pinned(path) if path.startswith(SCHEME) else path)
+        fs, root = file_system(pinned(path) if path.startswith(SCHEME) else path)
         fs.invalidate_cache()  # a listing of before may lack files
         paths = _paths(fs, root)
     if not paths:
         raise InputError(f"data.path={without_secrets(path)}: no such file, and no file matches; {SUPPORTED}")
     if odd := [name for name in paths if not _is_unicode(name)]:
         raise InputError(f"{odd[0]!a}: the name is not UTF-8; rename the file (convmv does so for many)")
-    local = isinstance(fs, LocalFileSystem)
+    local = is_local(fs)
     return [source_of(name if local else fs.unstrip_protocol(name)) for name in sorted(paths)]
 
 
@@ -108,7 +107,7 @@ def text_source(path: str, key: str) -> Source:
     Raises InputError, naming the key, where there is no such file system.
     """
     with _reaching(key, path):
-        fsspec.core.url_to_fs(path)
+        file_system(path)
     url = without_secrets(path)
     return Source(url, FileFormat.TEXT, _CODECS.get(PurePosixPath(url).suffix.lower()), path)
 
@@ -132,7 +131,7 @@ def name_below(path: str, url: str) -> str:
 
     Of a path that means one file by its name, the name of the file.
     """
-    fs, _ = fsspec.core.url_to_fs(path)
+    fs, _ = file_system(path)
     root, file = (str(fs._strip_protocol(place)) for place in (without_secrets(path).rstrip("/"), url))
     if url.startswith(SCHEME):
         root, file = without_revision(root), without_revision(file)
@@ -195,7 +194,7 @@ def _ends_hash(source: Source) -> str:
 
 def stat(source: Source) -> Stat:
     """Size and time of change of a source as it is now. Raises InputError where it is gone."""
-    fs, path = fsspec.core.url_to_fs(source.address)
+    fs, path = file_system(source.address)
     try:
         fs.invalidate_cache(path)  # as above: of a change it knows nothing
         size = fs.info(path).get("size")
@@ -266,9 +265,9 @@ class _Remote(io.RawIOBase):
 
 @contextmanager
 def _open_raw(source: Source) -> Iterator[BinaryIO]:
-    fs, path = fsspec.core.url_to_fs(source.address)
+    fs, path = file_system(source.address)
     try:
-        with fs.open(path, "rb") if isinstance(fs, LocalFileSystem) else _Remote(fs, path) as file:
+        with fs.open(path, "rb") if is_local(fs) else _Remote(fs, path) as file:
             yield cast(BinaryIO, file)
     except MemoryError as error:
         raise InputError(f"{source.url}: there is not enough memory for what it holds") from error
