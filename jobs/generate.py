@@ -4,7 +4,7 @@ python -m jobs.generate data=table data.path=FILE prompt=instruct engine=smollm2
 python -m jobs.generate data=openai_batch data.path=FILE merge.format=openai_batch engine=smollm2_135m
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
 from lib.data.rows.table import open_table
@@ -16,6 +16,8 @@ from lib.pipeline.run import Recipe
 from lib.pipeline.text_job import TextJobConfig, require_usual
 from lib.tasks.generation import Generate
 from lib.tasks.openai.body_texts import AnswerTexts
+from lib.tasks.prompts.prompt import PromptConfig
+from lib.tasks.prompts.use import PromptUse, asked_for
 from lib.tasks.sampling import SamplingConfig, require_draws, sampling
 
 
@@ -23,6 +25,7 @@ from lib.tasks.sampling import SamplingConfig, require_draws, sampling
 class Config(TextJobConfig, PromptJobConfig):
     """`conf/generate.yaml`."""
 
+    prompt: PromptConfig = field(metadata=asked_for(PromptUse.text))
     generate: SamplingConfig
 
 

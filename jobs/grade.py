@@ -16,6 +16,8 @@ from lib.tasks.grading.label_grade import LabelGrade
 from lib.tasks.grading.text_grade import TextGrade
 from lib.tasks.judging import written
 from lib.tasks.pairwise import Mode
+from lib.tasks.prompts.prompt import PromptConfig
+from lib.tasks.prompts.use import PromptUse, asked_for
 from lib.tasks.sampling import SamplingConfig, require_draws, sampling
 
 
@@ -23,6 +25,7 @@ from lib.tasks.sampling import SamplingConfig, require_draws, sampling
 class Config(PromptJobConfig):
     """`conf/grade.yaml`."""
 
+    prompt: PromptConfig = field(metadata=asked_for(PromptUse.grade))
     data: TableConfig
     grade: GradeConfig
     generate: SamplingConfig = field(default_factory=written)

@@ -13,6 +13,8 @@ from lib.pipeline.outcomes.battle_outcome import BATTLES
 from lib.pipeline.run import Recipe
 from lib.tasks.judging import judging_task, require_reference, written
 from lib.tasks.pairwise import PairwiseConfig
+from lib.tasks.prompts.prompt import PromptConfig
+from lib.tasks.prompts.use import PromptUse, asked_for
 from lib.tasks.sampling import SamplingConfig
 
 
@@ -20,6 +22,7 @@ from lib.tasks.sampling import SamplingConfig
 class Config(PromptJobConfig):
     """`conf/judge.yaml`."""
 
+    prompt: PromptConfig = field(metadata=asked_for(PromptUse.choice))
     data: BattlesConfig
     judge: PairwiseConfig
     generate: SamplingConfig = field(default_factory=written)

@@ -4,7 +4,7 @@ python -m jobs.rerank data.path=RETRIEVED/result.parquet engine=smollm2_135m
 python -m jobs.rerank data=openai_batch data.path=FILE merge.format=openai_batch rerank.by=cross_encoder engine=…
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lib.config import require_unset
 from lib.data.rows.openai_batch import OpenAiBatchConfig, batch_url, open_batch
@@ -17,6 +17,8 @@ from lib.pipeline.run import Recipe
 from lib.pipeline.text_job import TextJobConfig, require_usual
 from lib.tasks.openai.body_scores import RERANK, RerankDocuments, ScorePairs
 from lib.tasks.passage_columns import BESIDE
+from lib.tasks.prompts.prompt import PromptConfig
+from lib.tasks.prompts.use import PromptUse, asked_for
 from lib.tasks.reranking import FIELDS, CrossEncode, JudgeRelevance, RerankBy, RerankConfig
 
 _OF_NO_PROMPT = ("labels", "preview")  # labels: of the default prompt, as its template is
@@ -26,6 +28,7 @@ _OF_NO_PROMPT = ("labels", "preview")  # labels: of the default prompt, as its t
 class Config(TextJobConfig, PromptJobConfig):
     """`conf/rerank.yaml`."""
 
+    prompt: PromptConfig = field(metadata=asked_for(PromptUse.relevance))
     rerank: RerankConfig
 
 

@@ -13,6 +13,8 @@ from lib.pipeline.run import Recipe
 from lib.pipeline.tournament_draw import TournamentConfig, draw_battles
 from lib.tasks.judging import judging_task, require_reference, written
 from lib.tasks.pairwise import PairwiseConfig
+from lib.tasks.prompts.prompt import PromptConfig
+from lib.tasks.prompts.use import PromptUse, asked_for
 from lib.tasks.sampling import SamplingConfig
 
 
@@ -20,6 +22,7 @@ from lib.tasks.sampling import SamplingConfig
 class Config(PromptJobConfig):
     """`conf/tournament.yaml`."""
 
+    prompt: PromptConfig = field(metadata=asked_for(PromptUse.choice))
     tournament: TournamentConfig
     judge: PairwiseConfig
     generate: SamplingConfig = field(default_factory=written)

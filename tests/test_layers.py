@@ -30,7 +30,7 @@ FLOORS = {  # room -> the rooms that its files may import, besides itself and th
     "conf": {"lib.cluster", "lib.pipeline", "lib.tasks", "lib.store", "lib.data", "lib.engines"},
     "lib.command_line": {"conf"},
     "lib.composing": {"conf"},
-    "lib.usage": {"conf", "lib.composing", "lib.pipeline"},
+    "lib.usage": {"conf", "lib.composing", "lib.pipeline", "lib.tasks"},
     "lib.launch": {"conf", "lib.command_line", "lib.composing", "lib.usage", "lib.pipeline"},
     "lib.entry": {"jobs"},
     "jobs": {

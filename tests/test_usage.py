@@ -1,6 +1,7 @@
 """What --help says, and where: the list of jobs, a job's keys with their meanings, the configs that fit it."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from jobs import GROUPS
 from jobs.__main__ import JOBS, listing
 from lib.usage.about_keys import about_fields
 from lib.usage.completing import complete
+from lib.usage.options import choices, fitting
 from tests.conftest import Job
 from tests.running import ROOT
+
+PROMPTED = ("judge", "tournament", "generate", "rag", "grade", "rerank")
 
 
 def test_the_list_has_every_job_in_a_line_that_fits_a_screen() -> None:
@@ -43,6 +47,23 @@ def test_help_shows_what_fits_and_what_is_chosen(quick_job: Job) -> None:
         "lecture" not in quick_job("generate", "--help").stdout.partition("experiment=null\n")[2].partition("\nKeys")[0]
     )
     assert "did you mean" in quick_job("judge", "engine=dumy", "--help", code=2).stderr
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_what_a_job_is_given_by_default_is_among_what_fits(name: str) -> None:
+    groups = choices(name, import_module(f"jobs.{name}").JOB.config)
+    assert [group.key for group in groups if group.default not in (*group.options, "null")] == []
+
+
+def test_prompts_that_fit_are_those_that_ask_what_the_job_asks() -> None:
+    fit = {name: set(fitting(name, import_module(f"jobs.{name}").JOB.config)["prompt"]) for name in PROMPTED}
+    assert {"pairwise_ja", "mt_bench_pairwise_multi_turn", "classifier_en"} <= fit["judge"] == fit["tournament"]
+    assert {"instruct", "answer_ja", "translate_few_shot"} <= fit["generate"] == fit["rag"]
+    assert {"mt_bench_single", "rubric_ja"} <= fit["grade"]
+    assert fit["rerank"] == {"relevance_en", "relevance_ja", "relevance_qwen3", "relevance_bge_gemma"}
+    each = [fit[name] for name in ("judge", "generate", "grade", "rerank")]
+    assert set().union(*each) == {path.stem for path in (ROOT / "conf" / "prompt").glob("*.yaml")}
+    assert sum(map(len, each)) == len(set().union(*each))
 
 
 def test_meanings_are_read_from_docstrings() -> None:

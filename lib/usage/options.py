@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import conf
+from lib.tasks.prompts.use import PromptUse, use_of
 
 FOLDER = Path(conf.__file__).parent
 _EXPERIMENT = "experiment"
@@ -14,6 +15,8 @@ _NAMED = re.compile(r"^  - (?:optional )?(?P<key>(?P<group>\w+)(?:@(?P<place>\w+
 _SCHEMA = re.compile(r"^  - /schema/([\w/]+)@", re.MULTILINE)
 _PARENT = re.compile(r"^  - /?((?!_self_)[\w/]+)$", re.MULTILINE)
 _CHOSEN = re.compile(r"^  - override /(?P<group>\w+)(?:@(?P<place>\w+))?:", re.MULTILINE)
+_LABELS = re.compile(r"^labels:", re.MULTILINE)
+_SLOT = re.compile(r"\{(\w+)\}")
 _TOP = re.compile(r"^((?!defaults:)\w+):", re.MULTILINE)
 
 
@@ -33,7 +36,12 @@ def choices(job: str, config: type) -> list[Choice]:
     found = []
     for match in _NAMED.finditer(text):
         group, place = match["group"], match["place"] or match["group"]
-        fit = _experiments(config) if group == _EXPERIMENT else _of_kinds(group, _kinds(config, place))
+        if group == _EXPERIMENT:
+            fit = _experiments(config)
+        elif (use := _field(config, place).metadata.get("use")) is not None:
+            fit = _for_use(group, use)
+        else:
+            fit = _of_kinds(group, _kinds(config, place))
         found.append(Choice(match["key"], place, match["default"], tuple(sorted(fit))))
     return found
 
@@ -45,9 +53,27 @@ def fitting(job: str, config: type) -> dict[str, tuple[str, ...]]:
 
 def _kinds(config: type, name: str) -> tuple[type, ...]:
     """Of which types the config of a group may be. A field that is narrower than its type says so in its metadata."""
-    field = next(field for field in fields(config) if field.name == name)
-    kinds: tuple[type, ...] = field.metadata.get("kinds", (get_type_hints(config)[name],))
+    kinds: tuple[type, ...] = _field(config, name).metadata.get("kinds", (get_type_hints(config)[name],))
     return kinds
+
+
+def _field(config: type, name: str) -> Field[Any]:
+    assert is_dataclass(config)
+    return next(field for field in fields(config) if field.name == name)
+
+
+def _for_use(group: str, use: PromptUse) -> Iterator[str]:
+    """The prompts that ask for this."""
+    for path in (FOLDER / group).glob("*.yaml"):
+        text = _with_parents(group, path)
+        if use_of(_SLOT.findall(text), labels=_LABELS.search(text) is not None) is use:
+            yield path.stem
+
+
+def _with_parents(group: str, path: Path) -> str:
+    """The text of a file, and of those that it is made from."""
+    text = path.read_text(encoding="utf-8")
+    return "".join([text, *(_with_parents(group, path.with_name(f"{name}.yaml")) for name in _PARENT.findall(text))])
 
 
 def _of_kinds(group: str, kinds: tuple[type, ...]) -> Iterator[str]:

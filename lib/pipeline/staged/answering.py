@@ -15,6 +15,7 @@ from lib.pipeline.job import JobConfig
 from lib.tasks.embedding import Embed
 from lib.tasks.generation import Generate
 from lib.tasks.prompts.prompt import PromptConfig
+from lib.tasks.prompts.use import PromptUse, asked_for
 from lib.tasks.reranking import CrossEncode, JudgeRelevance, RerankBy, RerankConfig
 from lib.tasks.retrieving import RetrieveConfig
 from lib.tasks.sampling import SamplingConfig, require_draws, sampling
@@ -52,9 +53,9 @@ class Config(JobConfig):
     retrieve: RetrieveConfig
     reranker: ModelConfig
     rerank: RerankConfig = field(default_factory=likely)
-    rerank_prompt: PromptConfig
+    rerank_prompt: PromptConfig = field(metadata=asked_for(PromptUse.relevance))
     generator: ModelConfig
-    prompt: PromptConfig
+    prompt: PromptConfig = field(metadata=asked_for(PromptUse.text))
     generate: SamplingConfig
 
     @property
