@@ -1,5 +1,6 @@
 """jobs.generate in this process: what is refused, previewed, merged and compared."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,17 @@ def test_elements_that_are_merged_leave_what_one_process_does(prompts: Path, qui
     for name in ("metrics.json", "report.html"):
         assert (tmp_path / "parts" / name).exists()
         assert (tmp_path / "whole" / name).exists()
+
+
+def test_reports_of_runs_that_follow_each_other_are_linked(prompts: Path, quick_job: Job, tmp_path: Path) -> None:
+    first, second = tmp_path / "a & b", tmp_path / "deeper" / "second"
+    common = ["data=table", "engine=dummy", "executor=inline"]
+    quick_job("generate", *common, f"data.path={prompts}", f"run.dir='{first}'")
+    assert "<a href" not in (first / "report.html").read_text()
+    took = f"data.path='{first}/result.parquet'"
+    quick_job("generate", *common, took, "prompt.template='{text}'", f"run.dir={second}")
+    links = re.findall(r'<a href="([^"]+)">([^<]+)</a>', (second / "report.html").read_text())
+    assert links == [("../../a%20%26%20b/report.html", f"{tmp_path}/a &amp; b/result.parquet")]
 
 
 def test_several_runs_side_by_side(prompts: Path, quick_job: Job, tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
 """What reports and `metrics.json` say of any run: what was asked of which model, when, and what it took."""
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
 
 from lib.data.atomic import write_text
 from lib.data.cuts import read_cuts
 from lib.data.manifest import Manifest
-from lib.data.run_folder import MANIFEST, METRICS, ORIGIN, RESULT, read_config, read_object
+from lib.data.run_folder import MANIFEST, METRICS, ORIGIN, REPORT, RESULT, read_config, read_object
 from lib.data.shards import unfinished
 from lib.durations import shown
 from lib.engines.endpoint.endpoint_config import EndpointConfig
@@ -31,12 +35,15 @@ _OF_PROMPT = ("system", "template", "labels", "examples", "answer_prefix")
 
 
 def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
-    """What the reader of a report should know of its run, by what it is called. It has a result."""
+    """What the reader of a report should know of its run, by what it is called; links in it are `Markup`.
+
+    The run has a result.
+    """
     return {
         "job": manifest.job,
         "run folder": str(folder),
         "its rows": f"overnight view run.dir={shlex.quote(str(folder))}",
-        "input": ", ".join(file.source for file in manifest.inputs),
+        "input": Markup(", ").join(_linked(file.source, folder) for file in manifest.inputs),
         **({} if manifest.asked == manifest.rows else {"rows": manifest.division}),
         **{key: str(value) for key in _SHOWN if (value := manifest.identity.get(key)) is not None},
         **_prompt(manifest),
@@ -49,6 +56,14 @@ def run_details(manifest: Manifest, folder: Path) -> dict[str, str]:
         **_origin(folder),
         "fingerprint": manifest.fingerprint,
     }
+
+
+def _linked(source: str, folder: Path) -> Markup:
+    """A file of the input; that of another run with a link to its report, from the report in the folder."""
+    report = Path(source).with_name(REPORT)
+    if not (Path(source).is_absolute() and report.is_file() and report.with_name(MANIFEST).is_file()):
+        return escape(source)
+    return Markup('<a href="{}">{}</a>').format(quote(os.path.relpath(report, folder.resolve())), source)
 
 
 def run_figures(manifest: Manifest, folder: Path) -> dict[str, Any]:
