@@ -15,7 +15,19 @@ _BASH = r"""_overnight() {
 }
 complete -o nospace -F _overnight overnight"""
 
-_SCRIPTS = {"bash": _BASH}
+_ZSH = r"""_overnight() {
+  local found
+  local -a whole begun
+  for found in ${(f)"$("${words[1]/#\~/$HOME}" --complete "$LBUFFER" 2> /dev/null)"}; do
+    case $found in *' ') whole+=("${found% }") ;; *) begun+=("$found") ;; esac
+  done
+  compset -P '*[=:]'
+  compadd -S ' ' -a whole
+  compadd -S '' -a begun
+}
+compdef _overnight overnight"""
+
+_SCRIPTS = {"bash": _BASH, "zsh": _ZSH}
 
 
 def print_script(words: Sequence[str]) -> int:

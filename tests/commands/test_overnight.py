@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.programs import program
 
 COMMAND = Path(sys.executable).with_name("overnight")
 
@@ -95,3 +96,36 @@ def test_bash_completes(typed: str, found: list[str], tmp_path: Path) -> None:
     *words, told = _run(["bash", "-euc", shell], tmp_path, **locale).stdout.splitlines()
     assert told == "complete -o nospace -F _overnight overnight"
     assert [word for word in words if word] == found
+
+
+_KEYS = r"""zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell "PATH=$1:\$PATH; autoload -Uz compinit; compinit -u -d $PWD/dump; eval \"\$(overnight --completion zsh)\""
+zpty -w shell 'show() { zle complete-word; print -r -- "[$BUFFER]" > shown; }; zle -N show; bindkey "^X" show'
+zpty -w shell ': > ready'
+until [[ -e ready ]]; do sleep 0.1; done
+zpty -w -n shell "$TYPED"$'\x18'
+until [[ -s shown ]]; do sleep 0.1; done
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("overnight jud", "overnight judge "),
+        ("overnight judge data=sam", "overnight judge data=sample "),
+        ("overnight judge engine=dummy engine.fail_o", "overnight judge engine=dummy engine.fail_on="),
+        ("overnight judge data.path=q\\ (", "overnight judge data.path=q\\ \\(1\\).csv "),
+        ("overnight judge data.path=night/", "overnight judge data.path=night/質問.csv "),
+        ("overnight nothing x", "overnight nothing x"),
+    ],
+)
+def test_zsh_completes(typed: str, line: str, tmp_path: Path) -> None:
+    zsh = program("zsh")
+    (tmp_path / "night").mkdir()
+    for name in ("q (1).csv", "night/質問.csv"):
+        (tmp_path / name).touch()
+    cache = str(tmp_path / "cache")
+    terminal = {"LC_ALL": "C.UTF-8", "TERM": "dumb", "XDG_CACHE_HOME": cache, "TYPED": typed}
+    _run([zsh, "-fc", _KEYS, "zsh", str(COMMAND.parent)], tmp_path, **terminal)
+    assert (tmp_path / "shown").read_text() == f"[{line}]\n"
