@@ -14,8 +14,10 @@ from tests.bench import (
     million_rows,
     ray_data,
     reading,
+    refusals,
     runner,
     second_night,
+    viewer,
     vllm_judge,
 )
 
@@ -34,6 +36,8 @@ if __name__ == "__main__":
         driver,
         leaderboard,
         coverage,
+        viewer,
+        refusals,
     ):
         name = bench.__name__.rsplit(".", 1)[-1]
         print(f"\n## {name}\n\n{bench.__doc__}", flush=True)
