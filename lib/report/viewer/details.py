@@ -14,7 +14,7 @@ from lib.report.viewer.shape import ORDERS
 from lib.types import BATTLE_TEXTS, PROBABILITIES
 
 _PASSAGES = ("passages", "passage_ids", "scores", "documents", "starts", "stops", "retrieved_ranks", "passage_scores")
-_HEAD = ("n", "id", "file", "row", "error", "label", "verdict")
+_HEAD = ("id", "file", "row", "error", "label", "verdict")
 _SLOT = "slot."
 _FEW = 8  # numbers of a vector that are shown
 _LONGEST = 100_000  # characters of a text

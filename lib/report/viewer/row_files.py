@@ -1,5 +1,6 @@
 """The Parquet files that hold a run's result: the merged one or, before it is merged, those of finished shards."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,19 +13,28 @@ from lib.data.run_folder import RESULT
 from lib.data.shards import read_footer
 from lib.errors import InputError
 
+State = tuple[int, int, int]
+"""Which file a path leads to, its bytes and its time of change."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RowFiles:
-    """folder: of the run. paths: the files, in the order of the input. columns: those of a result.
+    """folder: of the run. paths: the files, in the order of the input, each with the columns `stored`.
 
-    note: what is not there yet; "" where all is.
+    note: what is not there yet; "" where all is. states: how the files were when they were found.
     """
 
     folder: Path
     manifest: Manifest
     paths: tuple[Path, ...]
-    columns: pa.Schema
+    stored: pa.Schema
+    states: Mapping[Path, State]
     note: str = ""
+
+    @property
+    def columns(self) -> pa.Schema:
+        """Those of a result."""
+        return pa.schema([field for field in self.stored if field.name not in (KEY, ANSWERED)])
 
 
 def find_rows(folder: Path) -> RowFiles:
@@ -32,7 +42,7 @@ def find_rows(folder: Path) -> RowFiles:
     folder = folder.resolve()
     manifest = read_manifest(folder)
     if (result := folder / RESULT).is_file():
-        return RowFiles(folder=folder, manifest=manifest, paths=(result,), columns=_columns(result))
+        return _files(folder, manifest, (result,))
     shards = manifest.shards()
     found = tuple(folder / s.path for s in shards if read_footer(s, manifest, folder) is not None)
     if not found:
@@ -41,8 +51,17 @@ def find_rows(folder: Path) -> RowFiles:
         f"This run is not merged: there are {len(found):,} of {len(shards):,} shards, without remembered and repeated "
         "rows. The job's own line finishes it."
     )
-    return RowFiles(folder=folder, manifest=manifest, paths=found, columns=_columns(found[0]), note=note)
+    return _files(folder, manifest, found, note)
 
 
-def _columns(path: Path) -> pa.Schema:
-    return pa.schema([field for field in parquet.schema(path) if field.name not in (KEY, ANSWERED)])
+def state_of(path: Path) -> State:
+    """How a file is now."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _files(folder: Path, manifest: Manifest, paths: tuple[Path, ...], note: str = "") -> RowFiles:
+    states = {path: state_of(path) for path in paths}  # before anything is read of them
+    return RowFiles(
+        folder=folder, manifest=manifest, paths=paths, stored=parquet.schema(paths[0]), states=states, note=note
+    )

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from lib.data import parquet
 from lib.errors import InputError, RunFolderError
-from lib.report.viewer.row_files import RowFiles
+from lib.report.viewer.row_files import RowFiles, State, state_of
 from lib.report.viewer.selection import PAGE_ROWS, Flag, Order, Selection
-from lib.report.viewer.shape import Shape, as_text, is_text, is_texts, quoted, shape_of
+from lib.report.viewer.shape import Shape, shape_of
+from lib.report.viewer.sql import PLACE, as_text, is_text, is_texts, quoted, rows_of, shortened
 
 Cells = dict[str, Any]
 """The cells of a row by their columns."""
@@ -39,7 +40,8 @@ class RowIndex:
     values: of the columns with few values, how many rows have each; known: of these and of such as are no filter, the
     values. counts: rows with each flag. total: all rows.
     searched: what a search looks at, in words. firsts: the number of the first row in each file. inputs: files of the
-    run folder that hold the input's texts, each with the number of its input and its columns.
+    run folder that hold the input's texts, each with the number of its input and its columns. states: how all these
+    files were when they were opened.
     """
 
     files: RowFiles
@@ -52,6 +54,7 @@ class RowIndex:
     firsts: list[int] = field(default_factory=list)
     inputs: list[tuple[int, Path, pa.Schema]] = field(default_factory=list)
     known: dict[str, list[str]] = field(default_factory=dict)
+    states: dict[Path, State] = field(default_factory=dict)
     _found: OrderedDict[str, str] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -68,26 +71,45 @@ class RowIndex:
             try:
                 return self.database.execute(sql, given).fetchall()
             except duckdb.Error as error:
+                self.require_unchanged()
                 said = str(error).splitlines()[0]
                 raise RunFolderError(
                     f"{self.files.folder}: cannot be read ({said}); jobs.merge run.dir=DIR makes the result again"
                 ) from error
 
+    def require_unchanged(self) -> None:
+        """Raise RunFolderError where a file was written again: what is in memory tells nothing of it."""
+        for path, state in self.states.items():
+            try:
+                unchanged = state_of(path) == state
+            except FileNotFoundError:
+                unchanged = False
+            if not unchanged:
+                raise RunFolderError(
+                    f"{path}: was written again, moved or removed since it was opened; start jobs.view again"
+                )
+
     def count(self, selection: Selection) -> int:
         """How many rows are selected."""
-        where, given = self._where(selection)
-        return int(self.run(f"SELECT count(*) FROM rows WHERE {where}", given)[0][0])
+        with self._lock:  # no other search may take the place of this one
+            where, given = self._where(selection)
+            return int(self.run(f"SELECT count(*) FROM rows WHERE {where}", given)[0][0])
 
     def page(self, selection: Selection, size: int = PAGE_ROWS) -> list[int]:
         """The numbers of the rows on a page of the list."""
-        where, given = self._where(selection)
-        limit = {**given, "size": size, "skip": selection.page * size}
-        order = self._order_sql(selection)
-        sql = f"SELECT n FROM rows WHERE {where} ORDER BY {order} LIMIT $size OFFSET $skip"
-        return [n for (n,) in self.run(sql, limit)]
+        with self._lock:
+            where, given = self._where(selection)
+            limit = {**given, "size": size, "skip": selection.page * size}
+            order = self._order_sql(selection)
+            sql = f"SELECT n FROM rows WHERE {where} ORDER BY {order} LIMIT $size OFFSET $skip"
+            return [n for (n,) in self.run(sql, limit)]
 
     def neighbours(self, selection: Selection, n: int) -> tuple[int | None, int | None]:
         """The rows before and behind row n, among the selected ones in their order, whether n is one or not."""
+        with self._lock:
+            return self._neighbours(selection, n)
+
+    def _neighbours(self, selection: Selection, n: int) -> tuple[int | None, int | None]:
         key, down = self._key(selection)
         ((value,),) = self.run(f"SELECT {key} FROM rows WHERE n = $n", {"n": n})
         where, given = self._where(selection)
@@ -110,7 +132,7 @@ class RowIndex:
     def cells(self, numbers: Sequence[int], short: int | None = None) -> list[Cells]:
         """The cells of rows, in this order. short: characters of each text at most, and of lists the first text alone.
 
-        Beside them, `n`: the row's number. Raises InputError for a number that no row has.
+        Raises InputError for a number that no row has.
         """
         if any(not 0 <= n < self.total for n in numbers):
             raise InputError(f"row {max(numbers)}: there are {self.total:,} rows, numbered from 0")
@@ -121,10 +143,10 @@ class RowIndex:
             first, behind = self.firsts[part], (*self.firsts, self.total)[part + 1]
             inside = [n - first for n in numbers if first <= n < behind]
             if inside:
-                sql = f"SELECT file_row_number, {', '.join(taken)} FROM read_parquet($path, file_row_number = true) "
-                sql += "WHERE file_row_number IN (SELECT unnest($inside))"
+                sql = f"SELECT {PLACE}, {', '.join(taken)} FROM {rows_of(self.files.stored)} "
+                sql += f"WHERE {PLACE} IN (SELECT unnest($inside))"
                 for place, *values in self.run(sql, {"path": str(path), "inside": inside}):
-                    found[first + place] = {"n": first + place, **dict(zip(names, values, strict=True))}
+                    found[first + place] = dict(zip(names, values, strict=True))
         return [found[n] for n in numbers]
 
     def where_with(self, sql: str, given: Mapping[str, object]) -> list[int]:
@@ -187,13 +209,13 @@ class RowIndex:
             for part, path in enumerate(self.files.paths):
                 # `error` at least
                 texts = [as_text(self.files.columns, name) for name in self.shape.texts if name not in self.known]
-                sql = f"INSERT INTO {table} SELECT file_row_number + {self.firsts[part]} FROM "
-                sql += f"read_parquet($path, file_row_number = true) WHERE {_any_holds(texts)}"
+                sql = f"INSERT INTO {table} SELECT {PLACE} + {self.firsts[part]} FROM "
+                sql += f"{rows_of(self.files.stored)} WHERE {_any_holds(texts)}"
                 self.run(sql, {**given, "path": str(path)})
             for source, path, columns in self.inputs:
                 texts = _texts_of_input(columns)
                 sql = f"INSERT INTO {table} SELECT n FROM rows WHERE source = {source} AND row IN "
-                sql += f"(SELECT row FROM read_parquet($path) WHERE {_any_holds(texts)})"
+                sql += f"(SELECT row FROM {rows_of(columns)} WHERE {_any_holds(texts)})"
                 self.run(sql, {**given, "path": str(path)})
             self._found[words] = table
             return table
@@ -218,7 +240,7 @@ def open_index(files: RowFiles, *, beside: Sequence[Path] = (), memory: str = "3
     database.execute("SET allowed_directories = $folders", {"folders": folders})
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
-    index = RowIndex(files=files, shape=shape_of(files.columns), database=database)
+    index = RowIndex(files=files, shape=shape_of(files.columns), database=database, states=dict(files.states))
     names = _names_with_few_values(index)
     _fill(index, names)
     _count(index, names)
@@ -241,10 +263,11 @@ def _fill(index: RowIndex, names: Sequence[str]) -> None:
     sources = [file.source for file in index.files.manifest.inputs]
     for part, path in enumerate(index.files.paths):
         index.firsts.append(index.total)
-        of_input = ["list_position($sources, file) - 1", '"row"'] if "file" in index.files.columns.names else ["0", "n"]
-        own = [f"file_row_number + {index.total} AS n", str(part), "file_row_number", *of_input]
+        n = f"{PLACE} + {index.total}"
+        of_input = ["list_position($sources, file) - 1", '"row"'] if "file" in index.files.columns.names else ["0", n]
+        own = [n, str(part), PLACE, *of_input]
         values = ", ".join([*own, *(sql for _, sql in taken.values())])
-        sql = f"INSERT INTO rows SELECT {values} FROM read_parquet($path, file_row_number = true)"
+        sql = f"INSERT INTO rows SELECT {values} FROM {rows_of(index.files.stored)}"
         index.run(sql, {"path": str(path), **({"sources": sources} if of_input[0] != "0" else {})})
         index.total = index.run("SELECT count(*) FROM rows")[0][0]
 
@@ -274,7 +297,7 @@ def _names_with_few_values(index: RowIndex) -> list[str]:
     names = index.shape.names
     if not names:
         return []
-    sample = f"SELECT * FROM read_parquet($path) LIMIT {_SAMPLE_ROWS}"
+    sample = f"SELECT * FROM {rows_of(index.files.stored)} LIMIT {_SAMPLE_ROWS}"
     measured = ", ".join(f"count(DISTINCT {quoted(n)}), max(length({quoted(n)}))" for n in names)
     ((*found,),) = index.run(f"SELECT {measured} FROM ({sample})", {"path": str(index.files.paths[0])})
     few = zip(names, found[::2], found[1::2], strict=True)
@@ -292,6 +315,7 @@ def _find_inputs(index: RowIndex) -> None:
             if not path.is_file():
                 missing = True
                 continue
+            index.states[path] = state_of(path)
             columns = parquet.schema(path)
             if _texts_of_input(columns):
                 index.inputs.append((source, path, columns))
@@ -322,11 +346,3 @@ def _finite(sql: str) -> str:
 
 def _is_short(kind: pa.DataType) -> bool:
     return not pa.types.is_nested(kind) and not pa.types.is_binary(kind)
-
-
-def shortened(column: pa.Field, characters: int) -> str:
-    """SQL of the beginning of a cell: of a list, of its first text."""
-    name = quoted(column.name)
-    if pa.types.is_nested(column.type):
-        return f"left({name}[1], {characters})"
-    return f"left({name}, {characters})" if is_text(column.type) else name

@@ -11,6 +11,7 @@ from lib.errors import InputError
 PAGE_ROWS = 50
 _VALUE = "is."  # before the name of a column whose value is chosen
 _MOST_WORDS = 200  # characters
+_MOST_FIELDS = 100
 
 
 class Flag(Enum):
@@ -74,23 +75,38 @@ class Selection:
 
 def read_query(query: str) -> Selection:
     """What an address selects; empty fields of a form select nothing. Raises InputError for what it can't mean."""
-    given = {key: value for key, value in parse_qsl(query, max_num_fields=100) if value}
-    flags = tuple(flag for flag in Flag if given.pop(flag.name, "") == "1")
+    try:
+        given = {key: value for key, value in parse_qsl(query, max_num_fields=_MOST_FIELDS) if value}
+    except ValueError as error:
+        raise InputError(f"an address says at most {_MOST_FIELDS} things; leave some out") from error
+    flags = tuple(flag for flag in Flag if _is_set(given, flag.name))
     values = {key.removeprefix(_VALUE): given.pop(key) for key in list(given) if key.startswith(_VALUE)}
     words = given.pop("words", "")
     if len(words) > _MOST_WORDS:
         raise InputError(f"words: at most {_MOST_WORDS} characters are searched for; leave some out")
     page, row = (_number(given.pop(key, None), key) for key in ("page", "row"))
-    return Selection(
+    selection = Selection(
         flags=flags,
         words=words,
         values=values,
         order=given.pop("order", Order.place.name),
-        up=given.pop("up", "") == "1",
+        up=_is_set(given, "up"),
         page=page or 0,
         row=row,
-        prompt=given.pop("prompt", "") == "1",
+        prompt=_is_set(given, "prompt"),
     )
+    if given:  # else all rows would be shown as those that were meant
+        raise InputError(
+            f"{next(iter(given))[:80]}: an address says no such thing; take filters from the list of all rows"
+        )
+    return selection
+
+
+def _is_set(given: dict[str, str], key: str) -> bool:
+    value = given.pop(key, None)
+    if value not in (None, "1"):
+        raise InputError(f"{key}={value[:20]}: must be 1, or be left out")
+    return value is not None
 
 
 def _number(text: str | None, key: str) -> int | None:

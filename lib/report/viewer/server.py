@@ -1,5 +1,6 @@
 """The viewer's server: on this machine only, for pages of one run; it answers GET and writes nothing."""
 
+import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,6 +11,8 @@ from lib.report.viewer.selection import read_query
 from lib.report.viewer.viewer import FILES, Viewer
 
 HOST = "127.0.0.1"
+_NAMES = (HOST, "localhost")
+_HTTP_PORT = 80  # which browsers leave out
 _STATIC = {"/viewer.css": "text/css", "/viewer.js": "text/javascript"}
 _HEADERS = {
     "Content-Security-Policy": (
@@ -31,18 +34,26 @@ def make_server(viewer: Viewer, port: int) -> ThreadingHTTPServer:
         pages = viewer
 
     try:
-        server = ThreadingHTTPServer((HOST, port), Handler)
+        server = _Server((HOST, port), Handler)
     except OSError as error:
         raise ConfigError(
             f"view.port={port}: can't be listened on ({error.strerror}); 0 takes one that is free"
         ) from error
-    server.daemon_threads = True
     return server
 
 
 def address_of(server: ThreadingHTTPServer) -> str:
     """Where the pages are."""
     return f"http://{HOST}:{server.server_address[1]}/"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that went away before it had its page."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -58,7 +69,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_for_us():
             self._send(HTTPStatus.FORBIDDEN, "text/plain", b"this server answers to its own address only\n")
             return
-        url = urlsplit(self.path)
+        try:
+            url = urlsplit(self.path)
+        except ValueError:  # http://[ and its like
+            self._send(HTTPStatus.BAD_REQUEST, "text/plain", b"this is no address\n")
+            return
         if (kind := _STATIC.get(url.path)) is not None:
             self._send(HTTPStatus.OK, kind, (FILES / url.path[1:]).read_bytes())
         elif url.path == "/":
@@ -76,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_for_us(self) -> bool:
         """Whether the browser means this machine: another name that leads here is a trap (DNS rebinding)."""
         port = self.server.server_address[1]
-        own = [f"{name}:{port}" for name in (HOST, "localhost")]
+        own = [f"{name}:{port}" for name in _NAMES] + (list(_NAMES) if port == _HTTP_PORT else [])
         return self.headers.get_all("Host") in [[name] for name in own]
 
     def _show(self, query: str) -> None:
@@ -84,10 +99,10 @@ class _Handler(BaseHTTPRequestHandler):
             selection = read_query(query)
             pages = self.pages
             text = pages.list_page(selection) if selection.row is None else pages.row_page(selection)
+            pages.require_unchanged()
             status = HTTPStatus.OK
-        except (OvernightError, ValueError) as error:  # ValueError: of a query string that is none
-            usage = isinstance(error, (InputError, ValueError))
-            status = HTTPStatus.BAD_REQUEST if usage else HTTPStatus.INTERNAL_SERVER_ERROR
+        except OvernightError as error:
+            status = HTTPStatus.BAD_REQUEST if isinstance(error, InputError) else HTTPStatus.INTERNAL_SERVER_ERROR
             text = self.pages.refusal(str(error))
         self._send(status, "text/html; charset=utf-8", text.encode("utf-8", "replace"))
 

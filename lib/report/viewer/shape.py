@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from lib.data.cuts import CUT_COLUMNS
 from lib.report.viewer.selection import Flag
+from lib.report.viewer.sql import as_text, is_some_list, is_text, is_texts, quoted
 from lib.types import PROBABILITIES, VERDICTS
 
 TEXTS = ("text", "texts", "passages")
@@ -65,17 +66,6 @@ def shape_of(columns: pa.Schema) -> Shape:
     )
 
 
-def quoted(name: str) -> str:
-    """A column's name as SQL has it, whatever it is."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def as_text(columns: pa.Schema, name: str) -> str:
-    """SQL of a column's text; of a list, all of it."""
-    found = quoted(name)
-    return f"array_to_string({found}, chr(10))" if is_texts(columns.field(name).type) else found
-
-
 def _likeliest(names: list[str]) -> str:
     """SQL of the likeliest end; null where one of the probabilities is not known."""
     a, b, tie = map(quoted, names)
@@ -116,19 +106,5 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
-def is_text(kind: pa.DataType) -> bool:
-    """Whether cells are texts."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
 def _is_numbers(kind: pa.DataType) -> bool:
-    return _is_some_list(kind) and pa.types.is_floating(kind.value_type)
-
-
-def is_texts(kind: pa.DataType) -> bool:
-    """Whether cells are lists of texts."""
-    return _is_some_list(kind) and is_text(kind.value_type)
-
-
-def _is_some_list(kind: pa.DataType) -> bool:
-    return any(is_it(kind) for is_it in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
+    return is_some_list(kind) and pa.types.is_floating(kind.value_type)

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lib.errors import OvernightError
+from lib.errors import InputError, OvernightError
 from lib.report.viewer.details import blocks_of, short, side_by_side
 from lib.report.viewer.input_texts import ReadSource, beginning, input_cells, place_of
 from lib.report.viewer.pairing import other_of
@@ -65,9 +65,17 @@ class Viewer:
         """Job and folder."""
         return f"{self.index.files.manifest.job}: {self.index.files.folder.name}"
 
+    def require_unchanged(self) -> None:
+        """Raise RunFolderError where files were written again: pages that were made then may show other rows."""
+        for index in (self.index, self.other):
+            if index is not None:
+                index.require_unchanged()
+
     def list_page(self, selection: Selection) -> str:
         """A page of the list. Raises InputError for a selection that this run has not."""
         total = self.index.count(selection)
+        if selection.page >= (pages := _pages(total)):
+            raise InputError(f"page={selection.page}: there are {pages:,} pages of these rows, numbered from 0")
         numbers = self.index.page(selection)
         return self.render_list(selection, numbers, total, [f"{self.index.total:,} rows."])
 
@@ -97,8 +105,8 @@ class Viewer:
             },
             searched=index.searched,
             total=total,
-            pages=max(-(-total // PAGE_ROWS), 1),
-            header=self._header(),
+            pages=_pages(total),
+            header=[*self._own_names, *self._shown_names],
             lines=self._lines(numbers, selection, bundle),
             bundle=bundle,
             root="",
@@ -166,15 +174,21 @@ class Viewer:
         names = [name for name in self.index.values if name not in ("verdict", "label", "finish_reason")]
         return names[:_LIST_NAMES]
 
-    def _header(self) -> list[str]:
+    @property
+    def _asks(self) -> bool:
+        """Whether a column has questions; that of battles may hold hashes."""
+        return {"question", "model_a"} & set(self.index.files.columns.names) == {"question"}
+
+    @property
+    def _own_names(self) -> list[str]:
         columns = self.index.files.columns.names
-        header = ["input"] if self.index.inputs or "question" in columns else []
+        header = ["input"] if self.index.inputs or self._asks else []
         header += ["answer"] if {"text", "texts", "passages"} & set(columns) else []
         header += ["verdict"] if "verdict" in columns else []
         header += ["label"] if "label" in columns else []
         header += [name for name in _IN_LIST if name in columns]
         header += ["sureness"] if self.index.shape.sureness else []
-        return [*header, "length", *self._shown_names]
+        return [*header, "length"]
 
     def _lines(self, numbers: Sequence[int], selection: Selection, bundle: Bundle | None) -> list[_Line]:
         found = self.index.cells(numbers, _SHORT)
@@ -183,17 +197,18 @@ class Viewer:
         sql = "SELECT n, sureness, length FROM rows WHERE n IN (SELECT unnest($numbers))"
         measures = {n: rest for n, *rest in self.index.run(sql, {"numbers": list(numbers)})}
         lines = []
-        for cells in found:
-            n = cells["n"]
+        for n, cells in zip(numbers, found, strict=True):
             sureness, length = measures[n]
             texts: dict[str, _Cell] = {
-                "input": _Cell(beginning(inputs.get(n, {})) or str(cells.get("question") or ""), "said"),
+                "input": _Cell(beginning(inputs.get(n, {})) or str((self._asks and cells["question"]) or ""), "said"),
                 "answer": _Cell(_answer(cells), "said"),
                 "sureness": _Cell("" if sureness is None else f"{sureness:.3f}", "number"),
                 "length": _Cell(f"{length or 0:,}", "number"),
-                "model": _Cell(_models(cells), "name"),
             }
-            row = [texts[name] if name in texts else _cell(cells.get(name)) for name in self._header()]
+            row = [texts[name] if name in texts else _cell(cells.get(name)) for name in self._own_names]
+            row += [
+                _Cell(_models(cells), "name") if name == MODEL else _cell(cells.get(name)) for name in self._shown_names
+            ]
             href = f"rows/{n}.html" if bundle else f"./?{selection.at(n).query}"
             lines.append(_Line(n=n, name=_name(cells), href=href, cells=row, flags=flags[n]))
         return lines
@@ -204,6 +219,10 @@ class Viewer:
         sql = f"SELECT n, {columns} FROM rows WHERE n IN (SELECT unnest($numbers))"
         found = self.index.run(sql, {"numbers": list(numbers)})
         return {n: [flag for flag, held in zip(names, holds, strict=True) if held] for n, *holds in found}
+
+
+def _pages(total: int) -> int:
+    return max(-(-total // PAGE_ROWS), 1)
 
 
 def _name(cells: Cells) -> str:

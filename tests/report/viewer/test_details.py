@@ -40,7 +40,7 @@ def test_the_answers_of_every_kind_have_their_block() -> None:
         "passages": ["first", "second"], "passage_ids": ["p", "q"], "scores": [0.5, 0.25], "documents": ["d", None],
         "starts": [10, None], "stops": [1200, None], "retrieved_ranks": [3, 1],
     }  # fmt: skip
-    (found, rest) = blocks_of({"n": 0, **passages, "tokens": 5}, {})
+    (found, rest) = blocks_of({"id": "0", **passages, "tokens": 5}, {})
     assert [text.title for text in found.texts] == ["1. score 0.5 before at 3 d characters 10 to 1,200",
                                                     "2. score 0.25 before at 1 q"]  # fmt: skip
     assert rest.table is not None

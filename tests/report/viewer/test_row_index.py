@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,12 +85,62 @@ def test_odd_names_and_values_stay_names_and_values(tmp_path: Path) -> None:
     (cells,) = index.cells([0])
     assert cells["nested"] == {"a": [1, 2]}
     assert cells["text"] == EVIL
-    assert cells["n"] == 0
     for query in ("is.nothing=1", "order=nothing", "wrong=1", "order=least_sure"):
         with pytest.raises(InputError):
             numbers(index, query)
     with pytest.raises(InputError, match="there are 6 rows"):
         index.cells([6])
+
+
+def test_names_that_differ_in_capitals_alone_are_of_different_columns(tmp_path: Path) -> None:
+    columns = {
+        "Verdict": ["x", "y", "x", "y"],  # before ours
+        "ID": ["1", "01", "1.0", "１"],
+        "": ["u", "v", "u", "v"],
+        "file_row_number": [7, 7, 7, 7],
+        "n": [40, 30, 20, 10],
+        "Score": [1.0, 2.0, 3.0, 4.0],
+        "score": [4.0, 3.0, 2.0, 1.0],
+        "label": ["A", "A", "B", "B"],
+        "verdict": ["A", "A", "A", "B"],
+        "^verdict": ["c", "c", "d", "d"],
+        "Error": ["none", "none", "none", "none"],
+    }
+    index = index_of(write_run(tmp_path / "run", columns))
+    assert index.counts == {Flag.wrong: 1, Flag.failed: 0}
+    assert numbers(index, "wrong=1") == [2]
+    assert numbers(index, "is.Verdict=x") == [0, 2]
+    assert numbers(index, "is.verdict=B") == [3]
+    assert numbers(index, "is.%5Everdict=c") == [0, 1]
+    assert numbers(index, "is.=v") == [1, 3]
+    assert numbers(index, "order=n") == [0, 1, 2, 3]
+    assert numbers(index, "order=Score") == [3, 2, 1, 0]
+    assert numbers(index, "order=score") == [0, 1, 2, 3]
+    assert numbers(index, "words=01") == [1]
+    for n, cells in enumerate(index.cells(range(4))):
+        assert {name: cells[name] for name in columns} == {name: values[n] for name, values in columns.items()}
+        assert cells["id"] == f"id{n}"
+
+
+def test_searches_at_once_do_not_get_each_others_rows(tmp_path: Path) -> None:
+    index = index_of(write_run(tmp_path / "run", {"text": [f"word{n:02}" for n in range(12)]}))
+
+    def search(place: int) -> bool:
+        n = place * 5 % 12
+        selection = read_query(f"words=word{n:02}")
+        return (index.count(selection), index.page(selection), index.neighbours(selection, n)) == (1, [n], (None, None))
+
+    with ThreadPoolExecutor(6) as threads:
+        assert all(threads.map(search, range(120)))
+
+
+@pytest.mark.parametrize("name", ["result.parquet", "input/0.parquet"])
+def test_a_file_that_is_gone_is_not_called_damaged(name: str, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", {"text": ["a", "b"]}, {"prompt": ["c", "d"]})
+    index = index_of(folder)
+    (folder / name).unlink()
+    with pytest.raises(RunFolderError, match=r"start jobs\.view again"):
+        numbers(index, "words=c")
 
 
 def test_a_run_of_failed_rows_only(tmp_path: Path) -> None:

@@ -23,7 +23,13 @@ def test_empty_fields_of_a_form_select_nothing() -> None:
     assert read_query("words=&is.model=&order=place&page=") == Selection()
 
 
-@pytest.mark.parametrize("query", ["row=-1", "row=x", "page=1e3", "row=9999999999999", f"words={'x' * 201}"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "row=-1", "row=x", "page=1e3", "page=%D9%A1", "row=9999999999999", f"words={'x' * 201}",
+        "wrnog=1", "wrong=true", "up=0", "is=x", "&".join(["wrong=1"] * 101),
+    ],
+)  # fmt: skip
 def test_what_an_address_cannot_mean_is_refused(query: str) -> None:
     with pytest.raises(InputError):
         read_query(query)

@@ -1,12 +1,15 @@
 import http.client
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from lib.data import parquet
 from lib.errors import ConfigError
-from lib.report.viewer.server import HOST, make_server
+from lib.report.viewer.server import HOST, address_of, make_server
 from tests.report.viewer.small_runs import EVIL, JAPANESE, battles, viewer_of, write_run
 
 Ask = Callable[..., tuple[int, str, http.client.HTTPMessage]]
@@ -68,9 +71,34 @@ def test_what_there_is_not_is_said(ask: Ask) -> None:
     assert ask("/../../etc/passwd")[0] == 404
     assert ask("/viewer.py")[0] == 404
     assert ask("/", method="POST")[0] == 501
-    status, text, _ = ask("/?row=99")
-    assert status == 400
-    assert "there are 12 rows" in text
+    assert ask("http://[/")[0] == 400
+    for path, said in (("/?row=99", "there are 12 rows"), ("/?page=1", "there are 1 pages"), ("/?wrnog=1", "wrnog")):
+        status, text, _ = ask(path)
+        assert status == 400
+        assert said in text
+
+
+def test_a_browser_that_goes_away_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with make_server(viewer_of(write_run(tmp_path / "run", {"text": ["a"]})), 0) as server:
+        request = f"GET / HTTP/1.1\r\nHost: {address_of(server).split('/')[2]}\r\n\r\n"
+        gone = socket.create_connection(server.server_address[:2])
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # so that closing is a reset
+        gone.sendall(request.encode())
+        server.daemon_threads = False  # so that the end of `with` waits for it
+        server.handle_request()
+        gone.close()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_result_that_was_written_again_is_not_shown_with_the_filters_of_the_old_one(ask: Ask, tmp_path: Path) -> None:
+    assert ask("/?wrong=1")[0] == 200
+    result = tmp_path / "run" / "result.parquet"
+    parquet.write(parquet.read(result).take(list(reversed(range(12)))), result)
+    for path in ("/?wrong=1", "/?row=0"):
+        status, text, _ = ask(path)
+        assert status == 500
+        assert "start jobs.view again" in text
+        assert "question" not in text
 
 
 def test_links_lead_to_the_neighbours_in_the_list(ask: Ask) -> None:
