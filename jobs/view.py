@@ -84,7 +84,7 @@ def main(config: Config) -> None:
     view = config.view
     viewer = open_viewer(Path(str(config.run.dir)), None if view.other is None else Path(view.other))
     if view.export is not None:
-        out = Path(view.export).absolute()
+        out = Path(view.export).resolve()
         carried = write_bundle(viewer, out, sample=view.sample, odd=view.odd)
         print(f"pages:      {(out / INDEX).as_uri()}\n{carried.note}")
         return
@@ -108,7 +108,7 @@ def open_viewer(folder: Path, other: Path | None) -> Viewer:
 
     return Viewer(
         index=index,
-        read_source=lambda number, row: asked().rows.cells(number, row),
+        read_source=lambda number, row: asked().rows.texts(number, row),
         make_prompts=lambda number, row: asked().texts(number, row),
         **({} if other is None else _beside(index, other)),
     )

@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 from lib.data import parquet
 from lib.data.joining.keys import content_keys
 from lib.data.manifest import Manifest
-from lib.data.reading.input_file import InputFile, read_rows, require_unchanged
+from lib.data.reading.input_file import InputFile, read_rows
 from lib.data.reading.readers import batches, blocks, column_names
-from lib.data.reading.sources import Stat, source_of
+from lib.data.reading.sources import Stat, source_of, stat
 from lib.data.rows.base import Rows
 from lib.data.rows.columns import canonical
 from lib.errors import InputError
+from lib.report.viewer.sql import is_text, is_texts
 from lib.types import KEY
 
 
@@ -28,9 +29,11 @@ class SourceRows:
     manifest: Manifest
     data: Rows
 
-    def cells(self, number: int, row: int) -> dict[str, Any]:
-        """The cells of row `row` of an input. Raises as `table`."""
-        found: dict[str, Any] = self.table(number, row).to_pylist()[0]
+    def texts(self, number: int, row: int) -> dict[str, Any]:
+        """The cells of row `row` of an input that are texts, or lists of them. Raises as `table`."""
+        table = self.table(number, row)
+        names = [field.name for field in table.schema if is_text(field.type) or is_texts(field.type)]
+        found: dict[str, Any] = table.select(names).to_pylist()[0]
         return found
 
     def table(self, number: int, row: int) -> pa.Table:
@@ -46,6 +49,7 @@ class SourceRows:
 
     def _places(self, file: InputFile, row: int) -> Iterator[pa.Table]:
         if not file.canonical:
+            _require_as_read(file)
             yield read_rows(file, self.folder, row, row + 1, self.data)
             return
         yield self._in_folder(file.parquet, row)
@@ -69,9 +73,8 @@ class SourceRows:
 
     def _in_source(self, file: InputFile, row: int) -> pa.Table:
         """The row of the source, which is read up to it."""
-        source, first = source_of(file.source), 0
-        require_unchanged(source, Stat(file.size, file.mtime_ns))
-        data = self.data
+        _require_as_read(file)
+        source, first, data = source_of(file.source), 0, self.data
         read = blocks if data.in_columns else batches
         options: dict[str, Any] = {"as_arrow": data.as_arrow}
         columns = data.present_columns(column_names(source, data.dialect), source.url)
@@ -81,3 +84,8 @@ class SourceRows:
                     return table.slice(row - first, 1)
                 first += table.num_rows
         return data.schema.empty_table()
+
+
+def _require_as_read(file: InputFile) -> None:
+    if stat(source_of(file.source)) != Stat(file.size, file.mtime_ns):
+        raise InputError(f"{file.source}: was changed since this run has read it")

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from lib.report.viewer.viewer import FILES, Bundle, Viewer
 
 INDEX = "index.html"
 _COPIED = ("viewer.css", "viewer.js", "bundle.js")
+_DATA, _ROWS = "rows.js", "rows"
 _MARK = "overnight-view.json"  # what tells a bundle of ours from a folder of somebody else's
 _SEARCHED = 4000  # characters of a row that can be searched
 _ODD = (Flag.failed, Flag.wrong, Flag.flipped, Flag.differs, Flag.alone, Flag.cut, Flag.unfinished)
@@ -34,23 +36,25 @@ class Carried:
 def write_bundle(viewer: Viewer, out: Path, *, sample: int, odd: int) -> Carried:
     """Write the pages into a folder, which may hold an earlier bundle and nothing else.
 
-    sample: rows that are nothing special. odd: at most so many of the others. Raises ConfigError for a folder in use.
+    sample: rows that are nothing special. odd: at most so many of the others. Raises ConfigError for a folder in use,
+    RunFolderError where the run's files were written again meanwhile.
     """
     _require_free(out)
     carried = choose(viewer.index, sample=sample, odd=odd)
-    bundle = Bundle()
+    bundle = Bundle(searched=f"the first {_SEARCHED:,} characters of {viewer.index.searched}")
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_folder(out) as scratch:
-        (scratch / "rows").mkdir()
+        (scratch / _ROWS).mkdir()
         for name in _COPIED:
             shutil.copyfile(FILES / name, scratch / name)
         for n in carried.numbers:
-            _write(scratch / "rows" / f"{n}.html", viewer.row_page(Selection(row=n), bundle))
+            _write(scratch / _ROWS / f"{n}.html", viewer.row_page(Selection(row=n), bundle))
         page = viewer.render_list(Selection(), carried.numbers, len(carried.numbers), [carried.note], bundle)
         _write(scratch / INDEX, page)
         content = json.dumps({"page": PAGE_ROWS, "rows": _entries(viewer.index, carried.numbers)}, ensure_ascii=True)
-        _write(scratch / "rows.js", f"window.overnight = {content};\n")
+        _write(scratch / _DATA, f"window.overnight = {content};\n")
         _write(scratch / _MARK, json.dumps({"run": str(viewer.index.files.folder)}) + "\n")
+        viewer.require_unchanged()
         if out.exists():
             shutil.rmtree(out)
     return carried
@@ -111,8 +115,17 @@ def _entries(index: RowIndex, numbers: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def _require_free(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / _MARK).is_file())):
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / _MARK).is_file():
         raise ConfigError(f"view.export={out}: is there already, and no bundle of rows; give another folder")
+    inside = [path.relative_to(out).as_posix() for pattern in ("*", f"{_ROWS}/*") for path in out.glob(pattern)]
+    if others := sorted(name for name in inside if not _is_ours(name)):
+        raise ConfigError(f"view.export={out}: holds {others[0]}, which would be lost; give another folder")
+
+
+def _is_ours(name: str) -> bool:
+    return name in (INDEX, _DATA, _MARK, _ROWS, *_COPIED) or re.fullmatch(rf"{_ROWS}/\d+\.html", name) is not None
 
 
 def _write(path: Path, text: str) -> None:

@@ -104,9 +104,10 @@ def _answers(cells: Cells, texts: Mapping[str, Any], shown: set[str]) -> Iterato
     """What was answered; the columns that are in it are added to `shown`."""
     if _known(cells) or any(_known(cells, order) for order in ORDERS):
         yield _probabilities(cells, shown)
-    if (cuts := [(name, cells[name]) for name in CUT_COLUMNS if cells.get(name)]) != []:
-        yield Block(heading="Cut", lines=[f"{name.removeprefix('cut_')}: {n:,} tokens were cut" for name, n in cuts])
-    shown.update(CUT_COLUMNS)
+    counts = {name: n for name in CUT_COLUMNS if isinstance(n := cells.get(name), int)}
+    if cuts := [f"{name.removeprefix('cut_')}: {n:,} tokens were cut" for name, n in counts.items() if n]:
+        yield Block(heading="Cut", lines=cuts)
+    shown.update(counts)
     yield from _written(cells, shown)
     if cells.get("passages") is not None:
         yield _passages(cells)
@@ -128,7 +129,7 @@ def _probabilities(cells: Cells, shown: set[str]) -> Block:
             bars.append((words if order or _known(cells, "ab") else "probabilities", _shares(cells, columns)))
         shown.update(columns)
     lines = []
-    if (mass := cells.get("label_mass")) is not None:
+    if isinstance(mass := cells.get("label_mass"), float):
         lines.append(f"label mass {mass:.4g}")
         shown.add("label_mass")
     return Block(heading="Probabilities", lines=lines, bars=bars)
@@ -163,7 +164,7 @@ def _passages(cells: Cells) -> Block:
         title += [f"score {of['scores']:.4g}"] if isinstance(of["scores"], float) else []
         title += [f"before at {of['retrieved_ranks']}"] if of["retrieved_ranks"] is not None else []
         title += [str(of["documents"] or of["passage_ids"] or "")]
-        if of["starts"] is not None and of["stops"] is not None:
+        if isinstance(of["starts"], int) and isinstance(of["stops"], int):
             title.append(f"characters {of['starts']:,} to {of['stops']:,}")
         texts.append(Text(" ".join(filter(None, title)), _whole(joined(passage)), "passage"))
     return Block(heading=f"{len(texts)} passages", texts=texts)

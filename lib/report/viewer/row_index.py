@@ -277,11 +277,12 @@ def _count(index: RowIndex, names: Sequence[str]) -> None:
     counted = ", ".join(f"count(*) FILTER (is_{flag.name})" for flag in flags)
     index.counts = dict(zip(flags, index.run(f"SELECT {counted} FROM rows")[0], strict=True))
     for name in names:
-        sql = f"SELECT {_value(name)}, count(*) FROM rows WHERE {_value(name)} IS NOT NULL "
+        sql = f"SELECT {_value(name)}, count(*) FROM rows WHERE {_value(name)} <> '' "
         found = index.run(f"{sql} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_FEW_VALUES + 1}")
         if len(found) <= _FEW_VALUES:
             index.known[name] = [value for value, _ in found]
-        if 1 < len(found) <= _FEW_VALUES and index.total >= _ROWS_OF_A_VALUE * len(found):
+        few = 1 < len(found) <= _FEW_VALUES and index.total >= _ROWS_OF_A_VALUE * len(found)
+        if few and not any(mark in text for mark in "\r\n" for text in (name, *index.known[name])):  # forms change them
             index.values[name] = dict(found)
     if {"model_a", "model_b"} <= index.values.keys() and MODEL not in index.shape.names:
         sides = ", ".join(_value(side) for side in ("model_a", "model_b"))

@@ -1,6 +1,7 @@
 """What the columns of a result mean to the viewer: which flags, orders and filters it has."""
 
 from collections.abc import Mapping
+from collections.abc import Set as Names
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -37,26 +38,28 @@ class Shape:
 
 def shape_of(columns: pa.Schema) -> Shape:
     """What these columns of a result allow."""
-    names = set(columns.names)
+    floats = {field.name for field in columns if pa.types.is_floating(field.type)}
+    texts = {field.name for field in columns if is_text(field.type)}
     flags = {Flag.failed: "error IS NOT NULL"}
-    if {"label", "verdict"} <= names:
+    if {"label", "verdict"} <= texts:
         flags[Flag.wrong] = "label <> verdict"
     orders = [[f"{order}_{name}" for name in PROBABILITIES] for order in ORDERS]
-    if names.issuperset(orders[0] + orders[1]):
+    if floats.issuperset(orders[0] + orders[1]):
         flags[Flag.flipped] = f"{_likeliest(orders[0])} <> {_likeliest(orders[1])}"
     cuts = [f.name for f in columns if f.name in CUT_COLUMNS and pa.types.is_integer(f.type)]
     if cuts:
         flags[Flag.cut] = " OR ".join(f"{quoted(name)} > 0" for name in cuts)
-    if "finish_reason" in names:
-        many = pa.types.is_list(columns.field("finish_reason").type)
-        flags[Flag.unfinished] = "list_contains(finish_reason, 'length')" if many else "finish_reason = 'length'"
-    elif "unfinished" in names and pa.types.is_integer(columns.field("unfinished").type):
+    if "finish_reason" in texts:
+        flags[Flag.unfinished] = "finish_reason = 'length'"
+    elif "finish_reason" in columns.names and is_texts(columns.field("finish_reason").type):
+        flags[Flag.unfinished] = "list_contains(finish_reason, 'length')"
+    elif _is_integer(columns, "unfinished"):
         flags[Flag.unfinished] = "unfinished > 0"
     numbers = [f.name for f in columns if _is_number(f.type) and f.name not in _NO_ORDER][:_MOST_NUMBERS]
     strings = [f.name for f in columns if is_text(f.type) and f.name not in _NO_VALUES]
     return Shape(
         flags={flag: flags[flag] for flag in Flag if flag in flags},
-        sureness=_sureness(columns),
+        sureness=_sureness(columns, floats),
         length=_length(columns),
         numbers=tuple(numbers),
         names=tuple(strings),
@@ -74,9 +77,9 @@ def _likeliest(names: list[str]) -> str:
     return f"CASE WHEN {unknown} THEN NULL ELSE {choice} ELSE '{VERDICTS[2]}' END END"
 
 
-def _sureness(columns: pa.Schema) -> str:
+def _sureness(columns: pa.Schema, floats: Names[str]) -> str:
     """How far the likeliest answer is from the next one."""
-    if set(PROBABILITIES) <= set(columns.names):
+    if floats >= set(PROBABILITIES):
         a, b, tie = PROBABILITIES
         median = f"greatest(least({a}, {b}), least(greatest({a}, {b}), {tie}))"  # several times faster than list_sort
         return f"greatest({a}, {b}, {tie}) - {median}"

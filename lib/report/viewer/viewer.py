@@ -26,8 +26,9 @@ _IN_LIST = ("grade", "score_a", "score_b")
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """What a page has to know where it lies in a folder that no server serves."""
+    """What a page has to know where it lies in a folder that no server serves. searched: what a search looks at."""
 
+    searched: str
     policy: str = "default-src 'none'; script-src 'self' file:; style-src 'self' file:"
 
 
@@ -103,7 +104,7 @@ class Viewer:
                 name: Order[name].value if name in Order.__members__ else f"{name}, largest first"
                 for name in index.orders
             },
-            searched=index.searched,
+            searched=bundle.searched if bundle else index.searched,
             total=total,
             pages=_pages(total),
             header=[*self._own_names, *self._shown_names],

@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from lib.errors import ConfigError
+from lib.data import parquet
+from lib.errors import ConfigError, RunFolderError
 from lib.report.viewer.bundle import choose, write_bundle
+from lib.report.viewer.selection import Selection
 from tests.report.viewer.small_runs import EVIL, battles, index_of, viewer_of, write_run
 
 
@@ -43,6 +45,32 @@ def test_only_a_bundle_is_replaced(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give another folder"):
         write_bundle(viewer, mine, sample=1, odd=1)
     assert (mine / "thesis.txt").exists()
+    out = tmp_path / "out"
     for sample in (2, 1):
-        write_bundle(viewer, tmp_path / "out", sample=sample, odd=1)
-    assert len(list((tmp_path / "out" / "rows").iterdir())) == 1
+        write_bundle(viewer, out, sample=sample, odd=1)
+    assert len(list((out / "rows").iterdir())) == 1
+    for name in ("thesis.txt", "rows/notes.html"):
+        (out / name).write_text("about these rows")
+        with pytest.raises(ConfigError, match=f"holds {name}, which would be lost"):
+            write_bundle(viewer, out, sample=1, odd=1)
+        assert (out / name).read_text() == "about these rows"
+        (out / name).unlink()
+
+
+def test_rows_that_change_on_the_way_leave_the_bundle_that_was_there(tmp_path: Path) -> None:
+    folder, out = write_run(tmp_path / "run", {"text": ["a", "b"]}), tmp_path / "out"
+    viewer = viewer_of(folder)
+    write_bundle(viewer, out, sample=2, odd=1)
+    parquet.write(parquet.read(folder / "result.parquet").take([1, 0]), folder / "result.parquet")
+    with pytest.raises(RunFolderError, match="was written again"):
+        write_bundle(viewer, out, sample=1, odd=1)
+    assert len(list((out / "rows").iterdir())) == 2
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == ["out"]
+
+
+def test_a_bundle_says_how_much_of_a_row_can_be_searched(tmp_path: Path) -> None:
+    viewer = viewer_of(write_run(tmp_path / "run", {"text": ["a" * 5000 + "needle"]}))
+    write_bundle(viewer, tmp_path / "out", sample=1, odd=1)
+    assert "needle" not in (tmp_path / "out" / "rows.js").read_text()
+    assert 'placeholder="words in the first 4,000 characters of ' in (tmp_path / "out" / "index.html").read_text()
+    assert 'placeholder="words in input, answers' in viewer.list_page(Selection())

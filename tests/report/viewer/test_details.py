@@ -52,6 +52,16 @@ def test_the_answers_of_every_kind_have_their_block() -> None:
     assert answer.texts[0].title == "text, finish reason length"
 
 
+def test_columns_of_another_kind_than_ours_of_that_name_are_shown_as_they_are() -> None:
+    cells = {"p_a": 0.1, "p_b": 0.2, "p_tie": 0.7, "label_mass": "heavy", "cut_prompt": "left", "passages": "one",
+             "starts": ["early"], "stops": ["late"], "scores": "high"}  # fmt: skip
+    (probabilities, passages, rest) = blocks_of(cells, {})
+    assert probabilities.lines == []
+    assert [text.title for text in passages.texts] == ["1."]
+    assert rest.table is not None
+    assert rest.table.rows == [("label_mass", "heavy"), ("cut_prompt", "left")]
+
+
 def test_a_cell_is_short_whatever_it_holds() -> None:
     assert short([0.0] * 384) == "0, 0, 0, 0, 0, 0, 0, 0, … (384 numbers, length 0)"
     assert short(math.nan) == "nan"

@@ -122,6 +122,24 @@ def test_names_that_differ_in_capitals_alone_are_of_different_columns(tmp_path: 
         assert cells["id"] == f"id{n}"
 
 
+def test_columns_of_another_kind_than_ours_of_that_name_are_only_carried(tmp_path: Path) -> None:
+    columns = {
+        "label": [1, 2], "verdict": ["A", "B"], "p_a": ["0.1", "0.2"], "p_b": [0.2, 0.3], "p_tie": [0.3, 0.4],
+        "finish_reason": [{"length": 1}] * 2, "unfinished": ["u", "v"], "cut_prompt": ["left", "right"],
+        **{f"{order}_{name}": ["x", "y"] for order in ("ab", "ba") for name in ("p_a", "p_b", "p_tie")},
+    }  # fmt: skip
+    index = index_of(write_run(tmp_path / "run", columns))
+    assert index.counts == {Flag.failed: 0}
+    assert index.orders == ["place", "longest", "label", "p_b", "p_tie"]
+
+
+def test_what_a_form_cannot_send_is_no_filter(tmp_path: Path) -> None:
+    columns = {"lines": ["a\nb", "c"] * 3, "some": ["", "x", "y"] * 2, "plain": ["u", "v"] * 3}
+    index = index_of(write_run(tmp_path / "run", columns))
+    assert index.values == {"some": {"x": 2, "y": 2}, "plain": {"u": 3, "v": 3}}
+    assert numbers(index, "words=a%0Ab") == [0, 2, 4]
+
+
 def test_searches_at_once_do_not_get_each_others_rows(tmp_path: Path) -> None:
     index = index_of(write_run(tmp_path / "run", {"text": [f"word{n:02}" for n in range(12)]}))
 
