@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from lib.data.cuts import CUT_COLUMNS
@@ -73,12 +74,15 @@ def side_by_side(cells: Cells, other: Cells, names: tuple[str, str]) -> Block:
     bars = [
         (run, _shares(side, PROBABILITIES)) for run, side in zip(names, (cells, other), strict=True) if _known(side)
     ]
-    pairs: list[Text] = []
+    pairs, remarks = list[Text](), list[str]()
     for name in ("text", "texts", "passages"):
-        for one, two in zip(_items(cells.get(name)), _items(other.get(name)), strict=False):
-            pairs += _pair(names, one, two)
+        both = list(zip_longest(_items(cells.get(name)), _items(other.get(name))))
+        for number, (one, two) in enumerate(both, 1):
+            pair, remark = _pair(names, joined(one), joined(two))
+            pairs += pair
+            remarks += [f"{number}. {remark}" if len(both) > 1 else remark] if remark else []
     table = Table(header=("", *names), rows=rows) if rows else None
-    return Block(heading="Two runs", bars=bars, table=table, texts=pairs)
+    return Block(heading="Two runs", lines=remarks, bars=bars, table=table, texts=pairs)
 
 
 def short(value: Any) -> str:
@@ -114,10 +118,10 @@ def _answers(cells: Cells, texts: Mapping[str, Any], shown: set[str]) -> Iterato
         shown.update(_PASSAGES)
     if {"response_a", "response_b"} <= texts.keys():
         names = [f"{side}{f': {model}' if (model := cells.get(f'model_{side.lower()}')) else ''}" for side in "AB"]
-        pair = _pair((names[0], names[1]), joined(texts["response_a"]), joined(texts["response_b"]))
+        pair, remark = _pair((names[0], names[1]), joined(texts["response_a"]), joined(texts["response_b"]))
         asked = Text("Prompt", _whole(joined(texts.get("prompt"))), "asked")
         yield Block(heading="Battle", texts=[asked])
-        yield Block(heading="Responses", texts=pair)
+        yield Block(heading="Responses", lines=[remark] if remark else [], texts=pair)
 
 
 def _probabilities(cells: Cells, shown: set[str]) -> Block:
@@ -186,9 +190,11 @@ def _prompts(prompts: Sequence[str]) -> Iterator[Block]:
         yield Block(heading="Prompt, as the model got it", texts=texts)
 
 
-def _pair(names: tuple[str, str], one: str, other: str) -> list[Text]:
-    pieces = compared(one, other) or (_whole(one), _whole(other))
-    return [Text(name, side, "pair") for name, side in zip(names, pieces, strict=True)]
+def _pair(names: tuple[str, str], one: str, other: str) -> tuple[list[Text], str]:
+    """Two texts beside each other, and what is to be said of the marks in them."""
+    found = compared(one, other)
+    pieces = (_whole(one), _whole(other)) if found.remark else (found.one, found.other)
+    return [Text(name, side, "pair") for name, side in zip(names, pieces, strict=True)], found.remark
 
 
 def _whole(text: Any) -> list[Piece]:

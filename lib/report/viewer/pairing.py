@@ -1,5 +1,7 @@
 """Two runs beside each other: which rows are the same, and where the runs disagree about them."""
 
+import pyarrow as pa
+
 from lib.errors import InputError
 from lib.report.viewer.row_files import RowFiles
 from lib.report.viewer.row_index import RowIndex
@@ -25,7 +27,8 @@ def pair_with(index: RowIndex, other: RowIndex) -> str:
             f"jobs.{index.files.manifest.job}: they have no answers of a kind; give two runs of one job"
         )
     keys = ["source", "row"] if _same_input(index.files, other.files) else ["id"]
-    distances = [name for name in _distances(told) if name in mine and name in others]
+    floats = [{f.name for f in side.files.columns if pa.types.is_floating(f.type)} for side in (index, other)]
+    distances = [name for name in _distances(told) if all(name in names for names in floats)]
     wanted = [*keys, f"hash({quoted(told)}) AS told", *map(quoted, distances)]
     for name, side in (("ours", index), ("theirs", other)):
         index.run(f"CREATE TABLE {name} AS SELECT * FROM (SELECT 0 AS n, {_of_nothing(keys, distances)}) WHERE false")

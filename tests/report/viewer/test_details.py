@@ -1,5 +1,7 @@
 import math
 
+import pytest
+
 from lib.report.viewer.details import blocks_of, short, side_by_side
 from lib.report.viewer.differences import compared
 
@@ -10,22 +12,35 @@ def marked(pieces: object) -> list[str]:
 
 def test_words_that_differ_are_marked_and_nothing_is_lost() -> None:
     found = compared("the sky is  blue.", "the sea is blue!")
-    assert found is not None
-    one, other = found
-    assert marked(one) == ["sky", "."]
-    assert marked(other) == ["sea", "!"]
-    assert "".join(piece.text for piece in one) == "the sky is  blue."
+    assert found.remark == ""
+    assert marked(found.one) == ["sky", "."]
+    assert marked(found.other) == ["sea", "!"]
+    assert "".join(piece.text for piece in found.one) == "the sky is  blue."
 
 
 def test_japanese_is_compared_by_characters() -> None:
-    found = compared("空は青い", "空は赤い")
-    assert found is not None
-    assert marked(found[0]) == ["青"]
-    assert compared("x " * 4000, "y") is None
+    assert marked(compared("空は青い", "空は赤い").one) == ["青"]
 
 
-def test_texts_with_little_in_common_are_not_marked_all_over() -> None:
-    assert compared("the sky is blue", "nobody knows what lies below") is None
+@pytest.mark.parametrize(
+    ("one", "other", "remark"),
+    [
+        ("the sky is blue", "nobody knows what lies below", "They differ throughout: no words are marked."),
+        ("x " * 4000, "y", "They are too long for differences to be marked."),
+        ("x" * 100_001, "x", "They are too long for differences to be marked."),
+        ("the sky", "the sky", "They are the same."),
+        ("a b " * 400, "a b " * 400, "They are the same."),
+        ("the  sky\n", "the sky", "They differ in blanks alone."),
+        ("the sky", "", ""),
+    ],
+)
+def test_texts_without_marks_say_why(one: str, other: str, remark: str) -> None:
+    found = compared(one, other)
+    assert found.remark == remark
+    assert marked([*found.one, *found.other]) == []
+    (_, responses) = blocks_of({}, {"prompt": ["Why?"], "response_a": [one], "response_b": [other]})
+    assert responses.lines == ([remark] if remark else [])
+    assert side_by_side({"text": one}, {"text": other}, ("1", "2")).lines == responses.lines
 
 
 def test_a_carried_column_that_is_input_as_well_is_shown_once() -> None:
@@ -75,3 +90,11 @@ def test_two_runs_stand_beside_each_other() -> None:
     assert [marked(text.pieces) for text in block.texts] == [["b"], ["c"]]
     assert block.table is not None
     assert block.table.rows == [("error", "–", "no")]
+
+
+def test_all_that_one_of_two_runs_has_is_shown() -> None:
+    block = side_by_side({"texts": ["a b", "c d", "e f"]}, {"texts": ["a b", "x y"]}, ("one", "other"))
+    assert ["".join(piece.text for piece in text.pieces) for text in block.texts] == [
+        "a b", "a b", "c d", "x y", "e f", "",
+    ]  # fmt: skip
+    assert block.lines == ["1. They are the same.", "2. They differ throughout: no words are marked."]

@@ -40,6 +40,15 @@ def test_runs_of_other_inputs_are_matched_by_id(tmp_path: Path) -> None:
     assert [other_of(index, n) for n in range(3)] == [None, 1, 0]
 
 
+def test_ids_are_compared_as_texts_and_columns_of_another_kind_are_no_distance(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "one", {"verdict": ["A", "B"], "id": ["1", "01"], "p_a": [0.5, 0.5]})
+    columns = {"verdict": ["A", "A"], "id": ["01", "1"], "p_a": ["half", "half"]}
+    index, said = both(one, write_run(tmp_path / "other", columns, content="1" * 64))
+    assert "1 of 2 rows differ (matched by their ids); 0 are in this run only" in said
+    assert numbers(index, "differs=1") == [1]
+    assert [other_of(index, n) for n in range(2)] == [1, 0]
+
+
 def test_runs_without_anything_in_common_are_refused(tmp_path: Path) -> None:
     texts = write_run(tmp_path / "texts", {"text": ["a"]})
     with pytest.raises(InputError, match="no answers of a kind"):
