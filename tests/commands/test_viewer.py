@@ -1,7 +1,6 @@
-"""The viewer in a real browser: it opens, filters, shows Japanese, and runs nothing that stands in data."""
+"""The viewer in a real browser: it opens, filters, obeys keys, shows Japanese, and runs nothing that stands in data."""
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,21 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import Page, browser, chromium
 from tests.conftest import ROOT
-from tests.report.viewer.small_runs import JAPANESE, battles, write_run
+from tests.report.viewer.small_runs import EVIL, JAPANESE, battles, write_run
 
-CHROMIUM = shutil.which("chromium")
-OPTIONS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--virtual-time-budget=3000", "--dump-dom",
-]  # fmt: skip
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium in PATH: apt-get install chromium")
+SHOWN = "[...document.querySelectorAll('.list tbody tr:not([hidden])')].map(line => line.dataset.row).join(' ')"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with browser(chromium(), tmp_path_factory.mktemp("profile")) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_run(tmp_path_factory.mktemp("viewed") / "run", *battles(), job="judge")
+    return write_run(tmp_path_factory.mktemp("viewed") / "run", *battles(120), job="judge")
 
 
 @pytest.fixture(scope="module")
@@ -35,33 +35,98 @@ def address(folder: Path) -> Iterator[str]:
         server.terminate()
 
 
-def dom(url: str, profile: Path) -> str:
-    line = [str(CHROMIUM), *OPTIONS, f"--user-data-dir={profile}", url]
-    return subprocess.run(line, capture_output=True, text=True, check=True, timeout=120).stdout
-
-
-def test_it_opens_filters_and_shows_japanese(address: str, tmp_path: Path) -> None:
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
-    listed = dom(f"{address}?wrong=1", tmp_path)
-    assert re.findall(r'<tr data-row="(\d+)"', listed) == ["0", "3", "6", "9"]
-    assert JAPANESE in dom(f"{address}?row=2", tmp_path)
-
-
-def test_a_script_in_data_does_not_run(address: str, tmp_path: Path) -> None:
-    for query in ("", "?row=3"):
-        found = dom(address + query, tmp_path)
-        assert "document.title='owned'" in found  # as text
-        assert "<title>owned" not in found
-        assert "<img" not in found
-
-
-def test_a_bundle_opens_from_the_disk(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "pages"
+@pytest.fixture(scope="module")
+def pages(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same as files: the address of their folder."""
+    out = tmp_path_factory.mktemp("exported") / "pages"
     line = [sys.executable, "-m", "jobs.view", f"run.dir={folder}", f"view.export={out}"]
     subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
-    listed = dom(f"file://{out}/index.html#wrong=1", tmp_path)
-    assert re.findall(r'<tr data-row="(\d+)"[^>]*hidden', listed) == [str(n) for n in range(12) if n % 3]
-    row = dom(f"file://{out}/rows/3.html#wrong=1", tmp_path)
-    assert 'rel="prev" href="0.html#wrong=1"' in row
-    assert 'rel="next" href="6.html#wrong=1"' in row
-    assert "<title>owned" not in row
+    return out.as_uri() + "/"
+
+
+def shows_row(page: Page, n: int) -> None:
+    page.until(f"document.body.dataset.row === '{n}' && document.readyState === 'complete'")
+    assert page.run("document.querySelector('h1').textContent") == f"id{n}"
+
+
+def shows_rows(page: Page, *numbers: int) -> None:
+    page.until(f"document.readyState === 'complete' && {SHOWN} === '{' '.join(map(str, numbers))}'")
+
+
+def test_it_opens_filters_and_shows_japanese(address: str, page: Page) -> None:
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
+    page.open(address)
+    shows_rows(page, *range(50))
+    page.click("input[name=wrong]")
+    page.click("input[name=flipped]")
+    page.click("form button")
+    shows_rows(page, *range(0, 120, 12))
+    page.open(f"{address}?row=2")
+    assert JAPANESE in page.run("document.body.innerText")
+
+
+@pytest.mark.parametrize("place", ["server", "files"])
+def test_a_script_in_data_does_not_run(place: str, address: str, pages: str, page: Page) -> None:
+    for url in (address, f"{address}?row=3") if place == "server" else (f"{pages}index.html", f"{pages}rows/3.html"):
+        page.open(url)
+        assert EVIL in page.run("document.body.textContent")
+        assert page.run("document.title") != "owned"
+        assert page.run("document.images.length") == 0
+
+
+def test_keys_go_through_the_rows_of_a_filter(address: str, page: Page) -> None:
+    page.open(f"{address}?wrong=1")
+    page.press("j")
+    shows_row(page, 0)
+    for key, n in (("j", 3), ("ArrowRight", 6), ("k", 3), ("ArrowLeft", 0), ("k", 0), ("j", 3)):
+        page.press(key)
+        shows_row(page, n)
+    page.press("u")
+    shows_rows(page, *range(0, 120, 3))
+    page.open(f"{address}?wrong=1&row=3")
+    page.press("Escape")
+    shows_rows(page, *range(0, 120, 3))
+
+
+def test_keys_turn_pages_and_search(address: str, page: Page) -> None:
+    page.open(address)
+    page.press("ArrowRight")
+    shows_rows(page, *range(50, 100))
+    page.press("ArrowLeft")
+    shows_rows(page, *range(50))
+    page.press("/")
+    page.type("question 11")
+    assert page.run("document.querySelector('input[type=search]').value") == "question 11"  # without the key itself
+    page.press("j")  # a letter, in a field
+    assert page.run("document.querySelector('input[type=search]').value") == "question 11j"
+    page.open(f"{address}?words=question+11")
+    shows_rows(page, 11, *range(110, 120))
+
+
+def test_files_from_the_disk_filter_as_the_server_does(pages: str, page: Page) -> None:
+    page.open(f"{pages}index.html")
+    shows_rows(page, *range(50))
+    page.press("ArrowRight")
+    shows_rows(page, *range(50, 100))
+    page.click("input[name=wrong]")
+    page.click("input[name=flipped]")
+    shows_rows(page, *range(0, 120, 12))
+    assert page.run("document.getElementById('place').textContent") == "10 rows, page 1 of 1"
+    page.click("input[name=up]")
+    shows_rows(page, *range(108, -1, -12))
+    page.click("input[name=up]")
+    page.press("/")
+    page.type("QUESTION 12")
+    shows_rows(page, 12)
+    page.press("Escape")  # leaves the field
+    page.open(f"{pages}index.html#wrong=1")
+    page.press("j")
+    shows_row(page, 0)
+    assert page.run("document.querySelector('a[rel=prev]').hidden") is True
+    for key, n in (("j", 3), ("j", 6), ("k", 3)):
+        page.press(key)
+        shows_row(page, n)
+    assert page.run("document.getElementById('place').textContent") == "2 of 40"
+    page.press("u")
+    shows_rows(page, *range(0, 120, 3))
+    assert page.run("document.querySelector('input[name=wrong]').checked") is True

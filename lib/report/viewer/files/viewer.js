@@ -1,10 +1,10 @@
 "use strict";
-// Keys, where no field has the focus: links of the page say by `rel` where they lead.
+// Keys, where no field has the focus that takes them itself: links of the page say by `rel` where they lead.
 const KEYS = { j: "next", ArrowRight: "next", k: "prev", ArrowLeft: "prev", u: "up", Escape: "up" };
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("input, select, textarea")) {
+  if (event.target.closest("input:not([type=checkbox]), select")) {
     if (event.key === "Escape") event.target.blur();
     return;
   }
