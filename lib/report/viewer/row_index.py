@@ -73,6 +73,11 @@ class RowIndex:
             except duckdb.Error as error:
                 self.require_unchanged()
                 said = str(error).splitlines()[0]
+                if isinstance(error, duckdb.OutOfMemoryException):
+                    raise RunFolderError(
+                        f"{self.files.folder}: its cells are too large for the little memory of the viewer ({said}); "
+                        "pandas.read_parquet reads them"
+                    ) from error
                 raise RunFolderError(
                     f"{self.files.folder}: cannot be read ({said}); jobs.merge run.dir=DIR makes the result again"
                 ) from error

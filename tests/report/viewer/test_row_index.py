@@ -194,3 +194,9 @@ def test_a_damaged_result_is_called_so(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(RunFolderError):
         open_index(replace(files, note=""))
+
+
+def test_cells_that_are_too_large_are_not_called_damaged(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", {"text": [f"{n} word " * 200_000 for n in range(40)]})
+    with pytest.raises(RunFolderError, match="too large for the little memory"):
+        open_index(find_rows(folder), memory="16MB")
