@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from lib.report.viewer.row_index import Cells, RowIndex
-from lib.report.viewer.sql import quoted, rows_of, shortened
+from lib.report.viewer.sql import literal, quoted, rows_of, shortened
 
 ReadSource = Callable[[int, int], Cells]
 """Reads a row where it isn't in the run folder: of the number of its input, and its row there."""
@@ -24,7 +24,7 @@ def input_cells(index: RowIndex, numbers: Sequence[int], short: int | None = Non
         where = {row: n for n, row in index.run(rows, {"numbers": list(numbers)})}
         if where and names:
             sql = f"SELECT row, {', '.join(taken)} FROM {rows_of(columns)} WHERE row IN (SELECT unnest($rows))"
-            for row, *values in index.run(sql, {"path": str(path), "rows": list(where)}):
+            for row, *values in index.run(sql, {"path": literal(path), "rows": list(where)}):
                 found[where[row]] = dict(zip(names, values, strict=True))
     return found
 

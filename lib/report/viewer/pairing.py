@@ -6,7 +6,7 @@ from lib.errors import InputError
 from lib.report.viewer.row_files import RowFiles
 from lib.report.viewer.row_index import RowIndex
 from lib.report.viewer.selection import Flag
-from lib.report.viewer.sql import PLACE, quoted, rows_of
+from lib.report.viewer.sql import PLACE, literal, quoted, rows_of
 from lib.types import PROBABILITIES
 
 _TOLD_BY = ("verdict", "text", "texts", "grade", "passage_ids", "scores", "vector")
@@ -36,7 +36,7 @@ def pair_with(index: RowIndex, other: RowIndex) -> str:
         for path, behind in zip(side.files.paths, _ends(side), strict=True):
             sources = [file.source for file in side.files.manifest.inputs]
             columns = ", ".join("list_position($sources, file) - 1" if key == "source" else key for key in wanted)
-            given = {"path": str(path)} | ({"sources": sources} if "source" in keys else {})
+            given = {"path": literal(path)} | ({"sources": sources} if "source" in keys else {})
             sql = f"INSERT INTO {name} SELECT {PLACE} + {first}, {columns} FROM {rows_of(side.files.stored)}"
             index.run(sql, given)
             first = behind

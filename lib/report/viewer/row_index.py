@@ -16,7 +16,7 @@ from lib.errors import InputError, RunFolderError
 from lib.report.viewer.row_files import RowFiles, State, state_of
 from lib.report.viewer.selection import PAGE_ROWS, Flag, Order, Selection
 from lib.report.viewer.shape import Shape, shape_of
-from lib.report.viewer.sql import PLACE, as_text, is_text, is_texts, quoted, rows_of, shortened
+from lib.report.viewer.sql import PLACE, as_text, is_text, is_texts, literal, quoted, rows_of, shortened
 
 Cells = dict[str, Any]
 """The cells of a row by their columns."""
@@ -150,7 +150,7 @@ class RowIndex:
             if inside:
                 sql = f"SELECT {PLACE}, {', '.join(taken)} FROM {rows_of(self.files.stored)} "
                 sql += f"WHERE {PLACE} IN (SELECT unnest($inside))"
-                for place, *values in self.run(sql, {"path": str(path), "inside": inside}):
+                for place, *values in self.run(sql, {"path": literal(path), "inside": inside}):
                     found[first + place] = dict(zip(names, values, strict=True))
         return [found[n] for n in numbers]
 
@@ -216,12 +216,12 @@ class RowIndex:
                 texts = [as_text(self.files.columns, name) for name in self.shape.texts if name not in self.known]
                 sql = f"INSERT INTO {table} SELECT {PLACE} + {self.firsts[part]} FROM "
                 sql += f"{rows_of(self.files.stored)} WHERE {_any_holds(texts)}"
-                self.run(sql, {**given, "path": str(path)})
+                self.run(sql, {**given, "path": literal(path)})
             for source, path, columns in self.inputs:
                 texts = _texts_of_input(columns)
                 sql = f"INSERT INTO {table} SELECT n FROM rows WHERE source = {source} AND row IN "
                 sql += f"(SELECT row FROM {rows_of(columns)} WHERE {_any_holds(texts)})"
-                self.run(sql, {**given, "path": str(path)})
+                self.run(sql, {**given, "path": literal(path)})
             self._found[words] = table
             return table
 
@@ -241,7 +241,8 @@ def open_index(files: RowFiles, *, beside: Sequence[Path] = (), memory: str = "3
             "autoload_known_extensions": "false",
         },
     )
-    folders = [f"{folder.resolve()}/" for folder in (files.folder, *beside)]
+    real = [folder.resolve() for folder in (files.folder, *beside)]
+    folders = [f"{name}/" for folder in real for name in (folder, literal(folder))]
     database.execute("SET allowed_directories = $folders", {"folders": folders})
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
@@ -273,7 +274,7 @@ def _fill(index: RowIndex, names: Sequence[str]) -> None:
         own = [n, str(part), PLACE, *of_input]
         values = ", ".join([*own, *(sql for _, sql in taken.values())])
         sql = f"INSERT INTO rows SELECT {values} FROM {rows_of(index.files.stored)}"
-        index.run(sql, {"path": str(path), **({"sources": sources} if of_input[0] != "0" else {})})
+        index.run(sql, {"path": literal(path), **({"sources": sources} if of_input[0] != "0" else {})})
         index.total = index.run("SELECT count(*) FROM rows")[0][0]
 
 
@@ -305,7 +306,7 @@ def _names_with_few_values(index: RowIndex) -> list[str]:
         return []
     sample = f"SELECT * FROM {rows_of(index.files.stored)} LIMIT {_SAMPLE_ROWS}"
     measured = ", ".join(f"count(DISTINCT {quoted(n)}), max(length({quoted(n)}))" for n in names)
-    ((*found,),) = index.run(f"SELECT {measured} FROM ({sample})", {"path": str(index.files.paths[0])})
+    ((*found,),) = index.run(f"SELECT {measured} FROM ({sample})", {"path": literal(index.files.paths[0])})
     few = zip(names, found[::2], found[1::2], strict=True)
     return [name for name, count, longest in few if count <= _FEW_VALUES and (longest or 0) <= _SHORT][:_MOST_FILTERS]
 

@@ -1,6 +1,8 @@
 """SQL of columns and files: a column's name as DuckDB has it, its cells as texts, and the rows of a Parquet file."""
 
 import re
+from glob import escape
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -18,8 +20,13 @@ def quoted(name: str) -> str:
     return '"' + marked.replace('"', '""') + '"'
 
 
+def literal(path: Path) -> str:
+    """A path as DuckDB takes it, which would take [, * and ? for a pattern of several."""
+    return escape(str(path))
+
+
 def rows_of(columns: pa.Schema) -> str:
-    """The rows of the file $path. columns: all that it has, in its order; SQL then calls them as `quoted` does."""
+    """The rows of the file $path, a `literal`. columns: all of them, in order; SQL then has them as `quoted` does."""
     return f"read_parquet($path) AS file_rows({', '.join(map(quoted, columns.names))})"
 
 

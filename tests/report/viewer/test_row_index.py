@@ -161,6 +161,16 @@ def test_a_file_that_is_gone_is_not_called_damaged(name: str, tmp_path: Path) ->
         numbers(index, "words=c")
 
 
+@pytest.mark.parametrize(("name", "like"), [("run[1]", "run1"), ("r*", "run"), ("ru?", "run"), ("r{un,}", "run")])
+def test_a_folder_whose_name_is_a_pattern_is_no_other(name: str, like: str, tmp_path: Path) -> None:
+    other = write_run(tmp_path / like, {"text": ["theirs"] * 3})
+    files = find_rows(write_run(tmp_path / name, {"text": ["mine"] * 2}, {"prompt": ["asked"] * 2}))
+    for beside in ([], [other]):
+        index = open_index(files, beside=beside)
+        assert [cells["text"] for cells in index.cells(range(index.total))] == ["mine"] * 2
+        assert numbers(index, "words=mine") == numbers(index, "words=asked") == [0, 1]
+
+
 def test_a_run_of_failed_rows_only(tmp_path: Path) -> None:
     columns = {"text": pa.nulls(3, pa.string()), "tokens": pa.nulls(3, pa.int32()), "error": ["no"] * 3}
     index = index_of(write_run(tmp_path / "run", columns))
