@@ -4,9 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from unicodedata import category
 
 _WITHOUT_BLANKS = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uff66-\uff9f"
 _WORDS = re.compile(rf"[^\W{_WITHOUT_BLANKS}]+|\s+|.", re.DOTALL)
+_INVISIBLE = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # Unicode's categories of blanks, controls and marks of direction
 _MOST_WORDS = 4000  # of a text: matching takes up to their square
 _MOST_CHARACTERS = 100_000
 _ALIKE = 0.5  # share of words below which nearly everything would be marked, which tells nothing
@@ -50,6 +52,10 @@ def compared(one: str, other: str) -> Compared:
         for pieces, words in ((left, ours[a:b]), (right, theirs[c:d])):
             if words:
                 text = "".join(words)
-                pieces.append(Piece(text, kind != "equal" and not text.isspace()))
+                pieces.append(Piece(text, kind != "equal" and _is_visible(text)))
     marked = any(piece.changed for piece in (*left, *right))
-    return Compared(left, right, "" if marked else "They differ in blanks alone.")
+    return Compared(left, right, "" if marked else "They differ in blanks or invisible characters alone.")
+
+
+def _is_visible(text: str) -> bool:
+    return any(category(letter) not in _INVISIBLE for letter in text)

@@ -30,7 +30,8 @@ def test_japanese_is_compared_by_characters() -> None:
         ("x" * 100_001, "x", "They are too long for differences to be marked."),
         ("the sky", "the sky", "They are the same."),
         ("a b " * 400, "a b " * 400, "They are the same."),
-        ("the  sky\n", "the sky", "They differ in blanks alone."),
+        ("the  sky\n", "the sky", "They differ in blanks or invisible characters alone."),
+        ("the sky\u200b\u202e", "the sky\x07", "They differ in blanks or invisible characters alone."),
         ("the sky", "", ""),
     ],
 )
