@@ -9,8 +9,8 @@ from lib.report.viewer.selection import Flag
 from lib.report.viewer.sql import PLACE, literal, quoted, rows_of
 from lib.types import PROBABILITIES
 
-_TOLD_BY = ("verdict", "text", "texts", "grade", "passage_ids", "scores", "vector")
-"""What runs disagree about: the first of these columns that both have."""
+_TOLD_BY = ("verdict", "vector", "text", "texts", "grade", "passage_ids", "scores")
+"""What runs disagree about: the first of these columns that both have. Beside a vector, `text` is what was read."""
 
 
 def pair_with(index: RowIndex, other: RowIndex) -> str:
@@ -53,6 +53,8 @@ def pair_with(index: RowIndex, other: RowIndex) -> str:
         index.run(statement)
     sql = "SELECT count(*) FILTER (is_differs), count(*) FILTER (is_alone), count(*) FROM rows"
     differ, alone, rows = index.run(sql)[0]
+    if alone == rows:
+        raise InputError(f"{index.files.folder} and {other.files.folder}: no row is in both; give runs of one input")
     index.counts |= {Flag.differs: differ, Flag.alone: alone}
     by = "by their ids" if keys == ["id"] else "by their places in the same input"
     return f"{told}: {differ:,} of {rows - alone:,} rows differ (matched {by}); {alone:,} are in this run only"

@@ -49,6 +49,14 @@ def test_ids_are_compared_as_texts_and_columns_of_another_kind_are_no_distance(t
     assert [other_of(index, n) for n in range(2)] == [1, 0]
 
 
+def test_vectors_are_compared_and_not_the_texts_that_they_are_of(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "one", {"text": ["a", "b"], "vector": [[0.0, 1.0], [1.0, 0.0]]})
+    other = write_run(tmp_path / "other", {"text": ["a", "b"], "vector": [[0.0, 1.0], [0.5, 0.5]]})
+    index, said = both(one, other)
+    assert said.startswith("vector: 1 of 2 rows differ")
+    assert numbers(index, "differs=1") == [1]
+
+
 def test_runs_without_anything_in_common_are_refused(tmp_path: Path) -> None:
     texts = write_run(tmp_path / "texts", {"text": ["a"]})
     with pytest.raises(InputError, match="no answers of a kind"):
@@ -56,3 +64,6 @@ def test_runs_without_anything_in_common_are_refused(tmp_path: Path) -> None:
     nameless = write_run(tmp_path / "nameless", {"text": ["a"], "id": pa.nulls(1, pa.string())}, content="1" * 64)
     with pytest.raises(InputError, match="can't be matched"):
         both(texts, nameless)
+    strangers = write_run(tmp_path / "strangers", {"text": ["a"], "id": ["of another file"]}, content="2" * 64)
+    with pytest.raises(InputError, match="no row is in both"):
+        both(texts, strangers)
