@@ -130,3 +130,22 @@ def test_files_from_the_disk_filter_as_the_server_does(pages: str, page: Page) -
     page.press("u")
     shows_rows(page, *range(0, 120, 3))
     assert page.run("document.querySelector('input[name=wrong]').checked") is True
+
+
+def test_an_address_of_files_leads_to_what_it_means_or_says_that_it_means_nothing(pages: str, page: Page) -> None:
+    page.open(f"{pages}index.html#page=-1")
+    shows_rows(page, *range(50))
+    page.open(f"{pages}index.html#page=99")
+    shows_rows(page, *range(100, 120))
+    for given, said in (
+        ("wrnog=1", "wrnog: no such filter here"),
+        ("is.nothing=1", "is.nothing: no such filter here"),
+        ("order=nope", "order=nope: no such order here"),
+        ("wrong=1&row=120", "row 120 is not in this folder"),
+    ):
+        page.open(f"{pages}index.html#{given}")
+        page.until(f"document.getElementById('place').textContent === '{said}'")
+        shows_rows(page)
+    page.run(f"location.href = '{pages}index.html#wrong=1&row=3'")
+    shows_row(page, 3)
+    assert page.run("document.querySelector('a[rel=next]').getAttribute('href')") == "6.html#wrong=1"

@@ -58,15 +58,27 @@ function showRow(given) {
   document.getElementById("place").textContent = place < 0 ? "" : `${place + 1} of ${rows.length}`;
 }
 
+function refused(given) {
+  const fields = form.elements;
+  const strange = [...given.keys()].find((key) => !fields.namedItem(key) && !["page", "row", "prompt"].includes(key));
+  if (strange) return `${strange}: no such filter here`;
+  const order = given.get("order");
+  if (order && ![...fields.namedItem("order").options].some((option) => option.value === order)) {
+    return `order=${order}: no such order here`;
+  }
+  return given.get("row") ? `row ${given.get("row")} is not in this folder` : "";
+}
+
 function showList(given) {
-  if (/^\d+$/.test(given.get("row") || "")) {
+  if (ROWS.some((row) => String(row.n) === given.get("row"))) {
     location.replace(`rows/${given.get("row")}.html#${without(given, "row", "page")}`);
     return;
   }
-  const rows = selected(given);
+  const reason = refused(given);
+  const rows = reason ? [] : selected(given);
   const filters = without(given, "page");
   const last = Math.max(0, Math.ceil(rows.length / PAGE) - 1);
-  const page = Math.min(Number(given.get("page")) || 0, last);
+  const page = Math.max(0, Math.min(Math.trunc(given.get("page")) || 0, last));
   const body = document.querySelector(".list tbody");
   const lines = new Map([...body.rows].map((line) => [Number(line.dataset.row), line]));
   for (const line of body.rows) line.hidden = true;
@@ -83,7 +95,7 @@ function showList(given) {
   };
   link("prev", page > 0 ? at(page - 1) : null);
   link("next", page < last ? at(page + 1) : null);
-  document.getElementById("place").textContent = `${rows.length} rows, page ${page + 1} of ${last + 1}`;
+  document.getElementById("place").textContent = reason || `${rows.length} rows, page ${page + 1} of ${last + 1}`;
   for (const field of form.elements) {
     if (field.type === "checkbox") field.checked = given.get(field.name) === "1";
     else if (field.name && field !== document.activeElement) field.value = given.get(field.name) ?? field.dataset.usual ?? "";
