@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.FORBIDDEN, "text/plain", b"this server answers to its own address only\n")
             return
         try:
-            url = urlsplit(self.path)
+            url = urlsplit(self.path.encode("iso-8859-1").decode("utf-8", "replace"))  # as curl has them, unescaped
         except ValueError:  # http://[ and its like
             self._send(HTTPStatus.BAD_REQUEST, "text/plain", b"this is no address\n")
             return

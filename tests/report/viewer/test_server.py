@@ -67,6 +67,18 @@ def test_another_name_of_this_machine_is_refused(host: str, ask: Ask) -> None:
     assert "question" not in text
 
 
+def test_an_address_need_not_be_escaped(tmp_path: Path) -> None:
+    with make_server(viewer_of(write_run(tmp_path / "run", {"text": ["海", JAPANESE]})), 0) as server:
+        host = address_of(server).split("/")[2]
+        with socket.create_connection(server.server_address[:2]) as connection:
+            connection.sendall(f"GET /?words={JAPANESE} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            server.handle_request()
+            with connection.makefile("rb") as reply:
+                text = reply.read().decode()
+    assert f'value="{JAPANESE}"' in text
+    assert text.count("<tr data-row=") == 1
+
+
 def test_what_there_is_not_is_said(ask: Ask) -> None:
     assert ask("/../../etc/passwd")[0] == 404
     assert ask("/viewer.py")[0] == 404
