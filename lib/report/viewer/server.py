@@ -1,6 +1,7 @@
 """The viewer's server: on this machine only, for pages of one run; it answers GET and writes nothing."""
 
 import sys
+import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -104,6 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
         except OvernightError as error:
             status = HTTPStatus.BAD_REQUEST if isinstance(error, InputError) else HTTPStatus.INTERNAL_SERVER_ERROR
             text = self.pages.refusal(str(error))
+        except Exception:  # of whatever kind: else the browser would be left without an answer
+            traceback.print_exc()
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            text = self.pages.refusal("a fault of the viewer itself: the terminal in which it runs says more")
         self._send(status, "text/html; charset=utf-8", text.encode("utf-8", "replace"))
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:

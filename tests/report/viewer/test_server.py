@@ -3,6 +3,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,25 @@ def test_a_result_that_was_written_again_is_not_shown_with_the_filters_of_the_ol
         assert status == 500
         assert "start jobs.view again" in text
         assert "question" not in text
+
+
+@pytest.mark.parametrize("kind", [ValueError, ConnectionResetError, TimeoutError])
+def test_a_fault_of_ours_is_a_page_and_stands_in_the_terminal(
+    kind: type[Exception], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: int) -> list[str]:
+        raise kind("unforeseen")
+
+    viewer = replace(viewer_of(write_run(tmp_path / "run", {"text": ["a"]})), make_prompts=fail)
+    with make_server(viewer, 0) as server:
+        connection = http.client.HTTPConnection(HOST, server.server_address[1], timeout=20)
+        connection.request("GET", "/?row=0&prompt=1", headers={"Connection": "close"})
+        server.handle_request()
+        reply = connection.getresponse()
+        assert reply.status == 500
+        assert "a fault of the viewer itself" in reply.read().decode()
+        connection.close()
+    assert f"{kind.__name__}: unforeseen" in capsys.readouterr().err
 
 
 def test_links_lead_to_the_neighbours_in_the_list(ask: Ask) -> None:
