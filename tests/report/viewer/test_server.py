@@ -146,3 +146,18 @@ def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
     viewer = viewer_of(write_run(tmp_path / "run", {"text": ["a"]}))
     with make_server(viewer, 0) as server, pytest.raises(ConfigError, match="can't be listened on"):
         make_server(viewer, server.server_address[1])
+
+
+def test_browsers_leave_the_usual_port_out(tmp_path: Path) -> None:
+    viewer = viewer_of(write_run(tmp_path / "run", {"text": ["a"]}))
+    try:
+        server = make_server(viewer, 80)
+    except ConfigError as error:
+        pytest.skip(f"needs port 80: {error}")
+    with server:
+        for host, status in ((HOST, 200), ("localhost", 200), ("evil.example", 403)):
+            connection = http.client.HTTPConnection(HOST, 80, timeout=20)
+            connection.request("GET", "/", headers={"Host": host, "Connection": "close"})
+            server.handle_request()
+            assert connection.getresponse().status == status
+            connection.close()
