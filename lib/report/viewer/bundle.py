@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.data.atomic import atomic_folder
+from lib.data.run_folder import REPORT
 from lib.errors import ConfigError
 from lib.report.viewer.details import joined
 from lib.report.viewer.input_texts import input_cells
@@ -51,6 +52,8 @@ def write_bundle(viewer: Viewer, out: Path, *, sample: int, odd: int) -> Carried
             _write(scratch / _ROWS / f"{n}.html", viewer.row_page(Selection(row=n), bundle))
         page = viewer.render_list(Selection(), carried.numbers, len(carried.numbers), [carried.note], bundle)
         _write(scratch / INDEX, page)
+        if (report := viewer.report) is not None:
+            _write(scratch / REPORT, report)
         content = json.dumps({"page": PAGE_ROWS, "rows": _entries(viewer.index, carried.numbers)}, ensure_ascii=True)
         _write(scratch / _DATA, f"window.overnight = {content};\n")
         _write(scratch / _MARK, json.dumps({"run": str(viewer.index.files.folder)}) + "\n")
@@ -125,7 +128,9 @@ def _require_free(out: Path) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    return name in (INDEX, _DATA, _MARK, _ROWS, *_COPIED) or re.fullmatch(rf"{_ROWS}/\d+\.html", name) is not None
+    return (
+        name in (INDEX, REPORT, _DATA, _MARK, _ROWS, *_COPIED) or re.fullmatch(rf"{_ROWS}/\d+\.html", name) is not None
+    )
 
 
 def _write(path: Path, text: str) -> None:

@@ -17,6 +17,13 @@ from lib.types import BATTLE_TEXTS, PROBABILITIES
 _PASSAGES = ("passages", "passage_ids", "scores", "documents", "starts", "stops", "retrieved_ranks", "passage_scores")
 _HEAD = ("id", "file", "row", "error", "label", "verdict")
 _SLOT = "slot."
+_BESIDE_TEXTS = {
+    "finish_reason": "ended by {}",
+    "verdicts": "verdict {}",
+    "grades": "grade {}",
+    "new_tokens": "{} tokens",
+}
+_JOINT = " · "
 _FEW = 8  # numbers of a vector that are shown
 _LONGEST = 100_000  # characters of a text
 _TEXTUAL = 120  # characters of a cell that is a text of its own
@@ -145,17 +152,13 @@ def _written(cells: Cells, shown: set[str]) -> Iterator[Block]:
         items = _items(cells.get(name))
         if not items:
             continue
-        beside = {
-            key: value for key in ("finish_reason", "verdicts", "grades", "new_tokens") if (value := cells.get(key))
-        }
-        shown.update({name, "finish_reason", "verdicts", "grades"})
+        beside = {words: value for key, words in _BESIDE_TEXTS.items() if (value := cells.get(key))}
+        shown.update({name, *_BESIDE_TEXTS})
         texts = []
         for number, item in enumerate(items, 1):
-            said = [
-                f"{key.rstrip('s').replace('_', ' ')} {short(_at(value, number - 1))}" for key, value in beside.items()
-            ]
+            said = [words.format(short(_at(value, number - 1))) for words, value in beside.items()]
             title = f"sample {number}" if len(items) > 1 else "text"
-            texts.append(Text(", ".join([title, *said]), _whole(item)))
+            texts.append(Text(_JOINT.join([title, *said]), _whole(item)))
         yield Block(heading="Answer" if len(items) == 1 else f"{len(items)} samples", texts=texts)
 
 
@@ -164,13 +167,14 @@ def _passages(cells: Cells) -> Block:
     texts = []
     for place, passage in enumerate(beside["passages"]):
         of = {name: _at(items, place) for name, items in beside.items()}
-        title = [f"{place + 1}."]
-        title += [f"score {of['scores']:.4g}"] if isinstance(of["scores"], float) else []
+        title = [f"score {of['scores']:.4g}"] if isinstance(of["scores"], float) else []
         title += [f"before at {of['retrieved_ranks']}"] if of["retrieved_ranks"] is not None else []
         title += [str(of["documents"] or of["passage_ids"] or "")]
         if isinstance(of["starts"], int) and isinstance(of["stops"], int):
             title.append(f"characters {of['starts']:,} to {of['stops']:,}")
-        texts.append(Text(" ".join(filter(None, title)), _whole(joined(passage)), "passage"))
+        texts.append(
+            Text(f"{place + 1}. {_JOINT.join(filter(None, title))}".strip(), _whole(joined(passage)), "passage")
+        )
     return Block(heading=f"{len(texts)} passages", texts=texts)
 
 
@@ -178,6 +182,8 @@ def _input(texts: Mapping[str, Any], cells: Cells) -> Iterator[Block]:
     """What was read of the row, as far as it isn't shown in a better place."""
     left = {name: value for name, value in texts.items() if name not in (*_HEAD, *BATTLE_TEXTS) and value is not None}
     left = {name: value for name, value in left.items() if name not in cells or cells[name] is None}
+    if cells.get("passages") is not None and texts.get(f"{_SLOT}passages") == cells["passages"]:
+        del left[f"{_SLOT}passages"]
     items = [Text(name.removeprefix(_SLOT), _whole(joined(value))) for name, value in left.items() if _is_words(value)]
     if items:
         yield Block(heading="Input", texts=items)

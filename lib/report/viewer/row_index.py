@@ -38,7 +38,7 @@ class RowIndex:
     """Rows by their numbers in the result, from 0. For one caller at a time: everything holds a lock.
 
     values: of the columns with few values, how many rows have each; known: of these and of such as are no filter, the
-    values. counts: rows with each flag. total: all rows.
+    values. counts: rows with each flag. total: all rows. has_lengths: whether any row has one.
     searched: what a search looks at, in words. firsts: the number of the first row in each file. inputs: files of the
     run folder that hold the input's texts, each with the number of its input and its columns. states: how all these
     files were when they were opened.
@@ -48,6 +48,7 @@ class RowIndex:
     shape: Shape
     database: duckdb.DuckDBPyConnection
     total: int = 0
+    has_lengths: bool = True
     values: dict[str, dict[str, int]] = field(default_factory=dict)
     counts: dict[Flag, int] = field(default_factory=dict)
     searched: str = ""
@@ -57,6 +58,11 @@ class RowIndex:
     states: dict[Path, State] = field(default_factory=dict)
     _found: OrderedDict[str, str] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether any row has a label."""
+        return "label" in self.files.columns.names and self.known.get("label") != []
 
     @property
     def orders(self) -> list[str]:
@@ -281,7 +287,8 @@ def _fill(index: RowIndex, names: Sequence[str]) -> None:
 def _count(index: RowIndex, names: Sequence[str]) -> None:
     flags = list(index.shape.flags)
     counted = ", ".join(f"count(*) FILTER (is_{flag.name})" for flag in flags)
-    index.counts = dict(zip(flags, index.run(f"SELECT {counted} FROM rows")[0], strict=True))
+    ((*counts, longest),) = index.run(f"SELECT {counted}, max(length) FROM rows")
+    index.counts, index.has_lengths = dict(zip(flags, counts, strict=True)), bool(longest)
     for name in names:
         sql = f"SELECT {_value(name)}, count(*) FROM rows WHERE {_value(name)} <> '' "
         found = index.run(f"{sql} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_FEW_VALUES + 1}")
@@ -290,6 +297,8 @@ def _count(index: RowIndex, names: Sequence[str]) -> None:
         few = 1 < len(found) <= _FEW_VALUES and index.total >= _ROWS_OF_A_VALUE * len(found)
         if few and not any(mark in text for mark in "\r\n" for text in (name, *index.known[name])):  # forms change them
             index.values[name] = dict(found)
+    if not index.has_labels:
+        index.counts.pop(Flag.wrong, None)
     if {"model_a", "model_b"} <= index.values.keys() and MODEL not in index.shape.names:
         sides = ", ".join(_value(side) for side in ("model_a", "model_b"))
         both: Counter[str] = Counter()

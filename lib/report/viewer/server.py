@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from lib.data.run_folder import REPORT
 from lib.errors import ConfigError, InputError, OvernightError
 from lib.report.viewer.selection import read_query
 from lib.report.viewer.viewer import FILES, Viewer
@@ -15,11 +16,11 @@ HOST = "127.0.0.1"
 _NAMES = (HOST, "localhost")
 _HTTP_PORT = 80  # which browsers leave out
 _STATIC = {"/viewer.css": "text/css", "/viewer.js": "text/javascript"}
+_HTML = "text/html; charset=utf-8"
+_ALONE = "base-uri 'none'; frame-ancestors 'none'"
+_POLICY = f"default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; {_ALONE}"
+_POLICY_OF_REPORTS = f"default-src 'none'; style-src 'unsafe-inline'; {_ALONE}"
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -77,6 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if (kind := _STATIC.get(url.path)) is not None:
             self._send(HTTPStatus.OK, kind, (FILES / url.path[1:]).read_bytes())
+        elif url.path == f"/{REPORT}" and (report := self.pages.report) is not None:
+            self._send(HTTPStatus.OK, _HTML, report.encode(), _POLICY_OF_REPORTS)
         elif url.path == "/":
             self._show(url.query)
         else:
@@ -109,11 +112,11 @@ class _Handler(BaseHTTPRequestHandler):
             traceback.print_exc()
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             text = self.pages.refusal("a fault of the viewer itself: the terminal in which it runs says more")
-        self._send(status, "text/html; charset=utf-8", text.encode("utf-8", "replace"))
+        self._send(status, _HTML, text.encode("utf-8", "replace"))
 
-    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+    def _send(self, status: HTTPStatus, kind: str, body: bytes, policy: str = _POLICY) -> None:
         self.send_response(status)
-        for name, value in _HEADERS.items():
+        for name, value in {"Content-Security-Policy": policy, **_HEADERS}.items():
             self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

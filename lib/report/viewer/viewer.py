@@ -1,11 +1,13 @@
 """The pages of the viewer as HTML: the list of rows, and one row."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lib.data.run_folder import REPORT
 from lib.errors import InputError, OvernightError
 from lib.report.viewer.details import blocks_of, short, side_by_side
 from lib.report.viewer.input_texts import ReadSource, beginning, input_cells, place_of
@@ -19,6 +21,7 @@ FILES = Path(__file__).parent / "files"
 MakePrompts = Callable[[int, int], Sequence[str]]
 """Makes the requests about a row again, as `ReadSource` reads it; none where no model was asked."""
 
+_LINK = re.compile(r'<a href="[^"]*">([^<]*)</a>')
 _SHORT = 240  # characters of a text in the list
 _LIST_NAMES = 3  # columns with few values that a list shows
 _IN_LIST = ("grade", "score_a", "score_b")
@@ -66,6 +69,14 @@ class Viewer:
         """Job and folder."""
         return f"{self.index.files.manifest.job}: {self.index.files.folder.name}"
 
+    @property
+    def report(self) -> str | None:
+        """The run's report, without its links: they lead to files that are not served. None where there is none."""
+        path = self.index.files.folder / REPORT
+        if not path.is_file():
+            return None
+        return _LINK.sub(r"\1", path.read_text(encoding="utf-8"))
+
     def require_unchanged(self) -> None:
         """Raise RunFolderError where files were written again: pages that were made then may show other rows."""
         for index in (self.index, self.other):
@@ -94,6 +105,7 @@ class Viewer:
         return _render(
             "list.html",
             title=self.title,
+            report=None if self.report is None else REPORT,
             notes=notes,
             warnings=[index.files.note] if index.files.note else [],
             selection=selection,
@@ -182,14 +194,14 @@ class Viewer:
 
     @property
     def _own_names(self) -> list[str]:
-        columns = self.index.files.columns.names
-        header = ["input"] if self.index.inputs or self._asks else []
+        index, columns = self.index, self.index.files.columns.names
+        header = ["input"] if index.inputs or self._asks else []
         header += ["answer"] if {"text", "texts", "passages"} & set(columns) else []
         header += ["verdict"] if "verdict" in columns else []
-        header += ["label"] if "label" in columns else []
+        header += ["label"] if index.has_labels else []
         header += [name for name in _IN_LIST if name in columns]
-        header += ["sureness"] if self.index.shape.sureness else []
-        return [*header, "length"]
+        header += ["sureness"] if index.shape.sureness else []
+        return [*header, "length"] if index.has_lengths else header
 
     def _lines(self, numbers: Sequence[int], selection: Selection, bundle: Bundle | None) -> list[_Line]:
         found = self.index.cells(numbers, _SHORT)
@@ -208,7 +220,8 @@ class Viewer:
             }
             row = [texts[name] if name in texts else _cell(cells.get(name)) for name in self._own_names]
             row += [
-                _Cell(_models(cells), "name") if name == MODEL else _cell(cells.get(name)) for name in self._shown_names
+                _Cell(_models(cells), "name models") if name == MODEL else _cell(cells.get(name))
+                for name in self._shown_names
             ]
             href = f"rows/{n}.html" if bundle else f"./?{selection.at(n).query}"
             lines.append(_Line(n=n, name=_name(cells), href=href, cells=row, flags=flags[n]))

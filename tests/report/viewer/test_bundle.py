@@ -46,8 +46,11 @@ def test_only_a_bundle_is_replaced(tmp_path: Path) -> None:
         write_bundle(viewer, mine, sample=1, odd=1)
     assert (mine / "thesis.txt").exists()
     out = tmp_path / "out"
+    (tmp_path / "run" / "report.html").write_text("figures")
     for sample in (2, 1):
         write_bundle(viewer, out, sample=sample, odd=1)
+    assert (out / "report.html").read_text() == "figures"
+    assert 'href="report.html"' in (out / "index.html").read_text()
     assert len(list((out / "rows").iterdir())) == 1
     for name in ("thesis.txt", "rows/notes.html"):
         (out / name).write_text("about these rows")

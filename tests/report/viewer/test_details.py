@@ -57,15 +57,15 @@ def test_the_answers_of_every_kind_have_their_block() -> None:
         "starts": [10, None], "stops": [1200, None], "retrieved_ranks": [3, 1],
     }  # fmt: skip
     (found, rest) = blocks_of({"id": "0", **passages, "tokens": 5}, {})
-    assert [text.title for text in found.texts] == ["1. score 0.5 before at 3 d characters 10 to 1,200",
-                                                    "2. score 0.25 before at 1 q"]  # fmt: skip
+    assert [text.title for text in found.texts] == ["1. score 0.5 · before at 3 · d · characters 10 to 1,200",
+                                                    "2. score 0.25 · before at 1 · q"]  # fmt: skip
     assert rest.table is not None
     assert rest.table.rows == [("tokens", "5")]
     (samples,) = blocks_of({"texts": ["[[A]]", "?"], "verdicts": ["A", None]}, {})
-    assert [text.title for text in samples.texts] == ["sample 1, verdict A", "sample 2, verdict –"]
+    assert [text.title for text in samples.texts] == ["sample 1 · verdict A", "sample 2 · verdict –"]
     (cut, answer) = blocks_of({"text": "yes", "finish_reason": "length", "cut": 12}, {})
     assert cut.lines == ["cut: 12 tokens were cut"]
-    assert answer.texts[0].title == "text, finish reason length"
+    assert answer.texts[0].title == "text · ended by length"
 
 
 def test_columns_of_another_kind_than_ours_of_that_name_are_shown_as_they_are() -> None:

@@ -10,9 +10,11 @@ import pytest
 
 from lib.data import parquet
 from lib.errors import ConfigError
+from lib.report.page import Section, Table, render
 from lib.report.viewer.server import HOST, address_of, make_server
 from tests.report.viewer.small_runs import EVIL, JAPANESE, battles, viewer_of, write_run
 
+LINKS = {"one": "../one/report.html"}
 Ask = Callable[..., tuple[int, str, http.client.HTTPMessage]]
 
 
@@ -44,6 +46,20 @@ def test_pages_are_there_and_may_load_nothing_else(ask: Ask) -> None:
         assert headers["X-Content-Type-Options"] == "nosniff"
     assert JAPANESE in ask("/?row=2")[1]
     assert ask("/", method="HEAD")[1] == ""
+
+
+def test_the_report_is_served_without_links_to_what_is_not(ask: Ask, tmp_path: Path) -> None:
+    assert ask("/report.html")[0] == 404
+    assert 'href="report.html"' not in ask("/")[1]
+    page = render("a run", ["words"], [Section(heading="Runs", table=Table(header=(), rows=[["one"]], links=LINKS))])
+    (tmp_path / "run" / "report.html").write_text(page, encoding="utf-8")
+    status, text, headers = ask("/report.html")
+    assert status == 200
+    assert 'href="../one/report.html">one</a>' in page
+    assert text == page.replace('<a href="../one/report.html">one</a>', "one")
+    assert "style-src 'unsafe-inline'" in headers["Content-Security-Policy"]
+    assert "script-src" not in headers["Content-Security-Policy"]
+    assert 'href="report.html"' in ask("/")[1]
 
 
 def test_texts_are_escaped_wherever_they_stand(ask: Ask) -> None:
