@@ -88,6 +88,7 @@ LANES = {  # folder or file -> its lane, in the order in which they begin; what 
     "jobs/test_kept_answers.py": _COMMANDS,
     "jobs/test_leaderboard.py": _COMMANDS,
     "jobs/test_openai_batch_runs.py": _COMMANDS,
+    "jobs/test_partial_merge.py": _COMMANDS,
     "jobs/test_second_night.py": _COMMANDS,
     "jobs/test_secrets.py": _COMMANDS,
     "jobs/test_settings_without_effect.py": _COMMANDS,

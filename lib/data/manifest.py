@@ -143,7 +143,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError("it was changed since it was written")
         inputs = tuple(InputFile(**file) for file in content.pop("inputs"))
         return Manifest(inputs=inputs, **content)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         below = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))
         shown = f"; there are runs in it: {', '.join(below[:_SHOWN])}{', …' if below[_SHOWN:] else ''}" if below else ""
         raise RunFolderError(

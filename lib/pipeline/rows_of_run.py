@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -91,6 +92,27 @@ def rows_of(folder: Path, manifest: Manifest, data: Rows) -> Iterator[pa.Table]:
             yield from interleave([Ordered(stream, data.schema, "row") for stream in streams], "row")
         else:
             yield from all_rows(file, folder, data)
+
+
+def rows_there(result: Path, folder: Path, manifest: Manifest, data: Rows) -> Iterator[pa.Table]:
+    """The same rows, as far as a result of the run has them: one of a run that is not done lacks some."""
+    with parquet.opened(result) as file:
+        whole = file.metadata.num_rows == manifest.rows
+    rows = rows_of(folder, manifest, data)
+    if whole:
+        yield from rows
+        return
+    sources = pa.array([file.source for file in manifest.inputs])
+    read = (pa.Table.from_batches([batch]) for batch in parquet.batches(result, _ROWS, ["file", "row"]))
+    there = Ordered((pa.table({"row": _places(table, sources)}, _NUMBERS) for table in read), _NUMBERS, "row")
+    for table in rows:
+        places = _places(table, sources)
+        yield table.filter(pc.is_in(places, value_set=there.until(places[-1].as_py() + 1)["row"]))
+
+
+def _places(rows: pa.Table, sources: pa.Array) -> pa.ChunkedArray:
+    """Numbers in the order of a run's rows: of the input, then of the row in it."""
+    return pc.add(pc.shift_left(pc.index_in(rows["file"], value_set=sources).cast(pa.int64()), 40), rows["row"])
 
 
 def _from_source(file: InputFile, folder: Path, data: Rows) -> Iterator[pa.Table]:

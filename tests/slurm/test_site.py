@@ -135,7 +135,7 @@ def test_a_cancelled_run_leaves_others_alone_and_resumes(
     ids = slurm.submit(*submission, pace(2))
     other = slurm.run("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 600").stdout.strip()
     until(lambda: shards(run), "a shard is done")
-    assert " of 200 rows are there)" in slurm.job("merge", f"run.dir={run}", "partial=true").stdout
+    assert " of 200 rows are there, " in slurm.job("merge", f"run.dir={run}", "partial=true").stdout
     assert pq.read_table(run / "partial.parquet")["row"].to_pylist() == list(range(200))
     said = slurm.job("cancel", f"run.dir={run}").stdout
     assert f"cancelled:  {ids[0]} (1 PENDING), {ids[0]} (1 RUNNING), {ids[1]} (1 PENDING)\n" in said

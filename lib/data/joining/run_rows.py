@@ -17,6 +17,7 @@ from lib.data.joining.shuffle import MOST_PARTS, Ordered, Shuffle, interleave
 from lib.data.manifest import Manifest
 from lib.data.parquet import batches
 from lib.data.reading.input_file import InputFile
+from lib.data.rows.base import Rows
 from lib.data.shards import tables
 from lib.errors import RunFailed
 
@@ -37,11 +38,14 @@ def result_columns(manifest: Manifest, folder: Path, missing: Collection[int] = 
     return pa.schema([field for field in found if field.name not in _OF_SHARDS])
 
 
-def run_rows(manifest: Manifest, folder: Path, missing: Collection[int] = ()) -> Iterator[pa.Table]:
+def run_rows(
+    manifest: Manifest, folder: Path, missing: Collection[int] = (), data: Rows | None = None
+) -> Iterator[pa.Table]:
     """The rows of all inputs, in their order, a few at a time.
 
-    missing: numbers of shards that are not done, whose rows say so in `error`; all others must be finished. Raises
-    RunFolderError where a file was damaged after it was written.
+    missing: numbers of shards that are not done, whose rows say so in `error`; all others must be finished. data: how
+    the input was read, for what is known of these rows. Raises RunFolderError where a file was damaged after it was
+    written.
     """
     columns = result_columns(manifest, folder, missing)
     scratch = folder / f"merge-{uuid.uuid4().hex[:8]}"
@@ -49,7 +53,7 @@ def run_rows(manifest: Manifest, folder: Path, missing: Collection[int] = ()) ->
         answers = _answers_of_repeated(manifest, folder, columns, scratch, missing) if manifest.repeated else None
         before = 0  # repeated rows of the inputs before
         for number, file in enumerate(manifest.inputs):
-            asked = _asked(manifest, number, folder, columns, missing)
+            asked = _asked(manifest, number, folder, columns, missing, data)
             streams = [asked] if file.asked else []
             if file.remembered:
                 streams.append(_remembered(file, folder, columns))
@@ -73,12 +77,12 @@ def first_remembered(manifest: Manifest, folder: Path) -> pa.Table | None:
 
 
 def _asked(
-    manifest: Manifest, number: int, folder: Path, columns: pa.Schema, missing: Collection[int]
+    manifest: Manifest, number: int, folder: Path, columns: pa.Schema, missing: Collection[int], data: Rows | None
 ) -> Iterator[pa.Table]:
     """The asked rows of an input."""
     for shard in manifest.shards().of_input(number):
         if shard.number in missing:
-            yield missing_rows(shard, manifest, folder, columns)
+            yield missing_rows(shard, manifest, folder, columns, data)
         else:
             yield from (table.select(columns.names).cast(columns) for table in tables([shard], folder))
 

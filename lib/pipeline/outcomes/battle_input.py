@@ -13,7 +13,7 @@ from lib.data.rows.battles import BattlesConfig
 from lib.data.rows.style_counts import STYLE, style_counts
 from lib.errors import OvernightError, RunFolderError
 from lib.log import log
-from lib.pipeline.rows_of_run import battles_of, rows_of
+from lib.pipeline.rows_of_run import battles_of, rows_of, rows_there
 from lib.report.battles.bias_measures import MOST_ROWS, BiasRows, Counts
 from lib.report.predictions import BLOCK_ROWS, from_result
 from lib.scoring.inference.estimates import row_keys
@@ -32,7 +32,7 @@ def bias_rows(folder: Path, result: Path) -> Iterator[BiasRows]:
     data = _data_or_none(folder, manifest)
     groups = [name for name in ([] if data is None else data.carry) if name in there]
     models = [name for name in ("model_a", "model_b") if name in there]
-    texts = _Texts(iter(()) if data is None else _or_nothing(rows_of(folder, manifest, data), folder), step)
+    texts = _Texts(iter(()) if data is None else _or_nothing(rows_there(result, folder, manifest, data), folder), step)
     first = 0
     columns = parquet.blocks(result, BLOCK_ROWS, ["row", *models, *groups])
     for block, names in zip(from_result(result), columns, strict=True):

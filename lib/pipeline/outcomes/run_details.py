@@ -72,7 +72,7 @@ def run_figures(manifest: Manifest, folder: Path) -> dict[str, Any]:
     Rows that ask what another row asks count as remembered, bad rows as neither. `engine`, as `RunUsage` says it, is
     about computed ones.
     """
-    rows = {"computed": manifest.computed, "remembered": manifest.rows - manifest.asked}
+    rows = {"computed": _computed(manifest, folder), "remembered": manifest.rows - manifest.asked}
     return {**rows, "engine": _usage(manifest, folder)}
 
 
@@ -107,11 +107,18 @@ def _work(manifest: Manifest, folder: Path) -> dict[str, str]:
     seconds = float(usage["seconds"] or 0)
     if not seconds:
         return {}
-    said = f"{manifest.computed:,} rows in {shown(seconds)} of workers' time: {manifest.computed / seconds:,.2f} rows/s"
+    rows = _computed(manifest, folder)
+    said = f"{rows:,} rows in {shown(seconds)} of workers' time: {rows / seconds:,.2f} rows/s"
     tokens = f", {usage['tokens_per_s']:,.0f} tokens/s" if usage["tokens"] else ""
     gpu_hours = _cost(folder, seconds)["gpu_hours"]
     gpus = {"GPU hours": f"{gpu_hours:,.2f}"} if gpu_hours else {}
     return {"work": f"{said}{tokens} of one worker", **gpus}
+
+
+def _computed(manifest: Manifest, folder: Path) -> int:
+    """How many rows the engine was asked about; while the run works, bad rows of shards that are done count as well."""
+    _, footers = unfinished(manifest, folder, retry_failed=False)
+    return min(manifest.computed, sum(footer.rows for footer in footers))
 
 
 def _usage(manifest: Manifest, folder: Path) -> Mapping[str, Any]:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from lib.data.atomic import write_text
 from lib.data.manifest import Manifest, read_manifest
-from lib.data.run_folder import METRICS, REPORT
+from lib.data.run_folder import METRICS, REPORT, RESULT
 from lib.errors import InputError, OvernightError
 from lib.log import log
 from lib.pipeline.outcomes.base import EvaluateConfig, print_places, require_result
 from lib.pipeline.outcomes.format_outcome import FormatOutcome
 from lib.pipeline.outcomes.run_details import run_details, write_metrics
-from lib.pipeline.rows_of_run import rows_of, slots_of, table_of
+from lib.pipeline.rows_of_run import rows_there, slots_of, table_of
 from lib.report.texts_page import (
     SHOWN,
     Point,
@@ -84,7 +84,7 @@ def _asked(folder: Path, manifest: Manifest) -> list[dict[str, str]]:
     if not (slots := slots_of(manifest)):
         return []
     try:
-        tables = rows_of(folder, manifest, table_of(folder, slots))
+        tables = rows_there(folder / RESULT, folder, manifest, table_of(folder, slots))
         first = list(islice((row for table in tables for row in table.slice(0, SHOWN).to_pylist()), SHOWN))
     except OvernightError as error:
         log.info("%s: the report shows no questions, since the input is not at hand (%s)", folder, error)
