@@ -8,7 +8,7 @@ python -m jobs.fetch fetch.job=rag data.path=FILE documents.path=FILE engine@gen
 from dataclasses import dataclass
 
 from jobs.plan import JOBS, require_known
-from lib.launch import compose_job, launch
+from lib.launch import compose_line, launch
 from lib.pipeline.command import CommandAboutJob
 from lib.pipeline.models.fetching import FetchConfig, engines_of, fetch
 from lib.pipeline.staged.staged_job import StagedJob
@@ -27,7 +27,7 @@ class Config:
 def main(config: Config, overrides: list[str]) -> None:
     """Run the job."""
     job = JOBS[config.fetch.job]
-    line = compose_job(job, overrides)
+    line = compose_line(job, overrides, config)
     fetch(job.engines(line) if isinstance(job, StagedJob) else engines_of(line))
 
 

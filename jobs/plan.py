@@ -10,7 +10,7 @@ from typing import Any
 
 from jobs import arena, chunk, embed, generate, grade, judge, rag, rerank, retrieve, tournament
 from lib.errors import ConfigError, NotDownloaded
-from lib.launch import compose_job, launch
+from lib.launch import compose_line, launch
 from lib.pipeline.command import CommandAboutJob
 from lib.pipeline.job import Job
 from lib.pipeline.planning.estimate import EstimateConfig
@@ -58,7 +58,7 @@ def require_known(job: str, key: str) -> None:
 def main(config: Config, overrides: list[str]) -> None:
     """Run the job."""
     job = JOBS[config.plan.job]
-    planned = compose_job(job, overrides)
+    planned = compose_line(job, overrides, config)
     try:
         if isinstance(job, StagedJob):
             job.plan(planned, config.plan)

@@ -16,7 +16,7 @@ from lib.command_line import as_value
 from lib.data.delivery import require_writable
 from lib.data.hub.publishing import require_publishable
 from lib.errors import ConfigError
-from lib.launch import compose_job, launch
+from lib.launch import compose_line, launch
 from lib.pipeline.command import CommandAboutJob
 from lib.pipeline.staged.staged_job import StagedJob
 from lib.pipeline.tracking.tracking import require_tracker
@@ -41,7 +41,7 @@ def main(config: Config, overrides: list[str]) -> None:
     job = JOBS[config.job]
     overrides = job_overrides(overrides, config.cluster)
     # Exactly what will run there: with the defaults of that job, not of this one.
-    planned = compose_job(job, with_executor(overrides, config.cluster))
+    planned = compose_line(job, with_executor(overrides, config.cluster), config)
     if planned.run.grace_seconds >= config.cluster.notice:
         raise ConfigError(
             f"run.grace_seconds={planned.run.grace_seconds:g}: must be less than cluster.signal_seconds="

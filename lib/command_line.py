@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
@@ -18,6 +18,16 @@ from lib.errors import ConfigError
 
 Compose = Callable[[list[str]], DictConfig]
 Fitting = Mapping[str, Collection[str]]
+
+
+@dataclass(frozen=True)
+class Around:
+    """The command in whose line that of a job stands. config: the command's own; job: what the other is called."""
+
+    config: DictConfig
+    job: str
+
+
 REFUSALS = (HydraException, OmegaConfBaseException)
 
 OPTIONS = (
@@ -71,26 +81,33 @@ def require_effect(words: Iterable[str]) -> None:
             raise ConfigError(f"{key}={given[key]}: has no effect with run.dir={given['run.dir']}; leave one out")
 
 
-def refuse_unknown(composed: DictConfig) -> None:
+def refuse_unknown(composed: DictConfig, around: Around | None = None) -> None:
     """Raise ConfigError for a key that was added to a typed config (+key=value), which its type does not have."""
     for path, node in _typed_nodes(composed):
         kind = OmegaConf.get_type(node)
         known = {f.name for f in fields(kind)} if is_dataclass(kind) else set(map(str, node))
         for key in (str(key) for key in node if str(key) not in known):
-            raise ConfigError(_unknown(f"{path}{key}", composed))
+            raise ConfigError(_unknown(f"{path}{key}", composed, around))
 
 
-def explained(error: Exception, overrides: Sequence[str], compose: Compose, fitting: Callable[[], Fitting]) -> str:
+def explained(
+    error: Exception,
+    overrides: Sequence[str],
+    compose: Compose,
+    fitting: Callable[[], Fitting],
+    around: Around | None = None,
+) -> str:
     """What Hydra says of a line that it refuses, in a sentence, with the key or the option that is nearest.
 
-    compose: makes the config of a line; fitting: the configs that fit the job, in each of its groups.
+    compose: makes the config of a line; fitting: the configs that fit the job, in each of its groups; around: the
+    command whose keys may have been meant as well.
     """
     said = str(error)
     if found := re.match(r"Could not (?:override|delete from config\.|append to config\.) '([^']+)'", said):
         whole = _refusing(error) or _whole(overrides, compose)
         if whole is not None and found[1] in _keys(whole):
             return f"~{found[1]}: a key can't be taken away; where it may be without a value, set it to null"
-        return _unknown(found[1], whole)
+        return _unknown(found[1], whole, around)
     if found := re.search(r"Could not find '([^']+)/([^'/]+)'\n\nAvailable options in '[^']+':\n", said):
         listed = re.match(r"(?:[ \t]+\S+\n)*", said[found.end() :])  # behind it, Hydra's search path
         options = listed[0].split() if listed else []
@@ -98,7 +115,7 @@ def explained(error: Exception, overrides: Sequence[str], compose: Compose, fitt
         way = f"did you mean {found[1]}={near[0]}?" if near else f"there are {', '.join(options)}"
         return f"{found[1]}={found[2]}: no such config, conf/{found[1]}/{found[2]}.yaml; {way}"
     if found := re.search(r"Merge error: (\w+) is not a subclass of (\w+)", said):
-        return _of_another_kind(overrides, fitting()) or said.splitlines()[1]
+        return _of_another_kind(overrides, fitting(), around) or said.splitlines()[1]
     if said.startswith("Error merging override ") and error.__cause__ is not None:
         word = said.removeprefix("Error merging override ")
         return f"{word}: {_of_value(word, str(error.__cause__).splitlines()[0])}"
@@ -129,26 +146,37 @@ def require_option(argument: str, flags: Collection[str]) -> None:
     raise ConfigError(f"{name}: no such option; {f'did you mean {near[0]}?' if near else 'add --help to see them'}")
 
 
-def _unknown(key: str, composed: DictConfig | None) -> str:
+def _unknown(key: str, composed: DictConfig | None, around: Around | None = None) -> str:
     """A sentence about a key that is not there."""
-    keys = [] if composed is None else [k for k in _keys(composed) if not f"{k}.".startswith(f"{key}.")]
+    own = [] if around is None else list(_keys(around.config))
+    keys = [*own, *([] if composed is None else (k for k in _keys(composed) if not f"{k}.".startswith(f"{key}.")))]
     place, _, name = key.rpartition(".")
     siblings = {k.rpartition(".")[2]: k for k in keys if k.rpartition(".")[0] == place}
+    called_so = [k for k in keys if k.rpartition(".")[2] == name]
     if near := get_close_matches(name, siblings, n=1):
         return f"{key}: no such key; did you mean {siblings[near[0]]}?"
+    if len(called_so) == 1:
+        return f"{key}: no such key; did you mean {called_so[0]}?"
     if near := get_close_matches(key, keys, n=1, cutoff=0.7):
         return f"{key}: no such key; did you mean {near[0]}?"
+    if place and place not in keys:
+        return _unknown(place, composed, around)
+    if around is not None and not place:
+        others = [k for k in siblings if k not in own]
+        ours = ", ".join(k for k in siblings if k in own)
+        return f"{key}: no such key; there are {ours}, and those of jobs.{around.job}: {', '.join(others)}"
     if siblings:
         return f"{key}: no such key; {f'in {place} there are' if place else 'there are'} {', '.join(siblings)}"
     return f"{key}: no such key; add --cfg job to see all of them"
 
 
-def _of_another_kind(overrides: Sequence[str], fitting: Fitting) -> str | None:
+def _of_another_kind(overrides: Sequence[str], fitting: Fitting, around: Around | None) -> str | None:
     """A sentence about the group whose chosen config is not of the kind that the job needs."""
+    job = "this job" if around is None else f"jobs.{around.job}"
     for override in overrides:
         group, _, name = override.lstrip("+").partition("=")
         if group in fitting and name not in (*fitting[group], "null"):
-            return f"{group}={name}: is of another kind than this job reads; there are {', '.join(fitting[group])}"
+            return f"{group}={name}: is of another kind than {job} reads; there are {', '.join(fitting[group])}"
     return None
 
 

@@ -27,6 +27,10 @@ class ConfigError(OvernightError):
     exit_code = ExitCode.USAGE
 
 
+class LineRefused(ConfigError):
+    """A line that is none of the job that it is about; it is said as it is, since nothing has begun."""
+
+
 class NotDownloaded(ConfigError):
     """A model that is neither here nor to be had from here: says why; `jobs.fetch` gets it where there is network."""
 

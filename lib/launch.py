@@ -23,10 +23,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import conf
-from lib.command_line import REFUSALS, explained, readable, refuse_unknown, require_effect, require_key, require_option
+from lib.command_line import (
+    REFUSALS,
+    Around,
+    explained,
+    readable,
+    refuse_unknown,
+    require_effect,
+    require_key,
+    require_option,
+)
 from lib.composing import composed, composed_alone, hydra_here, points_of
 from lib.config import require_finite, require_unset
-from lib.errors import ConfigError, ExitCode, OvernightError, Stopped
+from lib.errors import ConfigError, ExitCode, LineRefused, OvernightError, Stopped
 from lib.invoked import invocation
 from lib.log import log, log_to_terminal
 from lib.pipeline.command import Command, CommandAboutJob
@@ -168,6 +177,9 @@ def _run(job: AnyCommand, config: Any, overrides: list[str], signals: StopSignal
 
 def _said(error: Exception) -> int:
     """The exit code of what ended a command, which is told."""
+    if isinstance(error, LineRefused):
+        print(without_secrets(str(error)), file=sys.stderr)
+        return error.exit_code
     if isinstance(error, OvernightError):
         log.error("%s", error)
         return error.exit_code
@@ -245,14 +257,26 @@ def compose_job(job: Job[Any] | StagedJob[Any], overrides: Sequence[str]) -> Any
 
     Raises ConfigError for what that job would refuse, and for what counts only where it is the command itself.
     """
+    return _composed_job(job, overrides, None)
+
+
+def compose_line(job: Job[Any] | StagedJob[Any], overrides: Sequence[str], config: Any) -> Any:
+    """Of a command about a job, the typed config of that job. config: the command's. Raises LineRefused likewise."""
+    try:
+        return _composed_job(job, overrides, Around(OmegaConf.structured(config), job.name))
+    except ConfigError as error:
+        raise LineRefused(str(error)) from error
+
+
+def _composed_job(job: Job[Any] | StagedJob[Any], overrides: Sequence[str], around: Around | None) -> Any:
     conf.register(job.name, job.config)
     try:
         overrides = [readable(override) for override in overrides]
-        config = typed(composed(job.name, overrides))
+        config = typed(composed(job.name, overrides), around)
     except REFUSALS as error:
         fit = partial(fitting, job.name, job.config)
-        why = explained(error, overrides, lambda line: hydra.compose(job.name, line), fit)
-        raise ConfigError(f"jobs.{job.name} refuses this: {why}") from error
+        why = explained(error, overrides, lambda line: hydra.compose(job.name, line), fit, around)
+        raise ConfigError(f"jobs.{job.name} refuses this: {why}" if around is None else why) from error
     line = f"but in python -m jobs.{job.name}"
     require_unset("array", config.array, line)
     if config.preview:
@@ -268,13 +292,13 @@ def kept_config(job: Job[Any], content: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{error.full_key or 'config.yaml'}: {str(error).splitlines()[0]}") from error
 
 
-def typed(whole: DictConfig) -> Any:
-    """The typed config of a composed one.
+def typed(whole: DictConfig, around: Around | None = None) -> Any:
+    """The typed config of a composed one. around: the command in whose line the job's own stands.
 
     Raises ConfigError for a value that is missing or that its dataclass refuses.
     """
     try:
-        refuse_unknown(whole)
+        refuse_unknown(whole, around)
         if missing := sorted(OmegaConf.missing_keys(whole)):
             raise ConfigError(f"{', '.join(missing)}: must be given on the command line, as in {missing[0]}=…")
         config = OmegaConf.to_object(whole)

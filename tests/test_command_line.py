@@ -85,6 +85,8 @@ def test_words_of_lists_mappings_and_sweeps_are_quoted_one_by_one() -> None:
         ("plan", ["data=arena", "data.path=質.csv,二.csv", "-m"], "data.path=二.csv: no such file"),
         ("submit", ["data=table", "data.path=x"], "data=table: is of another kind"),
         ("submit", ["data=arena", "data.path=質 (1).csv"], "data.path=質 (1).csv: no such file"),
+        ("judge", ["limit=6"], "limit: no such key; did you mean data.limit?"),
+        ("judge", ["oops.limits=6"], "oops: no such key; there are executor, run, "),
     ],
 )
 def test_what_is_refused_says_what_would_work(name: str, line: list[str], said: str, quick_job: Job) -> None:
@@ -92,6 +94,32 @@ def test_what_is_refused_says_what_would_work(name: str, line: list[str], said: 
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert "defect of ours" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("plan", ["engin=dummy"], "engin: no such key; did you mean engine?\n"),
+        ("plan", ["data=sample_test", "engine=dummy"], "data=sample_test: no such config, "),
+        ("plan", ["plna.job=rag"], "plna.job: no such key; did you mean plan.job?\n"),
+        ("plan", ["job=rag"], "job: no such key; did you mean plan.job?\n"),
+        ("plan", ["oops=3"], "oops: no such key; there are plan, and those of jobs.judge: executor, run, "),
+        ("plan", ["+oops=3"], "oops: no such key; there are plan, and those of jobs.judge: executor, run, "),
+        ("plan", ["data=table", "data.path=x"], "data=table: is of another kind than jobs.judge reads; there are "),
+        ("plan", ["engine=dummy", "engine.seconds_per_request=-1"], "engine.seconds_per_request=-1.0: must not be "),
+        ("plan", ["engine=dummy", "prompt.preview=3"], "prompt.preview=3: has no effect but in python -m jobs.judge"),
+        ("submit", ["clutser=slurm"], "clutser: no such key; did you mean cluster?\n"),
+        ("submit", ["nodes=2"], "nodes: no such key; did you mean cluster.nodes?\n"),
+        ("submit", ["plan.job=rag"], "plan.job: no such key; did you mean job?\n"),
+        ("fetch", ["fecth.job=rag"], "fecth.job: no such key; did you mean fetch.job?\n"),
+        ("fetch", ["oops=3"], "oops: no such key; there are fetch, and those of jobs.judge: executor, run, "),
+    ],
+)
+def test_a_line_about_a_job_is_refused_as_that_of_the_job(
+    name: str, line: list[str], said: str, quick_job: Job
+) -> None:
+    """At once, with the keys of both that may have been meant."""
+    assert quick_job(name, *line, code=2).stderr.startswith(said)
 
 
 def test_a_japanese_file_name_is_read(quick_job: Job, tmp_path: Path) -> None:
