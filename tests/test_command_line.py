@@ -66,6 +66,7 @@ def test_words_of_lists_mappings_and_sweeps_are_quoted_one_by_one() -> None:
         ("judge", ["run.retry_failed=ture"], "did you mean run.retry_failed=true?"),
         ("judge", ["--mulitrun"], "--mulitrun: no such option; did you mean --multirun?"),
         ("status", ["--wach"], "--wach: no such option; did you mean --watch?"),
+        ("status", ["run=runs/x"], "run=runs/x: run is a group of keys, of which one can be set: run.dir\n"),
         ("judge", ["~data.limit"], "~data.limit: a key can't be taken away"),
         ("judge", ["dummy"], "dummy: must be key=value"),
         ("judge", ["=3"], "=3: must be key=value"),

@@ -100,7 +100,7 @@ def job_states(run: Path) -> dict[str, State]:
     """
     submitted = submissions(run)
     of_slurm = [one for one in submitted if one.address is None]
-    here = slurm.cluster_name() if of_slurm else None
+    here = slurm.settings().get("ClusterName") if of_slurm else None
     known = slurm.states([job for one in of_slurm if one.cluster in (None, here) for job in one.ids])
     names = {name.partition("_")[0] for name in known}
     states = known | {job: State(UNKNOWN, None) for one in of_slurm for job in one.ids if job not in names}

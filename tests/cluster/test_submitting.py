@@ -197,6 +197,10 @@ def test_a_slice_that_is_refused_names_what_was_submitted(
     assert "cancelled:  nothing, since no job of this run waits or works (11 unknown to the scheduler)" in said
     assert "scancel" not in (tools / "given").read_text()
     assert "jobs:       11 unknown to the scheduler\n" in quick_job("status", f"run.dir={run}", **path).stdout
+    slurm_of(**dict.fromkeys(("scontrol", "squeue"), "echo no controller >&2; exit 1"))
+    shown = quick_job("status", f"run.dir={run}", **path).stdout
+    assert "jobs:       unknown here (scontrol show config: no controller)\n" in shown
+    assert "no controller" in quick_job("cancel", f"run.dir={run}", code=1, **path).stderr
     assert "none was submitted" in quick_job("cancel", f"run.dir={_planned(quick_job, line, tmp_path)}", **path).stdout
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -109,6 +110,18 @@ def test_a_run_is_submitted_to_a_running_cluster(
     assert (run / "submission.csv").read_bytes() == laptop
     name = re.findall(r"^jobs: +(\S+)", done.stdout, re.MULTILINE)[0]
     assert f"{name} SUCCEEDED" in job("status", f"run.dir={run}", **environment).stdout
+
+    other = tmp_path / "other"
+    sent = job("submit", *cluster, *line, pace(60), f"run.dir={other}", **environment).stdout
+    name = re.findall(r"^jobs: +(\S+)", sent, re.MULTILINE)[0]
+    until(lambda: "a worker is ready" in (other / "log.txt").read_text(), "it works")
+    assert f"cancelled:  {name} (1 RUNNING)\n" in job("cancel", f"run.dir={other}", **environment).stdout
+    nothing = "cancelled:  nothing, since no job of this run waits or works "
+    again = partial(job, "cancel", f"run.dir={other}", **environment)
+    until(lambda: f"{nothing}({name} STOPPED)\n" in again().stdout, "it has ended")
+    record = next(other.glob("submit/*/submission.json"))
+    record.write_text(record.read_text().replace(name, "of-another"))
+    assert f"{nothing}(of-another unknown to the scheduler)\n" in again().stdout
 
     broken = [*cluster, *line, "engine.fail_on=answer", f"run.dir={tmp_path / 'broken'}"]
     failed = job("submit", *broken, "--wait", code=1, **environment)
