@@ -1,10 +1,12 @@
 """Models from a hub: fetched ahead, planned before they are, and used without network. The hub is one of our own."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from lib.engines.checkpoints import hub
@@ -47,7 +49,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "tiny", folder / "pickled", ignore=shutil.ignore_patterns("*.safetensors"))
     shutil.copytree(folder / "tiny", folder / "sentences")
     (folder / "sentences" / "1_Pooling").mkdir()
-    (folder / "sentences" / "1_Pooling" / "config.json").write_text("{}")
+    pooling = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True}
+    (folder / "sentences" / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    parts = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    listed = [{"name": kind, "path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in parts]
+    (folder / "sentences" / "modules.json").write_text(json.dumps(listed))
     (folder / "gguf").mkdir()
     (folder / "gguf" / "model-Q4.gguf").write_bytes(b"GGUF")
     return folder
@@ -100,6 +106,18 @@ def test_planned_from_small_files_fetched_and_used_without_network(
     assert "hub     " not in quick_job("plan", "plan.job=generate", *TINY, *generating).stdout
     offline = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
     assert "2 rows, 0 failed" in job("generate", *TINY, *generating, **offline).stdout
+
+
+def test_a_library_of_modules_is_planned_from_small_files_too(served: Hub, quick_job: Job, tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("id,text\n1,w1 w2\n2,w3\n")
+    line = ["engine=sentence_transformers", "engine.model=some/sentences", "executor=inline"]
+    line += [f"data.path={tmp_path}/texts.csv", "embed.text='{text}'", f"run.dir={tmp_path}/run"]
+    plan = quick_job("plan", "plan.job=embed", *line).stdout
+    assert "hub     some/sentences is not all here: planned from its config and tokenizer; to be fetched: " in plan
+    assert "model.safetensors" not in served.downloads()
+    quick_job("embed", *line)
+    assert served.downloads().count("model.safetensors") == 1
+    assert len(pq.read_table(tmp_path / "run" / "result.parquet")["vector"][0]) == 32
 
 
 def test_what_a_fetch_has_got_before_the_hub_went_away_is_not_fetched_twice(served: Hub, quick_job: Job) -> None:

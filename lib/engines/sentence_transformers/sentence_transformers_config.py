@@ -175,7 +175,7 @@ class SentenceTransformersConfig(ModelConfig):
             "max_model_len": limit,
             "batch_tokens": self.batch_tokens or (_CPU_TOKENS if where == "cpu" else _GPU_TOKENS),
         }
-        folder = str(self._folder())
+        folder = str(self._weights_folder())
         if method == "relevance":
             pairs = load(lambda: CrossEncoder(folder, **options), self._key)
             self._require_room(pairs.max_seq_length, limit)
@@ -189,6 +189,12 @@ class SentenceTransformersConfig(ModelConfig):
         return f"engine.model={self.model}"
 
     def _folder(self) -> Path:
+        """What says how the model is used: of a hub id without weights, unless only these tell it."""
+        path = hub.folder(self.model, self.revision, below=True)
+        static = any(module.kind == "StaticEmbedding" for module in modules.every(path, self._key))
+        return self._weights_folder() if static or self.backend is not Backend.torch else path
+
+    def _weights_folder(self) -> Path:
         return hub.folder(self.model, self.revision, weights=self._weights, below=True)
 
     @property
