@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs import arena, chunk, embed, generate, grade, judge, rag, rerank, retrieve, tournament
-from lib.errors import ConfigError, NotDownloaded
+from lib.errors import ConfigError, HubUnreachable
 from lib.launch import compose_line, launch
 from lib.pipeline.command import CommandAboutJob
 from lib.pipeline.job import Job
@@ -64,9 +64,9 @@ def main(config: Config, overrides: list[str]) -> None:
             job.plan(planned, config.plan)
         else:
             print_plan(job.plan(planned), planned.executor, config.plan)
-    except NotDownloaded as error:
+    except HubUnreachable as error:
         line = f"python -m jobs.fetch {shlex.join([f'fetch.job={config.plan.job}', *overrides])}"
-        raise NotDownloaded(
+        raise HubUnreachable(
             f"{error}\nWhere there is network, with the same HF_HOME, this line gets it:\n  {line}"
         ) from error
 

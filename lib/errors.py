@@ -32,11 +32,11 @@ class LineRefused(ConfigError):
 
 
 class NotDownloaded(ConfigError):
-    """A model that is neither here nor to be had from here: says why; `jobs.fetch` gets it where there is network."""
+    """A model that is neither here nor to be had from the hub: says why."""
 
 
 class HubUnreachable(NotDownloaded):
-    """The same, since the hub doesn't answer."""
+    """The same, since the hub doesn't answer or is not to be asked; `jobs.fetch` gets it where there is network."""
 
 
 class InputError(OvernightError):

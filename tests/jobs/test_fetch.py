@@ -189,7 +189,7 @@ def test_a_commit_pins(served: Hub, quick_job: Job) -> None:
     [
         (["engine.model=some/tiny", "engine.revision=v9"], 2, "engine.model=some/tiny at engine.revision=v9: the hub "
          "has no such branch, tag or commit"),
-        (["engine.model=some/none"], 2, "engine.model=some/none: neither a folder here nor to be had"),
+        (["engine.model=some/none"], 2, "engine.model=some/none: neither a folder here nor a model"),
         (["engine.model=some/pickled"], 2, "engine.model=some/pickled: the hub has no weights of it as *.safetensors"),
         (["engine.model=some/gguf"], 2, "; it has model-Q4.gguf, which engine.gguf_file names"),
         (["engine.model=some/gguf", "engine.gguf_file=model-Q8.gguf"], 2, "engine.gguf_file=model-Q8.gguf: the hub's "
@@ -205,6 +205,28 @@ def test_what_can_not_be_fetched_is_refused_before_anything_is(
     assert not served.downloads()
 
 
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (
+            ["engine.model=some/none"],
+            "engine.model=some/none: neither a folder here nor a model that the hub shows you",
+        ),
+        (["engine.model=some/gated"], "engine.model=some/gated: is gated"),
+        (["engine.model='some tiny'"], "engine.model=some tiny: neither a folder here nor a name of the hub's"),
+        (["engine.model=https://hub/some/tiny"], "engine.model=https://hub/some/tiny: is a URL; give the hub's name"),
+        (["engine.model=some/gguf"], "; did you mean engine.gguf_file=model-Q4.gguf?"),
+        (["engine.model=some/gguf", "engine.gguf_file=Q8.gguf"], "has no such file; it has model-Q4.gguf"),
+    ],
+)
+def test_a_plan_sends_nobody_to_fetch_what_can_not_be_fetched(
+    overrides: list[str], says: str, served: Hub, generating: list[str], quick_job: Job
+) -> None:
+    said = quick_job("plan", "plan.job=generate", *ENGINE, *overrides, *generating, code=2).stderr
+    assert says in said
+    assert "jobs.fetch" not in said
+
+
 def test_a_machine_without_network_is_told_so(
     served: Hub, generating: list[str], quick_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +238,12 @@ def test_a_machine_without_network_is_told_so(
     assert "Where there is network, with the same HF_HOME, this line gets it:\n  python -m jobs.fetch " in said
     assert f"fetch.job=generate {' '.join(TINY)} data=table" in said
     assert not served.asked
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    quick_job("plan", "plan.job=generate", *TINY, *generating)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    hub.download.cache_clear()
+    said = quick_job("generate", *TINY, *generating, code=2).stderr
+    assert "engine.model=some/tiny: neither a folder here nor to be had from the hub or its cache" in said
 
 
 def test_engines_without_a_hub_fetch_nothing(quick_job: Job) -> None:

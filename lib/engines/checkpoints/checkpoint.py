@@ -362,7 +362,7 @@ def folder(config: CheckpointConfig, *, weights: bool | None = False) -> Path:
             f"engine.adapter={config.model}, and its base as engine.model"
         )
     elif not (path / "config.json").is_file():
-        found = [file.name for file in path.glob("*.gguf")]
+        found = [file.name for file in path.glob("*.gguf")] or hub.ggufs(config.model, config.revision, path)
         hint = f"; did you mean engine.gguf_file={found[0]}?" if found else ""
         if (path / pooling.FILES[0]).is_file():
             hint = f"; its {pooling.FILES[0]} says more: use engine=sentence_transformers engine.model={config.model}"

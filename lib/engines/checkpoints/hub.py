@@ -86,11 +86,17 @@ def survey(files: HubFiles) -> Survey:
 
 @cache  # so that all parts of a process see the same commit, and the hub is asked once
 def download(files: HubFiles) -> Path:
-    """The folder of some files in the hub's cache; what is missing there is downloaded. Raises NotDownloaded."""
+    """The folder of some files in the hub's cache; what is missing there is downloaded.
+
+    Raises NotDownloaded, and ConfigError where there are no such weights.
+    """
     from huggingface_hub import snapshot_download
 
     with _explained(files):
-        return Path(snapshot_download(**_patterns(files), tqdm_class=_silent() if is_here(files) else None))
+        path = Path(snapshot_download(**_patterns(files), tqdm_class=_silent() if is_here(files) else None))
+    if files.weights and not _matching(_names(path), files.weights):
+        raise ConfigError(_without_weights(files))
+    return path
 
 
 def is_here(files: HubFiles) -> bool:
@@ -102,8 +108,7 @@ def is_here(files: HubFiles) -> bool:
         path = Path(snapshot_download(**_patterns(files), local_files_only=True))
     except LocalEntryNotFoundError:
         return False
-    names = [str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()]
-    return not files.weights or bool(_matching(names, files.weights))
+    return not files.weights or bool(_matching(_names(path), files.weights))
 
 
 def require_online() -> None:
@@ -153,6 +158,8 @@ def _local(model: str, key: str) -> Path | None:
         return local
     if local.is_file():
         raise ConfigError(f"{key}={model}: is a file; give its folder, and a GGUF file's name as engine.gguf_file")
+    if "://" in model:
+        raise ConfigError(f"{key}={model}: is a URL; give the hub's name of the model, OWNER/NAME, or a folder")
     if model.startswith(("/", ".", "~")) or model.count("/") > 1 or not model:
         raise ConfigError(f"{key}={model}: no such folder")
     return None
@@ -179,6 +186,11 @@ def _patterns(files: HubFiles) -> dict[str, Any]:
     }
 
 
+def _names(path: Path) -> list[str]:
+    """All files of a folder, by their names in it."""
+    return [str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()]
+
+
 def _matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
     return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
 
@@ -203,21 +215,42 @@ def _explained(files: HubFiles) -> Iterator[None]:
             ) from error
         if isinstance(cause, errors.RevisionNotFoundError):
             raise NotDownloaded(f"{what}: the hub has no such branch, tag or commit of it") from error
+        if isinstance(cause, errors.RepositoryNotFoundError):
+            raise NotDownloaded(
+                f"{what}: neither a folder here nor a model that the hub shows you; a private one wants HF_TOKEN set "
+                "to a token of its owner (or `hf auth login`)"
+            ) from error
+        if isinstance(cause, errors.HFValidationError):
+            raise NotDownloaded(
+                f"{what}: neither a folder here nor a name of the hub's, OWNER/NAME ({' '.join(str(cause).split())})"
+            ) from error
         status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else None
-        gone = isinstance(cause, HTTPError) and (status is None or status == 429 or status >= 500)
+        silent = isinstance(cause, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError))
+        gone = silent or (isinstance(cause, HTTPError) and (status is None or status == 429 or status >= 500))
         raise (HubUnreachable if gone else NotDownloaded)(
             f"{what}: neither a folder here nor to be had from the hub or its cache "
             f"(HF_HOME, HF_HUB_OFFLINE and HF_TOKEN are respected): {' '.join(str(cause).split())}"
         ) from error
 
 
-def _without_weights(files: HubFiles) -> str:
-    """Why there is nothing to load in a repository."""
+def ggufs(model: str, revision: str | None, path: Path) -> list[str]:
+    """The GGUF files that the hub has of a model. path: its folder; nothing where that is not in the hub's cache."""
+    if commit(path) is None:
+        return []
+    return _ggufs(HubFiles(key="engine.model", model=model, revision=revision, weights=()))
+
+
+def _ggufs(files: HubFiles) -> list[str]:
     from huggingface_hub import HfApi
 
     with _explained(files):
         there = HfApi().list_repo_files(files.model, revision=files.revision)
-    gguf = sorted(name for name in there if name.endswith(".gguf"))
+    return sorted(name for name in there if name.endswith(".gguf"))
+
+
+def _without_weights(files: HubFiles) -> str:
+    """Why there is nothing to load in a repository."""
+    gguf = _ggufs(files)
     if any(pattern.endswith(".gguf") for pattern in files.weights):
         return (
             f"engine.gguf_file={files.weights[0]}: the hub's {files.model} has no such file; it has "
