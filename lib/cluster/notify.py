@@ -27,6 +27,8 @@ class NotifyConfig:
     post: bool = False
 
     def __post_init__(self) -> None:
+        if self.to == "":
+            raise ConfigError("notify.to: must be given, as in notify.to=you@example.org")
         if self.command and not any(_PLACE in word for word in self.command):
             raise ConfigError(f"notify.command: has no {_PLACE}, so it would tell nothing")
         if self.post and self.command:
