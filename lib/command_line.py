@@ -40,6 +40,8 @@ _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 def readable(argument: str, sweeps: bool = False) -> str:
     """An argument with quotes around those of its words that Hydra's grammar has no place for: 質問.csv, q (1).csv.
 
+    And around a number with underscores, which may be a name: 2026_11_28 would be 20261128.
+
     sweeps: whether commas stand between the values of a --multirun.
     """
     key, equals, value = argument.partition("=")
@@ -47,6 +49,8 @@ def readable(argument: str, sweeps: bool = False) -> str:
         return argument
     parsed = _parsed(argument)
     if parsed is not None:
+        if "_" in value and not parsed.is_sweep_override() and isinstance(parsed.value(), (int, float)):
+            return f"{key}={_quoted(value)}"
         blanks_lost = not parsed.is_sweep_override() and parsed.value() == value.strip() != value
         return f"{key}={_quoted(value)}" if blanks_lost else argument
     spellings = [_quoted(value)]
@@ -116,6 +120,12 @@ def explained(
         return f"{found[1]}={found[2]}: no such config, conf/{found[1]}/{found[2]}.yaml; {way}"
     if found := re.search(r"Merge error: (\w+) is not a subclass of (\w+)", said):
         return _of_another_kind(overrides, fitting(), around) or said.splitlines()[1]
+    if found := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'\n", said):
+        key, value = found[1], found[2]
+        return (
+            f"{key}={value}: commas stand between the points of a --multirun, or the words of a list, {key}=[{value}]; "
+            f'where they are part of a text, it is "{key}={_quoted(value)}"'
+        )
     if said.startswith("Error merging override ") and error.__cause__ is not None:
         word = said.removeprefix("Error merging override ")
         whole, group = _whole(overrides, compose), word.lstrip("+").partition("=")[0]
@@ -136,6 +146,8 @@ def _of_value(word: str, why: str) -> str:
     listed = re.search(r"expected one of \[(.*)\]", why)
     values = listed[1].split(", ") if listed else ["true", "false"] if "is not a valid bool" in why else []
     key, _, value = word.partition("=")
+    if "is not a ListConfig" in why:
+        return f"takes a list, {key}=[…], with commas between its parts"
     near = get_close_matches(value.lower(), values, n=1, cutoff=0.5)
     return f"{why}; did you mean {key}={near[0]}?" if near else why
 

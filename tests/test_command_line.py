@@ -46,6 +46,7 @@ def test_what_hydra_reads_stays(argument: str) -> None:
 def test_words_of_lists_mappings_and_sweeps_are_quoted_one_by_one() -> None:
     assert _read(readable("data.carry=[質問,答え (1),'a,b']")) == ["質問", "答え (1)", "a,b"]
     assert _read(readable("data.columns={question: 質問}")) == {"question": "質問"}
+    assert [_read(readable(f"a={word}")) for word in ("12_3", "1_2.5", "1.5", "a_1")] == ["12_3", "1_2.5", 1.5, "a_1"]
     assert readable("data.path=質問.csv,b.csv", sweeps=True) == "data.path='質問.csv',b.csv"
 
 
@@ -89,6 +90,8 @@ def test_words_of_lists_mappings_and_sweeps_are_quoted_one_by_one() -> None:
         ("judge", ["engine=dummy", "publish=hub"], "publish.repo=: must be OWNER/NAME of a data set on the hub"),
         ("merge", ["run.dir=x", "publish=hub"], "publish.repo=: must be OWNER/NAME of a data set on the hub"),
         ("status", ["run.dir=x", "summary=true", "notify=mail"], "notify.to: must be given, as in notify.to=you@"),
+        ("judge", ["data.carry=a,b"], """is "data.carry='a,b'"\n"""),
+        ("judge", ["data.carry=a"], "data.carry=a: takes a list, data.carry=[…], with commas between its parts\n"),
         ("judge", ["limit=6"], "limit: no such key; did you mean data.limit?"),
         ("judge", ["oops.limits=6"], "oops: no such key; there are executor, run, "),
     ],

@@ -4,9 +4,15 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
+from lib.config import require_unset
 from lib.errors import ConfigError
 from lib.urls import without_secrets
 
+_OWN = {
+    **dict.fromkeys(("--array", "-a"), "cluster=slurm_array cluster.count"),
+    **dict.fromkeys(("--dependency", "-d"), "cluster.depends"),
+    **dict.fromkeys(("--wait", "-W"), "submit.wait"),
+}  # options of sbatch that would make another submission of ours
 _DEPENDENCY = r"((after|afterany|afterok|afternotok|aftercorr):)?\d+(_\d+)?(:\d+(_\d+)?)*"
 
 
@@ -26,6 +32,8 @@ class ClusterConfig:
             value = getattr(self, name)
             for text in value if isinstance(value, list) else [value]:
                 require_printable(str(text), f"cluster.{name}")
+                if text == "" and name != "launcher":  # whose words say more
+                    raise ConfigError(f"cluster.{name}: is empty; give one, or leave it out")
 
     @property
     def notice(self) -> float:
@@ -86,6 +94,9 @@ class SlurmConfig(ClusterConfig):
                     raise ConfigError(
                         f"cluster.{key}: {option!r} is not one option of {command}; write it as --name or --name=value"
                     )
+        for option in self.options:
+            if (own := _OWN.get(option.partition("=")[0])) is not None:
+                raise ConfigError(f"cluster.options: {option} is for {own} to say")
         if self.launcher and not re.match("[^-]", self.launcher[0]):
             raise ConfigError(
                 f"cluster.launcher: begins with {self.launcher[0]!r}, which is no program; options of srun go into "
@@ -94,6 +105,10 @@ class SlurmConfig(ClusterConfig):
         if self.depends is not None and not re.fullmatch(_DEPENDENCY, self.depends):
             raise ConfigError(
                 f"cluster.depends={self.depends}: must be the id of a Slurm job, or ID:ID, or afterany:ID and its like"
+            )
+        if self.mail is None:
+            require_unset(
+                "cluster", self, "without cluster.mail", [f.name for f in fields(self) if f.name != "mail_type"]
             )
         if self.mail is not None and not self.mail_type:
             raise ConfigError("cluster.mail_type=[]: nobody would be told of anything; leave cluster.mail out, too")
