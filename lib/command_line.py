@@ -128,10 +128,11 @@ def explained(
         )
     if said.startswith("Error merging override ") and error.__cause__ is not None:
         word = said.removeprefix("Error merging override ")
-        whole, group = _whole(overrides, compose), word.lstrip("+").partition("=")[0]
-        inside = [key for key in _keys(whole or DictConfig({})) if key.rpartition(".")[0] == group]
-        if inside and " is not a subclass of " in str(error.__cause__):
-            return f"{word}: {group} is a group of keys, of which one can be set: {', '.join(inside)}"
+        if " is not a subclass of " in str(error.__cause__):
+            whole, group = _whole(overrides, compose), word.lstrip("+").partition("=")[0]
+            inside = [key for key in _keys(whole or DictConfig({})) if key.rpartition(".")[0] == group]
+            if inside:
+                return f"{word}: {group} is a group of keys, of which one can be set: {', '.join(inside)}"
         return f"{word}: {_of_value(word, str(error.__cause__).splitlines()[0])}"
     if bad := next((o for o in overrides if _parsed(o) is None), None):
         key, _, value = bad.partition("=")
