@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs._outcomes import OUTCOMES
-from lib.cluster.run_status import cancel_jobs, job_states, read_status
+from lib.cluster.run_status import cancel_jobs, in_stages, job_states, read_status
 from lib.errors import ConfigError
 from lib.launch import launch
 from lib.pipeline.command import Command
@@ -29,7 +29,7 @@ class Config:
 def main(config: Config) -> None:
     """Run the job."""
     run = Path(str(config.run.dir)).resolve()
-    status = read_status(run, OUTCOMES)
+    progress = None if in_stages(run) else read_status(run, OUTCOMES).progress
     print(f"run folder: {run}")
     ended = cancel_jobs(run)
     if not ended:
@@ -38,7 +38,8 @@ def main(config: Config) -> None:
         return
     jobs = Counter((job.partition("_")[0], state.name) for job, state in ended.items())
     print(f"cancelled:  {', '.join(f'{job} ({count} {name})' for (job, name), count in sorted(jobs.items()))}")
-    print(f"progress:   {status.progress}")
+    if progress is not None:
+        print(f"progress:   {progress}")
     print("resume:     the line that was submitted, typed again when these have ended, does what is left")
 
 

@@ -67,16 +67,27 @@ def read_status(run: Path, outcomes: Mapping[str, Outcome]) -> Status:
     )
 
 
+def in_stages(run: Path) -> bool:
+    """Whether a folder is that of a job in stages that was submitted: its runs lie in it, each with its own status."""
+    return not (run / MANIFEST).exists() and bool(desks(run))
+
+
 def print_status(run: Path, outcomes: Mapping[str, Outcome]) -> None:
-    """Print how the run stands, and the states of the jobs that were submitted for it."""
-    status = read_status(run, outcomes)
-    print(f"run folder: {run}\nprogress:   {status.progress}")
-    print(f"result:     {'there' if status.merged else 'not yet'}")
+    """Print how the run stands, or each stage of it, and the states of the jobs that were submitted for it."""
+    print(f"run folder: {run}" if in_stages(run) else _standing(run, outcomes))
+    for stage in sorted(path.parent for path in run.glob(f"*/{MANIFEST}")) if in_stages(run) else []:
+        print(_standing(stage, outcomes))
     try:
         states = ", ".join(f"{job} {state}" for job, state in job_states(run).items())
     except ClusterError as error:
         states = f"unknown here ({error})"
     print(f"jobs:       {states or 'none submitted'}", flush=True)
+
+
+def _standing(run: Path, outcomes: Mapping[str, Outcome]) -> str:
+    status = read_status(run, outcomes)
+    result = "there" if status.merged else "not yet"
+    return f"run folder: {run}\nprogress:   {status.progress}\nresult:     {result}"
 
 
 def cancel_jobs(run: Path) -> dict[str, State]:

@@ -263,6 +263,22 @@ def test_a_run_that_is_finished_here_ends_with_its_own_exit_code(
     assert "1 of 6 rows failed, more than run.max_error_rate=0 allows" in failed.stderr
 
 
+def test_a_job_in_stages_has_a_status_and_can_be_cancelled(
+    slurm_of: Callable[..., Path], quick_job: Job, tmp_path: Path
+) -> None:
+    """Its folder holds its runs, and no rows of its own."""
+    (tmp_path / "questions.csv").write_text("id,question\na,why?\n")
+    (tmp_path / "talk.txt").write_text("One. Two.")
+    run, path = tmp_path / "run", {"PATH": f"{slurm_of(sbatch='echo 11')}:/usr/bin:/bin"}
+    line = ["engine@embedder=dummy", "engine@generator=dummy", "generator.max_model_len=4096", f"run.dir={run}"]
+    line += [f"data.path={tmp_path}/questions.csv", f"documents.path={tmp_path}/talk.txt"]
+    assert "jobs:       11\n" in quick_job("submit", "cluster=slurm", "job=rag", *line, **path).stdout
+    assert f"run folder: {run}\n" in quick_job("status", f"run.dir={run}", **path).stdout
+    desk = next((run / "submit").glob("2*"))
+    slurm_of(squeue=f"echo '11|11|RUNNING|{desk}/job.sbatch'")
+    assert "cancelled:  11 (1 RUNNING)\n" in quick_job("cancel", f"run.dir={run}", **path).stdout
+
+
 def test_what_an_array_merges_is_copied_too(quick_job: Job, battles: Battles, tmp_path: Path) -> None:
     line = ["data=arena", f"data.path={battles(4)}", "engine=dummy", f"run.dir={tmp_path / 'run'}"]
     shown = quick_job("submit", "cluster=slurm_array", *line, f"run.out={tmp_path / 'out'}", "--dry-run").stdout
