@@ -6,6 +6,7 @@ python -m jobs.export run.dir=DIR export.to=inspect export.out=logs
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 
 from lib.config import require_local
@@ -58,16 +59,20 @@ def main(config: Config) -> None:
     manifest, result = read_manifest(folder), require_result(folder)
     require_exportable(manifest, folder)
     task = f"{manifest.job}-{read_config(folder)['run']['name']}".replace("/", "-")
-    when = datetime.fromtimestamp(int(result.stat().st_mtime))  # of the run, so that the same run has one file
-    found = samples(manifest, folder, result)
+    ended = datetime.fromtimestamp(result.stat().st_mtime)  # of the run, so that the same run has one file
     if config.export.to is LogFormat.inspect:
         require_inspect()
+    found = samples(manifest, folder, result)
+    found = chain([next(found)], found)  # what can't be read is refused before a folder is made
+    try:
         out.mkdir(parents=True, exist_ok=True)
-        place = write_inspect(task, when, manifest, folder, found, out)
+    except OSError as error:
+        raise ConfigError(f"export.out={out}: is no folder, and none can be made ({error.strerror})") from error
+    if config.export.to is LogFormat.inspect:
+        place = write_inspect(task, ended.replace(microsecond=0), manifest, folder, found, out)
         print(f"log:        {place} ({manifest.rows:,} samples; inspect view --log-dir {out} shows it)")
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    print(f"samples:    {write_lm_eval(task, when, found, out)} ({manifest.rows:,} lines)")
+    else:
+        print(f"samples:    {write_lm_eval(task, ended, found, out)} ({manifest.rows:,} lines)")
 
 
 JOB = Command("export", Config, main)

@@ -31,7 +31,7 @@ def write_inspect(
 ) -> Path:
     """Write `<date>_<task>_<id>.eval` into a folder; the file."""
     key = manifest.fingerprint[:22]
-    place = out / f"{when.isoformat().replace(':', '-')}_{task}_{key}.eval"
+    place = out / f"{when.isoformat().replace(':', '-')}_{task.replace('_', '-')}_{key}.eval"  # Inspect splits it at _
     model = str(manifest.identity.get("engine.model") or manifest.identity["engine.type"].removesuffix("Config"))
     count = failed = 0
     with (
@@ -85,7 +85,7 @@ def _sample(sample: Sample, model: str) -> Any:
     scores = None if value is None else {_SCORER: Score(value=value, answer=sample.verdict, metadata=told)}
     why = sample.error
     return EvalSample(
-        id=sample.id.replace("/", "∕"),  # it names a member of the archive
+        id=sample.id,
         epoch=1,
         input=asked,
         target=sample.target,
@@ -100,20 +100,35 @@ def _sample(sample: Sample, model: str) -> Any:
 
 def _header(task: str, when: datetime, manifest: Manifest, folder: Path, model: str, counts: tuple[int, int]) -> Any:
     """counts: of samples, and of those that failed."""
-    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalMetric, EvalResults, EvalScore, EvalSpec, EvalStats
+    from inspect_ai.log import (
+        EvalConfig,
+        EvalDataset,
+        EvalError,
+        EvalLog,
+        EvalMetric,
+        EvalResults,
+        EvalScore,
+        EvalSpec,
+        EvalStats,
+    )
 
     at, key, (count, failed) = when.astimezone(UTC).isoformat(), manifest.fingerprint[:22], counts
+    resolved = read_config(folder)
+    allowed = resolved["run"]["max_error_rate"]
+    sound = failed <= allowed * count
+    why = f"{failed} of {count} rows failed, more than run.max_error_rate={allowed:g} allows"
     figures = flat_figures(read_object(folder / METRICS)) if (folder / METRICS).exists() else {}
     metrics = {name: EvalMetric(name=name, value=value) for name, value in figures.items() if "." not in name}
     return EvalLog(
-        status="success",
+        status="success" if sound else "error",
+        error=None if sound else EvalError(message=why, traceback="", traceback_ansi=""),
         eval=EvalSpec(
             eval_id=key,
             run_id=key,
             created=at,
             task=task,
             task_id=key,
-            dataset=EvalDataset(name=read_config(folder)["run"]["name"], samples=count),
+            dataset=EvalDataset(name=resolved["run"]["name"], samples=count),
             model=model,
             config=EvalConfig(),
             metadata={"fingerprint": manifest.fingerprint, "job": manifest.job},

@@ -25,6 +25,7 @@ def _line(sample: Sample) -> dict[str, Any]:
     doc = {"id": sample.id, **sample.columns}
     prompt = "\n\n".join(text for _, text in sample.messages)
     answers = list(sample.answers) or [""]
+    read = sample.verdict if sample.verdict is not None else answers[0] if len(answers) == 1 else answers
     metric = {} if sample.score is None else {"acc" if sample.target else "grade": sample.score}
     return {
         "doc_id": sample.number,
@@ -32,7 +33,7 @@ def _line(sample: Sample) -> dict[str, Any]:
         "target": sample.target,
         "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": {}}},
         "resps": [answers],
-        "filtered_resps": answers if sample.verdict is None else [sample.verdict],
+        "filtered_resps": [read],  # of the one request
         "filter": "none",
         "metrics": list(metric),
         "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False, default=str)),

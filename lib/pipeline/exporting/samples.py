@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lib.data import parquet
 from lib.data.manifest import Manifest
+from lib.data.row_names import name_blocks
 from lib.data.rows.base import Rows
 from lib.data.rows.table import TableConfig
 from lib.data.run_folder import read_config
@@ -35,11 +36,12 @@ _WHY_NOT = {
 class Sample:
     """A row of a run.
 
-    number: of the row in the result, from 0. messages: role and text of each turn as the prompt makes them of the row's
-    whole texts (with A first), whatever was then cut to fit. answers: what the model wrote, or the verdict or grade
-    that its probabilities gave; none of a row that failed. target: what would be right, "" where nobody says.
-    verdict: what was made of the answer: of battles and grades. score: whether the verdict is right, or the grade; None
-    where there is none. columns: the others of the row's result.
+    number: of the row in the result, from 0. id: the row's own, or its number where no row has one. messages: role and
+    text of each turn as the prompt makes them of the row's whole texts (with A first), whatever was then cut to fit.
+    answers: what the model wrote, or the verdict or grade that its probabilities gave; none of a row that failed.
+    target: what would be right, "" where nobody says. verdict: what was made of the answer: of battles and grades.
+    score: whether the verdict is right, or the grade; None where there is none. columns: the others of the row's
+    result.
     """
 
     number: int
@@ -75,10 +77,11 @@ def samples(manifest: Manifest, folder: Path, result: Path) -> Iterator[Sample]:
     prompt = typed_group(PromptConfig, read_config(folder).get("prompt"), folder, "prompt")
     rows = _rows(manifest, folder, prompt)
     texts, number = _Aligned(rows_of(folder, manifest, rows)), 0
-    for batch in parquet.batches(result, _BLOCK_ROWS):
-        asked = _filled(texts.take(batch.num_rows), prompt, battles=not isinstance(rows, TableConfig))
-        for cells, text in zip(batch.to_pylist(), asked, strict=True):
-            yield _sample(number, cells, _messages(prompt, text))
+    names = name_blocks(lambda: (block["id"] for block in parquet.blocks(result, _BLOCK_ROWS, ["id"])))
+    for block, ids in zip(parquet.blocks(result, _BLOCK_ROWS), names, strict=True):
+        asked = _filled(texts.take(block.num_rows), prompt, battles=not isinstance(rows, TableConfig))
+        for cells, name, text in zip(block.to_pylist(), ids.to_pylist(), asked, strict=True):
+            yield _sample(number, name, cells, _messages(prompt, text))
             number += 1
 
 
@@ -122,8 +125,9 @@ def _messages(prompt: PromptConfig, text: str) -> list[tuple[str, str]]:
     return [*system, *shots, ("user", text)]
 
 
-def _sample(number: int, cells: dict[str, Any], messages: list[tuple[str, str]]) -> Sample:
-    error, key = cells.pop("error"), cells.pop("id", None)
+def _sample(number: int, name: str | None, cells: dict[str, Any], messages: list[tuple[str, str]]) -> Sample:
+    del cells["id"]
+    error = cells.pop("error")
     label, verdict, grade = (cells.get(name) for name in ("label", "verdict", "grade"))
     texts = cells.pop("texts", None) or cells.pop("text", None)
     texts = [texts] if isinstance(texts, str) else [text for text in texts or [] if text is not None]
@@ -133,13 +137,13 @@ def _sample(number: int, cells: dict[str, Any], messages: list[tuple[str, str]])
         score = None if label is None or verdict is None else float(label == verdict)
     return Sample(
         number=number,
-        id=str(number) if key is None else key,
+        id=f"row {number}, without an id" if name is None else name,
         messages=messages,
         answers=[] if error is not None else texts or ([] if concluded is None else [concluded]),
         target="" if label is None else str(label),
         verdict=concluded if error is None else None,
         score=None if error is not None else score,
-        columns={name: value for name, value in cells.items() if not _is_nan(value)},
+        columns={column: _finite(value) for column, value in cells.items()},
         error=error,
     )
 
@@ -149,5 +153,10 @@ def probabilities(sample: Sample) -> dict[str, float]:
     return {name: sample.columns[name] for name in PROBABILITIES if sample.columns.get(name) is not None}
 
 
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+def _finite(value: Any) -> Any:
+    """A value without NaN and infinite numbers, which JSON has not: null in their place."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return {key: _finite(item) for key, item in value.items()} if isinstance(value, dict) else value

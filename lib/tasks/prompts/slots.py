@@ -20,10 +20,10 @@ Values = Mapping[str, Sequence[str]]
 
 
 def slot_values(rows: pa.Table, slots: Sequence[str]) -> list[Values]:
-    """The pieces for each slot of each row; null pieces are empty."""
+    """The pieces for each slot of each row; null pieces are empty, and a null cell has none."""
     columns = [rows[slot_column(slot)].to_pylist() for slot in slots]
     return [
-        {slot: [piece or "" for piece in pieces] for slot, pieces in zip(slots, row, strict=True)}
+        {slot: [piece or "" for piece in pieces or ()] for slot, pieces in zip(slots, row, strict=True)}
         for row in zip(*columns, strict=True)
     ] or [{} for _ in range(rows.num_rows)]
 
