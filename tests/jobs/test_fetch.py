@@ -12,7 +12,8 @@ import pytest
 from lib.engines.checkpoints import hub
 from tests.engines.adapters import lora, save_adapter
 from tests.engines.conftest import CHATML, word_tokenizer
-from tests.hub_server import Hub, Repository, serving
+from tests.hub_server import TOKEN, Hub, files_below
+from tests.hub_server import hub as hub_server
 from tests.running import Job
 
 DESCRIPTION = {
@@ -64,11 +65,14 @@ def served(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     """A hub, and an empty cache for it in this process."""
     from huggingface_hub import constants
 
-    repositories = {f"some/{path.name}": Repository(path) for path in models.iterdir()}
-    repositories["some/gated"] = Repository(models / "tiny", gated=True)
-    repositories["some/huge"] = Repository(models / "tiny", sizes={"model.safetensors": 10**17})
     hub.download.cache_clear()
-    with serving(repositories) as found:
+    with hub_server() as found:
+        for folder in models.iterdir():
+            found.add(f"some/{folder.name}", files_below(folder))
+        for name in ("gated", "huge"):
+            found.add(f"some/{name}", files_below(models / "tiny"))
+        found.repositories["some/gated"].gated = True
+        found.repositories["some/huge"].sizes["model.safetensors"] = 10**17
         monkeypatch.setattr(constants, "ENDPOINT", found.url)
         monkeypatch.setattr(
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", found.url + "/{repo_id}/resolve/{revision}/{filename}"
@@ -163,7 +167,7 @@ def test_a_gated_model_wants_a_token(served: Hub, quick_job: Job) -> None:
     said = quick_job("fetch", *ENGINE, "engine.model=some/gated", code=2).stderr
     assert f"engine.model=some/gated: is gated; accept its licence at {served.url}/some/gated, and set HF_TOKEN" in said
     assert not served.downloads()
-    assert "fetched:" in quick_job("fetch", *ENGINE, "engine.model=some/gated", HF_TOKEN=served.token).stdout
+    assert "fetched:" in quick_job("fetch", *ENGINE, "engine.model=some/gated", HF_TOKEN=TOKEN).stdout
 
 
 def test_a_cache_that_is_to_be_carried_elsewhere_has_no_links(
@@ -180,7 +184,7 @@ def test_a_cache_that_is_to_be_carried_elsewhere_has_no_links(
 
 
 def test_a_commit_pins(served: Hub, quick_job: Job) -> None:
-    commit = served.repositories["some/tiny"].commit
+    commit, _ = served.repositories["some/tiny"].commits[-1]
     assert f"engine.revision={commit} pins it" in quick_job("fetch", *TINY, f"engine.revision={commit}").stdout
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.data.hub_server import TOKEN, Hub, hub
+from tests.hub_server import TOKEN, Hub, hub
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from lib.data.hub.hub_paths import without_revision
 from lib.data.reading.sources import look, name_below, resolve
 from lib.errors import InputError
 from tests.conftest import Job
-from tests.data.hub_server import TOKEN, Hub
+from tests.hub_server import TOKEN, Hub
 
 
 def parquet(*instructions: str) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import Job
-from tests.data.hub_server import TOKEN, Hub
+from tests.hub_server import TOKEN, Hub
 
 NAMES = {"result.parquet", "failures.parquet", "submission.csv", "metrics.json", "report.html", "README.md"}
 HUB = ["publish=hub", "publish.repo=me/verdicts"]
