@@ -54,6 +54,10 @@ def require_publishable(config: PublishConfig) -> None:
             "with jobs.merge when the run is done"
         ) from error
     owner = config.repo.partition("/")[0]
+    if me.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise ConfigError(
+            f"{shown}: your token may read only; give one that may write, as HF_TOKEN or to `hf auth login`"
+        )
     if owner not in owners:
         raise ConfigError(f"{shown}: your token is of {', '.join(owners)}, not of {owner}")
     if COMPLETE not in there and (others := sorted(set(there) - {".gitattributes"})):

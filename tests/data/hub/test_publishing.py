@@ -118,3 +118,12 @@ def test_a_place_that_cannot_be_published_to_is_refused_before_the_run(
     assert "hf_wrong" not in said.stderr
     assert not (tmp_path / "run").exists()
     assert list(the_hub.repositories) == ["me/letters"]
+
+
+def test_a_token_that_may_read_only_is_refused_before_the_run(
+    line: list[str], the_hub: Hub, quick_job: Job, tmp_path: Path
+) -> None:
+    the_hub.role = "read"
+    said = quick_job("judge", *line, *HUB, code=2)
+    assert "publish.repo=me/verdicts: your token may read only; give one that may write" in said.stderr
+    assert not (tmp_path / "run").exists()
