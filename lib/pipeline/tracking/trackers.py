@@ -1,8 +1,10 @@
 """Trackers: runs at Weights & Biases, in MLflow or Trackio, begun or, under the same id, gone on with."""
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 
 class TrackedRun(Protocol):
@@ -52,9 +54,17 @@ class MlflowRun:
 
     _TAG = "overnight.id"
     _LONGEST = 6000  # of a parameter's value, in characters
+    _LONGEST_NAME = 250
+    PATIENCE: ClassVar[Mapping[str, str]] = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    }
 
     def __init__(self, project: str, name: str, key: str, config: Mapping[str, Any]) -> None:
         from mlflow import MlflowClient
+
+        for variable, value in self.PATIENCE.items():  # its own holds up a run for minutes where no server answers
+            os.environ.setdefault(variable, value)
 
         self._client: Any = MlflowClient()
         found = self._client.get_experiment_by_name(project)
@@ -66,18 +76,23 @@ class MlflowRun:
             return
         self._id = self._client.create_run(experiment, run_name=name, tags={self._TAG: key}).info.run_id
         for parameter, value in config.items():
-            self._client.log_param(self._id, parameter, str(value)[: self._LONGEST])
+            self._client.log_param(self._id, self._name(parameter), str(value)[: self._LONGEST])
 
     def log(self, figures: Mapping[str, float], step: int | None = None) -> None:
         """As of a TrackedRun."""
         for name, value in figures.items():
-            self._client.log_metric(self._id, name, value, step=step or 0)
+            self._client.log_metric(self._id, self._name(name), value, step=step or 0)
 
     def end(self, report: Path | None, *, done: bool) -> None:
         """As of a TrackedRun."""
         if report is not None:
             self._client.log_artifact(self._id, str(report))
         self._client.set_terminated(self._id, "FINISHED" if done else "FAILED")
+
+    def _name(self, name: str) -> str:
+        """A name as MLflow takes them, a path of few characters: what a table calls its models may be in it."""
+        parts = re.sub(r"[^/\w.\- ]", "_", name).split("/")
+        return "/".join(part if part.strip(".") else "_" for part in parts)[: self._LONGEST_NAME]
 
 
 class TrackioRun:

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -26,10 +27,17 @@ _ABOUT_TIME = ("rows", "started", "updated", "eta_seconds")  # of progress.json,
 
 
 def require_tracker(config: TrackConfig) -> None:
-    """Raise ConfigError where the tracker's package is not installed."""
+    """Raise ConfigError where the tracker's package is not installed, or can't keep runs where it would."""
     name = config.by.value
     if config.by is not Tracker.none and importlib.util.find_spec(name) is None:
         raise ConfigError(f"track={name}: needs the package {name}; pip install -e '.[{name}]', or leave track out")
+    if config.by is Tracker.mlflow and not (
+        os.environ.get("MLFLOW_TRACKING_URI") or importlib.util.find_spec("sqlalchemy")
+    ):
+        raise ConfigError(
+            "track=mlflow: MLFLOW_TRACKING_URI must say where its server is, http://…; a database of its own, where it "
+            "is not said, takes the whole package: pip install mlflow"
+        )
 
 
 class Tracking:
@@ -67,11 +75,22 @@ class Tracking:
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
-            with redirect_stdout(sys.stderr):  # ours is for results
+            with redirect_stdout(sys.stderr), _nobody_there():  # our output is for results
                 yield
         except Exception as error:  # of the tracker, of the network, of what lies between
             self._run = None
             log.warning("track=%s: fails, and is told nothing more of this run (%s)", self._name, reason(error))
+
+
+@contextmanager
+def _nobody_there() -> Iterator[None]:
+    """Take the terminal from who would ask there for a password: a run would wait all night for the answer."""
+    terminal = sys.stdin
+    try:
+        with open(os.devnull, encoding="utf-8") as sys.stdin:
+            yield
+    finally:
+        sys.stdin = terminal
 
 
 @contextmanager

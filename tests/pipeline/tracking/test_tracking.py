@@ -1,7 +1,9 @@
 """Runs are tracked by the real trackers, each on this machine; one that fails costs a run nothing but a warning."""
 
 import importlib.util
+import io
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from lib.pipeline.tracking.track_config import Tracker
-from lib.pipeline.tracking.trackers import TrackedRun
+from lib.pipeline.tracking.trackers import MlflowRun, TrackedRun
 from tests.conftest import Job
 
 
@@ -78,6 +80,28 @@ def test_mlflow_keeps_one_run(
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["report.html"]
 
 
+@needs("mlflow")
+def test_mlflow_takes_names_that_a_table_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    place = f"file://{tmp_path}/mlflow"
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place)
+    for variable in MlflowRun.PATIENCE:
+        monkeypatch.setenv(variable, "1")  # which is set back, and stays the user's
+    run = MlflowRun("nights", "graded", "key", {"grade.criteria.clear?": "Is it?"})
+    run.log({"by.model.gpt-4 (new)?.mean": 1.0, "by.model.日本語//../x.mean": 2.0, "by." + "x" * 300: 3.0})
+    run.end(None, done=True)
+    client = MlflowClient(place)
+    experiment = client.get_experiment_by_name("nights")
+    assert experiment is not None
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert found.data.params == {"grade.criteria.clear_": "Is it?"}
+    assert found.data.metrics == {
+        "by.model.gpt-4 _new__.mean": 1.0, "by.model.日本語/_/_/x.mean": 2.0, "by." + "x" * 247: 3.0
+    }  # fmt: skip
+
+
 @needs("trackio")
 def test_trackio_keeps_one_run(
     twice: Callable[..., Mapping[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -120,6 +144,45 @@ def test_a_tracker_that_fails_is_warned_of_once_and_the_run_goes_on(
     assert said.stderr.count("track=wandb: fails, and is told nothing more of this run (https://tracker is gone)") == 1
     assert Failing.told == 1
     assert (tmp_path / "judged" / "submission.csv").exists()
+
+
+class Asking(Failing):
+    """A tracker that asks for a password where somebody may be there."""
+
+    def __init__(self, *_: object) -> None:
+        raise ConnectionError("who are you?" if sys.stdin.isatty() else "nobody is there to be asked")
+
+
+class Terminal(io.StringIO):
+    """A terminal at which nobody answers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_tracker_asks_nothing(
+    line: list[str], quick_job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from lib.pipeline.tracking import tracking
+
+    kind: Callable[..., TrackedRun] = Asking
+    monkeypatch.setattr(tracking, "_RUNS", {Tracker.wandb: kind})
+    monkeypatch.setattr("lib.pipeline.job.require_tracker", lambda _: None)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdin", terminal)
+    assert "(nobody is there to be asked)" in quick_job("judge", *line, "track=wandb", "run.max_error_rate=0.5").stderr
+    assert sys.stdin is terminal
+
+
+def test_mlflow_without_a_place_is_refused_before_the_run(
+    line: list[str], quick_job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sqlalchemy" else found("json"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    said = quick_job("judge", *line, "track=mlflow", code=2).stderr
+    assert "track=mlflow: MLFLOW_TRACKING_URI must say where its server is" in said
+    assert not (tmp_path / "judged").exists()
 
 
 def test_a_tracker_that_is_not_installed_is_refused_before_the_run(
