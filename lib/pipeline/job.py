@@ -132,12 +132,21 @@ class Job(Generic[Config]):
         except AnotherPlan as error:
             own = f"task.{self.name}."  # what jobs.merge takes
             settings = {key: value for key, value in settings_of_rule(recipe.task).items() if key.startswith(own)}
+            if self._asks_the_same(error, recipe, config):
+                why = f"{error}\nIn another one nothing that was answered is computed again: the store remembers it."
+                raise AnotherPlan(why, error.keys) from None
             if self.name not in RULES or not settings.keys() >= set(error.keys):
                 raise
             rule = " ".join(f"{key.removeprefix('task.')}={settings[key]}" for key in error.keys)
             line = f"jobs.merge run.dir={config.run.dir} merge.out=FILE {rule}"
             why = f"{error}\nFor a submission by another rule no engine is needed: {line}"
             raise AnotherPlan(why, error.keys) from None
+
+    @staticmethod
+    def _asks_the_same(error: AnotherPlan, recipe: Recipe, config: Config) -> bool:
+        """Whether only the input, or what is read of it, differs, as where labels were added; and answers are kept."""
+        of_data = all(key.startswith(("data.", "input.")) for key in error.keys)
+        return of_data and isinstance(recipe.engine, ModelConfig) and config.store.dir is not None
 
     def open(self, config: Config) -> Run:
         """The same, with its config written down."""

@@ -235,9 +235,9 @@ class Rows(RowsConfig, ABC):
         """The column of ids where a row without one is to be recorded; None where such rows are refused together."""
         return self.id_column if self.on_bad_row is OnBadRow.record and self.id_column in cells else None
 
-    def way_out(self, bad: Collection[str]) -> str:
-        """What else could be done about bad cells, given their columns and reasons; "" where nothing is."""
-        return ""
+    def advice(self, bad: Collection[str]) -> str:
+        """What could be done about bad cells, given their columns and reasons."""
+        return "Mend them, or set data.on_bad_row=record to go on without them"
 
     def tally(self, rows: pa.Table) -> Counter[str]:
         """What is counted for the report, besides rows."""

@@ -215,9 +215,13 @@ class BattlesConfig(Rows):
         there = all(name in found for name in winners)
         return columns.by_value([found[name] for name in winners], one_hot) if there else nulls
 
-    def way_out(self, bad: Collection[str]) -> str:
-        """Cells may be plain text."""
-        return "data.turns=text if cells are plain text" if any("malformed JSON" in why for why in bad) else ""
+    def advice(self, bad: Collection[str]) -> str:
+        """Also: cells may be plain text, and what is carried may be no names, which no row can do without."""
+        carried = [name for name in self.carry if any(why.startswith(f"{name}: ") for why in bad)]
+        if all(why.startswith(tuple(f"{name}: " for name in carried)) for why in bad):
+            return f"Mend them, or leave {', '.join(carried)} out of data.carry"
+        plain = any("malformed JSON" in why for why in bad)
+        return super().advice(bad) + (" (or data.turns=text if cells are plain text)" if plain else "")
 
     def tally(self, rows: pa.Table) -> Counter[str]:
         """Canonical rows by label, and those with unequal numbers of turns."""

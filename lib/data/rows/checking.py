@@ -191,13 +191,10 @@ class Check:
 
     def _refuse_bad_rows(self, at_least: str = "") -> None:
         if self._bad_rows:
-            way_out = self._config.way_out(self._reasons)
             raise InputError(
                 f"rows that can't be used: {at_least}{self._bad_rows}; the first, and why:\n"
                 + "\n".join(self._bad)
-                + "\n"
-                "Mend them, or set data.on_bad_row=record to go on without them"
-                + (f" (or {way_out})" if way_out else "")
+                + f"\n{self._config.advice(self._reasons)}"
             )
 
 

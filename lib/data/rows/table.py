@@ -171,10 +171,13 @@ class TableRows(TableConfig, Rows):
             )
         return found
 
-    def way_out(self, bad: Collection[str]) -> str:
-        """A column may be called as the reasons of an earlier job are, and be none."""
+    def advice(self, bad: Collection[str]) -> str:
+        """Also: a column may be called as the reasons of an earlier job are, and be none."""
         told = any(why.startswith(f"{self.failed}: ") for why in bad)
-        return f"data.failed=null if column {self.failed!r} doesn't say why a row failed before" if told else ""
+        way_out = (
+            f" (or data.failed=null if column {self.failed!r} doesn't say why a row failed before)" if told else ""
+        )
+        return super().advice(bad) + way_out
 
     def canonical(self, cells: Cells, file: str, first_row: int, first_source_row: int = 0) -> Canonical:
         """Canonical form of consecutive rows of a file, of the columns that `present_columns` gave.

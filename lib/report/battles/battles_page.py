@@ -90,6 +90,8 @@ def _verdict_lines(metrics: BattleMetrics) -> list[str]:
             "The verdicts are hard (probabilities of 0, 1/2 and 1), so there is no log loss: it would say how a 0 is "
             f"rounded. They agree with the labels in {percent(agreed, found.get('accuracy'))} of the rows."
         ]
+    if not metrics.labelled:
+        return ["No row has a label, so nothing was measured; data.columns.label=NAME says in which column labels are."]
     if ours is None or uniform is None:
         return ["No row has both probabilities and a label, so nothing was measured."]
     shown, guess = with_ends(ours, found.get("log_loss")), f"{uniform:.4f} of always answering 1/3, 1/3, 1/3"
