@@ -91,7 +91,7 @@ def main(config: Config) -> None:
     if config.annotations is not None:
         _annotations(config.annotations, config)
     elif config.run.dir is not None:
-        folder = Path(config.run.dir)
+        folder = Path(config.run.dir).resolve()  # as the run itself shows it
         _outcome(folder, config).evaluate(folder, config)
     elif config.runs is not None:
         _compare(config)

@@ -144,7 +144,7 @@ class Config:
 def main(config: Config) -> None:
     """Run the job."""
     if config.run.dir is not None:
-        _of_a_run(config, Path(config.run.dir))
+        _of_a_run(config, Path(config.run.dir).resolve())
         return
     merge = config.merge
     assert merge.out is not None
@@ -166,7 +166,7 @@ def _of_a_run(config: Config, folder: Path) -> None:
     if config.merge.out is None:
         require_unset("merge", config.merge, f"on a run of jobs.{job}", taken)
         if config.partial:
-            merge_partial(folder.resolve(), outcome, config.merge)
+            merge_partial(folder, outcome, config.merge)
             return
         require_writable(config.run.out, str(folder))
         require_publishable(config.publish)

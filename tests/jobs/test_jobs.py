@@ -1,6 +1,7 @@
 """Jobs about battles, in this process: what comes out, and what is said when something is wrong."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,7 +137,9 @@ def test_evaluate_and_merge_alone(quick_job: Job, battles: Battles, tmp_path: Pa
         (run / name).unlink()
     quick_job("evaluate", f"run.dir={run}", code=2)  # no result yet
     quick_job("merge", f"run.dir={run}")
-    quick_job("evaluate", f"run.dir={run}")
+    for name in ("evaluate", "merge"):  # paths are shown as the run shows them
+        said = quick_job(name, f"run.dir={os.path.relpath(run, ROOT)}").stdout
+        assert f"metrics:    {run}/metrics.json" in said
     assert kept == {name: (run / name).read_bytes() for name in kept}
 
     out = tmp_path / "evaluation"
