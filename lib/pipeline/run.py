@@ -96,8 +96,6 @@ class Run:
                 answers.refresh()
             if answers is None or not answers.known:  # what was asked before was checked then
                 task.check(engine.load_tokenizer(), engine.max_tokens)
-            if answers is not None:
-                answers.begin()
             return Division(data, task, answers, scratch) if model else None
 
         keys = {"task": task.identity(), "engine": asked}

@@ -50,7 +50,7 @@ def find_or_plan(
         seen = [sources.look(file.source) for file in seen]
         folder = _folder(job, config, _with_inputs(keys, seen))
     keys = _with_inputs(keys, seen)
-    fresh = not folder.exists()
+    fresh = [place for place in (folder, *folder.parents) if not place.exists()]
     _make(folder)
     log_to(folder / array.file(LOG))
     log.info("run folder: %s", folder)
@@ -61,7 +61,7 @@ def find_or_plan(
                 _plan(job, config, data, keys, folder, seen, begin(scratch), scratch.name)
         except OvernightError:
             if fresh:
-                _unmake(folder, scratch.name, array)
+                _unmake(folder, fresh, scratch.name, array)
             raise
     manifest = read_manifest(folder)
     refuse_another_plan(manifest, keys, folder)
@@ -156,13 +156,16 @@ def _make(folder: Path) -> None:
         ) from error
 
 
-def _unmake(folder: Path, own: str, array: ArrayConfig) -> None:
-    """Remove the folder of a run that was refused, unless another process has planned it meanwhile."""
+def _unmake(folder: Path, made: Sequence[Path], own: str, array: ArrayConfig) -> None:
+    """Remove the folder of a run that was refused, unless another process has planned it meanwhile.
+
+    made: the folders that were made for it, the run's own first.
+    """
     for path in folder.glob(f"*/*{own}*.parquet"):
         path.unlink(missing_ok=True)
     if not (folder / MANIFEST).exists():
         (folder / array.file(LOG)).unlink(missing_ok=True)
-        for place in (*(path for path in folder.iterdir() if path.is_dir()), folder):
+        for place in (*(path for path in folder.iterdir() if path.is_dir()), *made):
             with suppress(OSError):  # somebody's files are in it
                 place.rmdir()
 

@@ -32,6 +32,9 @@ from lib.store.segment import (
     write_segment,
 )
 
+ABOUT = "store.json"  # of the store, beside its tables
+VERSION = 1  # of the layout
+ABOUT_TEXT = json.dumps({"version": VERSION}) + "\n"
 QUESTION = "question.json"
 _USED = "used-"
 Opened = dict[Path, Segment | None]
@@ -79,11 +82,18 @@ class AnswerTable:
             ) from error
 
     def begin(self) -> None:
-        """Make the folder. Raises StoreError where it can't be written, or holds the answers to another question."""
+        """Make the folder, and the store where this is its first one.
+
+        Raises StoreError where it can't be written, or holds the answers to another question.
+        """
         text = json.dumps(self.question, indent=1, ensure_ascii=False) + "\n"
         try:
             if self.mirror is None:
-                self.folder.mkdir(parents=True, exist_ok=True)
+                store = self.folder.parent
+                store.mkdir(parents=True, exist_ok=True)
+                if not (store / ABOUT).exists():  # before any table is there
+                    write_new_text(store / ABOUT, ABOUT_TEXT)
+                self.folder.mkdir(exist_ok=True)
                 write_new_text(self.folder / QUESTION, text)
                 probe = self.folder / f".writable-{uuid.uuid4().hex}"
                 probe.touch()

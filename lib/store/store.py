@@ -1,7 +1,9 @@
 """The store: answers by content, across runs. A folder that many runs may read and write at once, without a server."""
 
+import errno
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,17 +12,14 @@ from typing import Any
 
 from lib.cache import cache_folder
 from lib.config import transient
-from lib.data.atomic import write_new_text, write_text
+from lib.data.atomic import write_text
 from lib.data.manifest import fingerprint
 from lib.errors import ConfigError, StoreError
 from lib.file_systems import file_system
-from lib.store.answer_table import QUESTION, AnswerTable, read_question
+from lib.store.answer_table import ABOUT, ABOUT_TEXT, QUESTION, VERSION, AnswerTable, read_question
 from lib.store.mirror import Mirror
 from lib.urls import without_secrets
 
-_ABOUT = "store.json"
-_VERSION = 1  # of the layout
-_CONTENT = json.dumps({"version": _VERSION}) + "\n"
 _NAME = 60  # letters of a question's name in that of its folder
 
 
@@ -62,7 +61,7 @@ class Store:
 
     @staticmethod
     def open(config: StoreConfig) -> "Store | None":
-        """The store, made where there is none; None without one.
+        """The store; None without one. Where there is none yet, its first table makes it: a refused run leaves nothing.
 
         Raises StoreError where it can't be written, or is of another version.
         """
@@ -70,16 +69,17 @@ class Store:
             return None
         place, shown = place_of(config.dir), f"store.dir={without_secrets(config.dir)}"
         try:
-            if not (_begin_there(place) if isinstance(place, Mirror) else _begin_here(place)):
+            if not (_begin_there(place) if isinstance(place, Mirror) else _may_begin_here(place)):
                 raise StoreError(
-                    f"{shown}: is a folder with other things in it (it has no {_ABOUT}); choose another, or an empty "
-                    "one"
+                    f"{shown}: is a folder with other things in it (it has no {ABOUT}); choose another, or an empty one"
                 )
         except OSError as error:
             raise StoreError(
                 f"{shown}: cannot be written ({error.strerror}); choose another folder, or "
                 "store.dir=null to do without a store"
             ) from error
+        if isinstance(place, Path) and not (place / ABOUT).exists():
+            return Store(place)
         return Store.at(place)
 
     @staticmethod
@@ -88,16 +88,16 @@ class Store:
         store = Store(place.folder, place) if isinstance(place, Mirror) else Store(place)
         try:
             if store.mirror is not None:
-                store.mirror.fetch(_ABOUT)
-            version = json.loads((store.folder / _ABOUT).read_text(encoding="utf-8"))["version"]
+                store.mirror.fetch(ABOUT)
+            version = json.loads((store.folder / ABOUT).read_text(encoding="utf-8"))["version"]
         except FileNotFoundError as error:
-            raise StoreError(f"store.dir={store.name}: there is no store (it has no {_ABOUT})") from error
+            raise StoreError(f"store.dir={store.name}: there is no store (it has no {ABOUT})") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             why = getattr(error, "strerror", None) or error
-            raise StoreError(f"{store.name}/{_ABOUT}: cannot be read ({why}); choose another store.dir") from error
-        if version != _VERSION:
+            raise StoreError(f"{store.name}/{ABOUT}: cannot be read ({why}); choose another store.dir") from error
+        if version != VERSION:
             raise StoreError(
-                f"store.dir={store.name}: is of version {version}, and this code reads version {_VERSION}; choose "
+                f"store.dir={store.name}: is of version {version}, and this code reads version {VERSION}; choose "
                 "another store.dir, or run the code that wrote it"
             )
         return store
@@ -138,24 +138,29 @@ def place_of(address: str) -> Path | Mirror:
     return Mirror(address, cache_folder("stores") / name)
 
 
-def _begin_here(folder: Path) -> bool:
-    """Make a store of a folder, unless it is one; whether it is one now: not where there are other things in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / _ABOUT).exists():
-        others = any(not path.name.startswith(_ABOUT) for path in folder.iterdir())
-        if others and not (folder / _ABOUT).exists():  # another run may begin it now
-            return False
-        write_new_text(folder / _ABOUT, _CONTENT)
-    return True
+def _may_begin_here(folder: Path) -> bool:
+    """Whether a folder is a store, or may be made one: not where there are other things in it.
+
+    Raises OSError where nothing can be written there.
+    """
+    if (folder / ABOUT).exists():
+        return True
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(there, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    others = there == folder and any(not path.name.startswith(ABOUT) for path in folder.iterdir())
+    return not others or (folder / ABOUT).exists()  # another run may have begun it now
 
 
 def _begin_there(mirror: Mirror) -> bool:
-    """The same on an object store."""
+    """Make a store on an object store, unless it is there; whether it is now: not where there are other things."""
     there = mirror.listing()
-    if _ABOUT in there:
+    if ABOUT in there:
         return True
     if there:
         return False
     with mirror.adding() as place:
-        write_text(place / _ABOUT, _CONTENT)
+        write_text(place / ABOUT, ABOUT_TEXT)
     return True

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.conftest import Job
 
@@ -50,3 +51,19 @@ def test_what_is_no_name_is_left_out_and_not_recorded(tmp_path: Path, quick_job:
     said = quick_job("judge", *line, "data.carry=[topic]", f"run.dir={tmp_path}/run", code=2).stderr
     assert "Mend them, or leave topic out of data.carry" in said
     assert "on_bad_row" not in said
+
+
+@pytest.mark.parametrize(
+    ("rows", "own"),
+    [
+        ("1,q\n1,q\n", []),  # ids that are there twice
+        ("1,q\n", ["data.path=none.csv"]),
+        ("1,q\n", ["engine.max_model_len=8"]),
+    ],
+)
+def test_a_refused_run_leaves_no_folders(rows: str, own: list[str], tmp_path: Path, quick_job: Job) -> None:
+    (tmp_path / "t.csv").write_text(f"id,instruction\n{rows}")
+    runs = tmp_path / "night" / "runs"
+    line = ["data=table", f"data.path={tmp_path}/t.csv", "prompt=instruct", "engine=dummy", "executor=inline"]
+    quick_job("generate", *line, f"run.root={runs}", f"store.dir={runs}/store", *own, code=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]

@@ -59,7 +59,10 @@ class Division:
         """Write the files of remembered and repeated rows, and those of the rows that remain to be asked.
 
         inputs: as they were taken in, all of their rows to be asked; what of them is not needed any more is removed.
+        Raises StoreError where the store can't be written.
         """
+        if self._answers is not None:
+            self._answers.begin()  # not before: a refused input leaves no store
         for table in self._keys.groups(GROUP_ROWS):
             self._join(table[KEY].combine_chunks(), table[_NUMBER].to_numpy())
         if not (self._remembered.rows or self._repeated.rows or self._equals.rows):
