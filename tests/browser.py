@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import shutil
 import subprocess
 import time
 from collections.abc import Awaitable, Iterator
@@ -12,30 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
-import pytest
 
 OPTIONS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0", "about:blank",
 ]  # fmt: skip
 _SECONDS = 60
-_APT = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-qq"]
 _CODES = {"/": "Slash", "ArrowRight": "ArrowRight", "ArrowLeft": "ArrowLeft", "Escape": "Escape"}
 _Result = TypeVar("_Result")
-
-
-def chromium() -> str:
-    """The program, which is installed where we may. Skips the test where it is not to be had."""
-    if shutil.which("chromium") is None:
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            pytest.skip("needs Chromium in PATH, or root and Debian's packages to install it: apt-get install chromium")
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for line in ([*_APT, "update"], [*_APT, "install", "-y", "--no-install-recommends", "chromium"]):
-            done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False, timeout=250)
-            assert done.returncode == 0, done.stdout + done.stderr
-    found = shutil.which("chromium")
-    assert found is not None
-    return found
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import Page, browser, chromium
+from tests.browser import Page, browser
 from tests.conftest import ROOT
+from tests.programs import program
 from tests.report.viewer.small_runs import EVIL, JAPANESE, battles, write_run
 
 SHOWN = "[...document.querySelectorAll('.list tbody tr:not([hidden])')].map(line => line.dataset.row).join(' ')"
@@ -17,7 +18,7 @@ SHOWN = "[...document.querySelectorAll('.list tbody tr:not([hidden])')].map(line
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(chromium(), tmp_path_factory.mktemp("profile")) as page:
+    with browser(program("chromium"), tmp_path_factory.mktemp("profile")) as page:
         yield page
 
 

@@ -110,15 +110,6 @@ def test_every_option_composes_into_its_own_type(job: str, group: str, option: s
     assert type(config) in [schema for name, schema in conf.SCHEMAS.items() if name.split("/")[0] == group]
 
 
-@pytest.mark.parametrize(
-    ("job", "line", "key"),
-    [("judge", ["publish=hub"], "publish.repo"), ("status", ["notify=mail", "run.dir=x"], "notify.to")],
-)
-def test_what_an_option_needs_must_be_given(job: str, line: list[str], key: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{key}=?: must be "):
-        make(job, *line)
-
-
 def test_every_kind_of_data_is_of_some_job() -> None:
     assert {option for names in _DATA.values() for option in names} == set(options("data"))
 
