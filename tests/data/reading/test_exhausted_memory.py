@@ -16,7 +16,9 @@ from pathlib import Path
 from lib.data.reading.intake import take_in
 from lib.data.rows.table import TableConfig, open_table
 from lib.errors import InputError
+from lib.file_systems import file_system
 
+file_system("/")
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 most = pages * resource.getpagesize() + (int(sys.argv[2]) << 20)
 resource.setrlimit(resource.RLIMIT_AS, (most, most))
