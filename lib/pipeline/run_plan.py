@@ -17,6 +17,7 @@ from lib.data.reading.input_file import InputFile, relocated
 from lib.data.reading.intake import Intake, take_in
 from lib.data.reading.sources import Seen
 from lib.data.rows.base import Rows, Verify
+from lib.data.rows.checking import require_columns
 from lib.data.run_folder import LEFTOVERS, LOG, MANIFEST, PLANNED, SHARDS
 from lib.errors import InputError, OvernightError, RunFolderError
 from lib.log import log, log_to
@@ -50,6 +51,8 @@ def find_or_plan(
         seen = [sources.look(file.source) for file in seen]
         folder = _folder(job, config, _with_inputs(keys, seen))
     keys = _with_inputs(keys, seen)
+    if not (folder / MANIFEST).exists():
+        require_columns(data, [file.source for file in seen])  # at once: what is asked is checked with a tokenizer
     fresh = [place for place in (folder, *folder.parents) if not place.exists()]
     _make(folder)
     log_to(folder / array.file(LOG))

@@ -17,7 +17,7 @@ from lib.data.reading.cells import row_count
 from lib.data.reading.dialect import USUAL
 from lib.data.reading.ids import IdCheck, Place
 from lib.data.reading.input_file import require_unchanged
-from lib.data.reading.readers import batches, blocks, column_names, with_rows
+from lib.data.reading.readers import batches, blocks, column_names, has_rows, with_rows
 from lib.data.reading.selection import Selection
 from lib.data.reading.sources import FileFormat, Source, stat
 from lib.data.rows.base import BadCell, OnBadRow, Rows, end, read_name
@@ -74,6 +74,14 @@ def checked_rows(config: Rows) -> Iterator[pa.Table]:
     check.finish()
 
 
+def require_columns(config: Rows, sources: Sequence[Source]) -> None:
+    """Raise InputError where the first file that has rows lacks a column, or can't be read so far."""
+    for source in sources:
+        if len(sources) == 1 or has_rows(source, config.dialect):
+            _columns(config, source)
+            return
+
+
 class Check:
     """Goes through the input once, counting and collecting what is wrong.
 
@@ -89,10 +97,7 @@ class Check:
         folder: Path | None = None,
     ) -> None:
         _require_use(config, sources)
-        self.columns = {
-            source: config.present_columns(column_names(source, config.dialect, end(config)), source.url)
-            for source in sources
-        }
+        self.columns = {source: _columns(config, source) for source in sources}
         self.selection = _selection(config, self.columns)
         self._see = see
         self._config = config
@@ -196,6 +201,10 @@ class Check:
                 + "\n".join(self._bad)
                 + f"\n{self._config.advice(self._reasons)}"
             )
+
+
+def _columns(config: Rows, source: Source) -> list[str]:
+    return config.present_columns(column_names(source, config.dialect, end(config)), source.url)
 
 
 def _require_use(config: Rows, sources: Sequence[Source]) -> None:
