@@ -6,6 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -41,12 +42,13 @@ class RowIndex:
     values. counts: rows with each flag. total: all rows. has_lengths: whether any row has one.
     searched: what a search looks at, in words. firsts: the number of the first row in each file. inputs: files of the
     run folder that hold the input's texts, each with the number of its input and its columns. states: how all these
-    files were when they were opened.
+    files were when they were opened. spill: the folder of what memory does not hold, removed with the index.
     """
 
     files: RowFiles
     shape: Shape
     database: duckdb.DuckDBPyConnection
+    spill: TemporaryDirectory[str]
     total: int = 0
     has_lengths: bool = True
     values: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -237,12 +239,13 @@ def open_index(files: RowFiles, *, beside: Sequence[Path] = (), memory: str = "3
 
     Raises RunFolderError for a file that is damaged.
     """
+    spill = TemporaryDirectory(prefix="overnight-view-")
     database = duckdb.connect(
         ":memory:",
         config={
             "memory_limit": memory,
             "threads": 2,
-            "temp_directory": "",
+            "temp_directory": spill.name,
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
         },
@@ -252,7 +255,9 @@ def open_index(files: RowFiles, *, beside: Sequence[Path] = (), memory: str = "3
     database.execute("SET allowed_directories = $folders", {"folders": folders})
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
-    index = RowIndex(files=files, shape=shape_of(files.columns), database=database, states=dict(files.states))
+    index = RowIndex(
+        files=files, shape=shape_of(files.columns), database=database, spill=spill, states=dict(files.states)
+    )
     names = _names_with_few_values(index)
     _fill(index, names)
     _count(index, names)

@@ -1,3 +1,4 @@
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -210,3 +211,17 @@ def test_cells_that_are_too_large_are_not_called_damaged(tmp_path: Path) -> None
     folder = write_run(tmp_path / "run", {"text": [f"{n} word " * 200_000 for n in range(40)]})
     with pytest.raises(RunFolderError, match="too large for the little memory"):
         open_index(find_rows(folder), memory="16MB")
+
+
+def test_rows_that_memory_does_not_hold_are_laid_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    rows = 600_000
+    columns = {"text": pa.array(["x"] * rows), **{name: pa.array(range(rows), pa.float64()) for name in "abcdef"}}
+    index = open_index(find_rows(write_run(tmp_path / "run", columns)), memory="32MB")
+    assert [path for path in Path(index.spill.name).iterdir() if path.stat().st_size]
+    assert numbers(index, "order=d")[:2] == [rows - 1, rows - 2]
+    assert numbers(index, "order=a&up=1")[:3] == [0, 1, 2]
+    spill = Path(index.spill.name)
+    del index
+    gc.collect()
+    assert not spill.exists()
