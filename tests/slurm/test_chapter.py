@@ -45,7 +45,7 @@ def test_the_chapter(slurm: Slurm, checkout: Path) -> None:
     (two / "submission.csv").unlink()
     said = slurm.run("bash", "-euc", missing, cwd=checkout).stdout
     assert "of elements 1 of 3" in said
-    assert "of 20 rows are there)" in said
+    assert "of 20 rows are there, " in said
     until(lambda: (two / "submission.csv").exists(), "what was missing is there")
     until(lambda: idle(slurm), "all jobs have ended")
     nights = [path for path in (checkout / "runs" / "nightly").iterdir() if path.is_dir()]

@@ -254,11 +254,12 @@ def open_index(files: RowFiles, *, beside: Sequence[Path] = (), memory: str = "3
     folders = [f"{name}/" for folder in real for name in (folder, literal(folder))]
     database.execute("SET allowed_directories = $folders", {"folders": folders})
     database.execute("SET enable_external_access = false")
-    database.execute("SET lock_configuration = true")
     index = RowIndex(
         files=files, shape=shape_of(files.columns), database=database, spill=spill, states=dict(files.states)
     )
     names = _names_with_few_values(index)
+    database.execute("SET preserve_insertion_order = false")  # rows have numbers, and are in place a quarter sooner
+    database.execute("SET lock_configuration = true")
     _fill(index, names)
     _count(index, names)
     _find_inputs(index)
