@@ -72,7 +72,7 @@ def test_a_ray_cluster_is_inside_the_container_altogether(
     """Head, workers and driver; as steps with the options of srun, as those of pyxis."""
     run = tmp_path / "run"
     more = ["cluster.srun=['--export=ALL,CAME_BY=srun']", "cluster.mail=root", f"run.dir={run}"]
-    (ray,) = slurm.submit(*RAY, *site.overrides, *more, *line, pace(0.5))
+    (ray,) = slurm.submit(*RAY, *site.overrides, *more, *line, pace(2))
     until(lambda: shards(run), "a shard is done")
     seen = environments(ray)
     for part in ("jobs.judge", "gcs_server", "raylet", "ray::"):
