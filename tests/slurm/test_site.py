@@ -22,6 +22,7 @@ while [[ $1 != *.sif ]]; do shift; done
 export CONTAINER=$1
 exec "${@:2}"
 """
+MARKS = {"CONTAINER=image.sif", "LOADED=apptainer/1.3", "CAME_BY=srun"}
 OURS = re.compile(r"python|raylet|gcs_server|ray::")
 
 
@@ -78,7 +79,9 @@ def test_a_ray_cluster_is_inside_the_container_altogether(
     for part in ("jobs.judge", "gcs_server", "raylet", "ray::"):
         assert any(part in command for command in seen), (part, list(seen))
     for command, variables in seen.items():
-        assert {"CONTAINER=image.sif", "LOADED=apptainer/1.3", "CAME_BY=srun"} <= set(variables), command
+        left = MARKS & set(variables)
+        # A process that names itself anew, as ray::DashboardAgent does, overwrites a part of what is read here.
+        assert left == MARKS or (left and command.startswith("ray::")), command
     assert "MailUser=root MailType=END,FAIL" in slurm.run("scontrol", "show", "job", ray).stdout
     assert slurm.wait(ray) == "COMPLETED|0:0"
     require_equal(run, laptop)
