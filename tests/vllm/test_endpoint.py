@@ -137,8 +137,9 @@ def test_a_killed_server_and_a_killed_driver(
     _, said = driver.communicate(timeout=300)
     assert driver.returncode == 0, said
     require_same(run, in_process)
-    # What the killed driver had in flight was answered to nobody; no other answer was asked for again.
-    assert proxy.after_answer <= 4
+    # What the killed driver had in flight was answered to nobody, and what had just come was not written down yet; no
+    # other answer was asked for again.
+    assert proxy.after_answer <= 2 * 4
     assert len(proxy.asked) == 2 * ROWS
 
 
