@@ -18,6 +18,13 @@ from lib.errors import ConfigError
 
 Compose = Callable[[list[str]], DictConfig]
 Fitting = Mapping[str, Collection[str]]
+REFUSALS = (HydraException, OmegaConfBaseException)
+
+OPTIONS = (
+    "--help", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir", "--config-path",
+    "--config-name", "--run", "--hydra-help", "--version", "--shell-completion", "--experimental-rerun",
+)  # fmt: skip
+_QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 
 
 @dataclass(frozen=True)
@@ -26,15 +33,6 @@ class Around:
 
     config: DictConfig
     job: str
-
-
-REFUSALS = (HydraException, OmegaConfBaseException)
-
-OPTIONS = (
-    "--help", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir", "--config-path",
-    "--config-name", "--run", "--hydra-help", "--version", "--shell-completion", "--experimental-rerun",
-)  # fmt: skip
-_QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 
 
 def readable(argument: str, sweeps: bool = False) -> str:

@@ -69,7 +69,7 @@ def launch(job: AnyCommand) -> NoReturn:
     """Compose `conf/<name>.yaml` with the command line, make the typed config, run the job, exit with its code."""
     _open_streams()
     gc.disable()  # composing makes many objects, all of which are kept: a tenth of the time to a refusal
-    atexit.register(gc.disable)  # else Python goes through all of them once more at its end: another tenth
+    atexit.register(gc.disable)  # else Python goes through all of them once more at its end
     conf.register(job.name, job.config)
     given = sys.argv[1:]
     sweeps = not _SWEEPS.isdisjoint(given)

@@ -1,4 +1,4 @@
-"""The viewer's server: on this machine only, for pages of one run; it answers GET and writes nothing."""
+"""The viewer's server: on this machine only, for pages of one run; it answers GET and changes nothing of the run."""
 
 import sys
 import traceback

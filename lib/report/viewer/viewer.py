@@ -105,7 +105,7 @@ class Viewer:
         return _render(
             "list.html",
             title=self.title,
-            report=None if self.report is None else REPORT,
+            report=REPORT if (index.files.folder / REPORT).is_file() else "",
             notes=notes,
             warnings=[index.files.note] if index.files.note else [],
             selection=selection,
